@@ -1,0 +1,1 @@
+"""Data: catalogue, verified fetch, prepared files with manifests, splits, batches."""

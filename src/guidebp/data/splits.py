@@ -1,0 +1,46 @@
+"""Which images a run trains on, validates on and is tested on.
+
+`test: official` takes the dataset's own test set. `test: SHARE` draws a stratified test set anew for each
+repetition: for small sets without a hallowed split. The validation set is a stratified share of the rest, drawn
+by repetition where the test set is, and fixed for the dataset otherwise.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from guidebp.streams import permutation
+
+
+class Split(NamedTuple):
+    """Indices into the prepared images, int64, ascending."""
+
+    train: Tensor
+    validation: Tensor
+    test: Tensor
+
+
+def stratified(labels: Tensor, among: Tensor, share: float, purpose: str, *parts: object) -> Tensor:
+    """Bool [N]: a random `share` of the images of each class among `among`, rounded per class, at least 1."""
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique().tolist():
+        members = torch.nonzero(among & (labels == label)).flatten()
+        if share == 0 or len(members) == 0:
+            continue
+        count = max(1, round(share * len(members)))
+        chosen[members[permutation(len(members), purpose, label, *parts)[:count]]] = True
+    return chosen
+
+
+def draw_split(labels: Tensor, official_test: Tensor, dataset: dict[str, Any], repetition: int) -> Split:
+    """The split of one run, from labels [N], the official test mask [N] and the resolved dataset."""
+    split = dataset["split"]
+    parts: list[object] = [dataset["name"]]
+    test = official_test
+    if split["test"] != "official":
+        parts.append(repetition)
+        test = stratified(labels, torch.ones_like(official_test), split["test"], "test split", *parts)
+    validation = stratified(labels, ~test, split["validation"], "validation split", *parts)
+    train = ~test & ~validation
+    return Split(*(torch.nonzero(mask).flatten() for mask in (train, validation, test)))

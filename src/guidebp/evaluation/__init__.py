@@ -1,0 +1,1 @@
+"""Evaluation of a trained network: accuracies and predictions of every output."""

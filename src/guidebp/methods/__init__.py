@@ -1,0 +1,19 @@
+"""Methods: one family per file, all keeping the contract of `contract.py`.
+
+A family is a file with an `Options` dataclass and `METHOD`, a subclass of `Method`. Its name in the
+configuration is the file's name with `-` for `_`.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from guidebp.methods.contract import MakeOptimiser, Method
+from guidebp.models.contract import Network
+
+
+def build_method(spec: dict[str, Any], network: Network, make_optimiser: MakeOptimiser) -> Method:
+    """The method of a resolved entry {"family", "options"}, ready to train `network`."""
+    module = import_module("guidebp.methods." + spec["family"].replace("-", "_"))
+    method = module.METHOD(network, module.Options(**spec["options"]), make_optimiser)
+    assert isinstance(method, Method)
+    return method

@@ -1,0 +1,116 @@
+"""GuideBP: one guided logit that steers the gradient through the weakest pathways, class by class.
+
+Mandal, Ghosh, Gonçalves, Quaresma, Nasipuri, Das, "GuideBP", arXiv 2104.11620 (2021). The idea is known (a
+weakness score per pathway *and class*, used to build one logit), the formula is not: each variant here
+is a reading of ours (PAPERS section 1), and no reading is certain. With logits `z[k]`, one-hot labels `t`,
+`p[k] = softmax(z[k])`, the weakness `w[k, n, c]` (no gradient flows through it) is one of::
+
+    error      |t - p[k]|                                      how wrong the pathway is about the class
+    recall     1 - running recall of pathway k on class c      the same for all samples
+    pathway    1 - p[k][y]                                     one value per pathway and sample
+    logit      -z[k] for the true class, z[k] for the others   hard selection only
+
+and the guided logit, whose cross-entropy is the loss, one of::
+
+    soft, scale sum    g = sum_k a[k] z[k],  a = K w / sum_k w    weights sum to K: counterpart of add
+    soft, scale mean   the same with a = w / sum_k w              weights sum to 1: counterpart of average
+    hard               g = z of the weakest pathway, per class
+
+With `guide: gradient` the value is that of `add` and only the gradient into each pathway is scaled by `a`.
+
+Named readings: `guidebp` (primary: error, soft, sum), `guidebp-average` (error, soft, mean), `guidebp-gradient`
+(error, soft, sum, gradient), `guidebp-hard` (error, hard), `guidebp-margin` (logit, hard), `guidebp-class`
+(recall, soft, sum), `guidebp-pathway` (pathway, hard).
+
+Ties, which identical initial weights produce, are shared: hard selection averages the tied pathways, and
+where no pathway shows any weakness all weigh the same. Prediction has no labels and averages the logits.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from guidebp.methods.contract import MergeMethod
+
+
+@dataclass(frozen=True)
+class Options:
+    """One reading: a score, a selection, a scale, what is guided; `memory` is the running recall's decay."""
+
+    score: Literal["error", "recall", "pathway", "logit"] = "error"
+    selection: Literal["soft", "hard"] = "soft"
+    scale: Literal["sum", "mean"] = "sum"
+    guide: Literal["logit", "gradient"] = "logit"
+    memory: float = 0.9
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if self.score == "logit" and self.selection == "soft":
+            raise ValueError("the score 'logit' can be negative: it selects hard, set selection: hard")
+        if not 0.0 <= self.memory < 1.0:
+            raise ValueError("memory must lie in [0, 1)")
+
+
+class GuideBP(MergeMethod):
+    """Cross-entropy of the guided logit."""
+
+    recall: Tensor
+
+    def setup(self, options: Options) -> None:
+        """The running recall [K, classes], zero at the start: every pathway equally weak."""
+        if options.score == "recall":
+            classes = next(self.network.exit_heads[0].parameters()).shape[0]
+            self.register_buffer("recall", torch.zeros(self.network.pathways, classes))
+
+    def merge(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The guided logit [N, classes] of logits [K, N, classes] and labels [N]."""
+        truth = F.one_hot(labels, logits.shape[2]).bool()
+        with torch.no_grad():
+            share = select(self.weakness(logits, truth), self.options.selection)
+            if self.options.selection == "soft" and self.options.scale == "sum":
+                share = share * len(logits)
+        guided = (share * logits).sum(dim=0)
+        if self.options.guide == "gradient":
+            # The bracket is exactly zero: add's value, the guided gradient.
+            return logits.sum(dim=0).detach() + (guided - guided.detach())
+        return guided
+
+    def weakness(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """w, broadcastable to [K, N, classes], of logits and the one-hot truth [N, classes] (bool)."""
+        if self.options.score == "logit":
+            return torch.where(truth, -logits, logits)
+        if self.options.score == "recall":
+            self.remember(logits, truth)
+            return (1 - self.recall).unsqueeze(1)
+        error = class_error(logits, truth)
+        if self.options.score == "pathway":
+            return (error * truth).sum(dim=2, keepdim=True)
+        return error
+
+    def remember(self, logits: Tensor, truth: Tensor) -> None:
+        """Move the running recall of the classes present in the batch towards the batch's recall."""
+        hit = F.one_hot(logits.argmax(dim=2), logits.shape[2]) * truth
+        present = truth.sum(dim=0)
+        recall = hit.sum(dim=1) / present.clamp(min=1)
+        moved = torch.lerp(recall.to(self.recall), self.recall, self.options.memory)
+        self.recall.copy_(torch.where(present > 0, moved, self.recall))
+
+
+def class_error(logits: Tensor, truth: Tensor) -> Tensor:
+    """`|t - softmax(z)|`, [K, N, classes]; `-expm1` keeps 1 - p exact where p rounds to 1."""
+    log_p = logits.log_softmax(dim=2)
+    return torch.where(truth, -torch.expm1(log_p), log_p.exp())
+
+
+def select(weakness: Tensor, selection: str) -> Tensor:
+    """Weights over the K pathways that sum to 1, from w [K, N, classes]."""
+    if selection == "hard":
+        weakness = (weakness == weakness.amax(dim=0)).to(weakness.dtype)
+    total = weakness.sum(dim=0)
+    return torch.where(total > 0, weakness / total, 1.0 / len(weakness))
+
+
+METHOD = GuideBP

@@ -1,0 +1,23 @@
+"""Architectures: one family per file, all keeping the contract of `contract.py`.
+
+A family is a file with an `Options` dataclass and `build(options, shape, classes) -> Network`. Its name in
+the configuration is the file's name with `-` for `_`.
+"""
+
+from importlib import import_module
+from typing import Any
+
+from guidebp.models.contract import Network
+
+
+def build_network(spec: dict[str, Any], shape: tuple[int, int, int], classes: int) -> Network:
+    """The network of a resolved architecture: {"family", "options"} and, for one made of others, {"base"}."""
+    module = import_module("guidebp.models." + spec["family"].replace("-", "_"))
+    options = module.Options(**spec["options"])
+    if "base" in spec:
+        copies = [build_network(spec["base"], shape, classes) for _ in range(options.copies)]
+        network = module.build(options, copies)
+    else:
+        network = module.build(options, shape, classes)
+    assert isinstance(network, Network)
+    return network

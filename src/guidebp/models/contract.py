@@ -1,0 +1,111 @@
+"""What every architecture offers: K pathways, each with its own features, head and logits.
+
+Two shapes cover the papers: `Parallel`, pathways side by side that share nothing, and `Chain`, a trunk
+of segments with an exit after each. A method may rely on what stands here and on nothing else.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Network(nn.Module):
+    """K pathways from images [N, C, H, W] to logits [K, N, classes].
+
+    Attributes:
+        names: K labels of the pathways, for figures and tables.
+        primary: which output speaks for the network: "merge" (the method's label-free merge) or "last"
+            (the last exit).
+    """
+
+    names: list[str]
+    primary: str = "merge"
+
+    @property
+    def exit_heads(self) -> Sequence[nn.Module]:
+        """K modules; head k maps features [N, F_k] to logits [N, classes]."""
+        raise NotImplementedError  # pragma: no cover
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """K tensors [N, F_k]: what each pathway's head reads."""
+        raise NotImplementedError  # pragma: no cover
+
+    def stages(self) -> list[list[nn.Module]]:
+        """For each pathway the modules from images to its logits, in order; shared ones appear in several."""
+        raise NotImplementedError  # pragma: no cover
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [K, N, classes] of images [N, C, H, W]."""
+        features = self.features(images)
+        return torch.stack([head(f) for head, f in zip(self.exit_heads, features, strict=True)])
+
+    @property
+    def pathways(self) -> int:
+        """K."""
+        return len(self.names)
+
+    def shares_parts(self) -> bool:
+        """Whether some module serves more than one pathway."""
+        parts = [id(part) for stages in self.stages() for part in stages]
+        return len(parts) > len(set(parts))
+
+
+class Parallel(Network):
+    """Pathways that share nothing: column k maps images to features [N, F_k], head k to logits."""
+
+    def __init__(self, names: list[str], columns: Sequence[nn.Module], heads: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.names = names
+        self.columns = nn.ModuleList(columns)
+        self.heads = nn.ModuleList(heads)
+
+    @property
+    def exit_heads(self) -> Sequence[nn.Module]:
+        """The K heads."""
+        return list(self.heads)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """K tensors [N, F_k]."""
+        return [column(images) for column in self.columns]
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Column and head of each pathway."""
+        return [[column, head] for column, head in zip(self.columns, self.heads, strict=True)]
+
+
+class Chain(Network):
+    """A trunk with an exit after each segment.
+
+    Segment k maps the map after segment k - 1 (the images for k = 0) to the next map; exit k turns that
+    map into features [N, F_k], head k those into logits. The last exit is the network's own output.
+    """
+
+    primary = "last"
+
+    def __init__(
+        self, segments: Sequence[nn.Module], exits: Sequence[nn.Module], heads: Sequence[nn.Module]
+    ) -> None:
+        super().__init__()
+        self.names = [f"exit {k + 1}" for k in range(len(segments))]
+        self.segments = nn.ModuleList(segments)
+        self.exits = nn.ModuleList(exits)
+        self.heads = nn.ModuleList(heads)
+
+    @property
+    def exit_heads(self) -> Sequence[nn.Module]:
+        """The K heads."""
+        return list(self.heads)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """K tensors [N, F_k]; the trunk runs once."""
+        found = []
+        for segment, leave in zip(self.segments, self.exits, strict=True):
+            images = segment(images)
+            found.append(leave(images))
+        return found
+
+    def stages(self) -> list[list[nn.Module]]:
+        """For exit k: segments 0 to k, the exit, its head."""
+        segments = list(self.segments)
+        return [[*segments[: k + 1], self.exits[k], self.heads[k]] for k in range(self.pathways)]

@@ -1,0 +1,34 @@
+"""Numerics of a run, explicit: `exact` (fp32, deterministic) or `fast` (bf16 autocast, TF32).
+
+`exact` promises the same bytes on the same device class with the same torch; `fast` promises speed and the same
+accuracy within the benchmark's equivalence bound.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+
+def choose_device(wanted: str) -> torch.device:
+    """The device for "auto" (CUDA when present), "cpu" or "cuda"."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def set_numerics(numerics: str, device: torch.device) -> None:
+    """Set torch's global switches for one run. One thread: small runs lose by sharing cores."""
+    exact = numerics == "exact"
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(exact)
+    torch.backends.cudnn.benchmark = not exact
+    torch.backends.cudnn.allow_tf32 = not exact
+    torch.backends.cuda.matmul.allow_tf32 = not exact
+    torch.set_flush_denormal(True)
+
+
+def autocast(numerics: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context the forward pass runs in."""
+    if numerics == "fast":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext()

@@ -1,0 +1,48 @@
+"""Learning-rate schedules and optimisers of a recipe."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from guidebp.methods.contract import MakeOptimiser
+
+
+def optimiser_maker(recipe: dict[str, Any]) -> MakeOptimiser:
+    """A function from parameters to the recipe's optimiser over them."""
+    settings = dict(recipe["optimiser"])
+    kind = {"sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}[
+        settings.pop("name")
+    ]
+
+    def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return kind(list(parameters), **settings)
+
+    return make
+
+
+def lr_factor(recipe: dict[str, Any], step: int, steps: int) -> float:
+    """What the base learning rate is multiplied by in step `step` (from 0) of `steps`.
+
+    constant: 1. step: `factor` for each milestone (a share of training) passed. cosine: half a cosine to 0.
+    `warmup` (a share of training) rises linearly before any of them.
+    """
+    schedule = recipe["schedule"]
+    done = step / steps
+    warmup = schedule["warmup"]
+    if done < warmup:
+        return float((step + 1) / math.ceil(warmup * steps))
+    if schedule["name"] == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
+    if schedule["name"] == "step":
+        return float(schedule["factor"] ** sum(done >= milestone for milestone in schedule["milestones"]))
+    return 1.0
+
+
+def set_lr(optimiser: Optimizer, factor: float) -> None:
+    """Scale every group's own initial learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
