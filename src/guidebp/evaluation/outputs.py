@@ -39,6 +39,6 @@ def predicted_classes(method: Method, batches: Iterable[Tensor]) -> Tensor:
     return torch.cat(found, dim=1)
 
 
-def accuracies(predictions: Tensor, labels: Tensor) -> Tensor:
-    """Share of right predictions per output, float64 [K + 2], from [K + 2, N] and [N]."""
-    return (predictions == labels).double().mean(dim=1)
+def correct(predictions: Tensor, labels: Tensor) -> Tensor:
+    """Number of right predictions per output, int64 [K + 2], from [K + 2, N] and [N]."""
+    return (predictions == labels).sum(dim=1)

@@ -14,9 +14,12 @@ from guidebp.models.contract import Network
 
 @dataclass(frozen=True)
 class Options:
-    """The base architecture, by its name in config/architectures.yaml, and how many copies of it."""
+    """The base architecture, by its name in config/architectures.yaml, and how many copies of it.
 
-    base: str
+    A resolved spec carries what `base` stands for instead of the name.
+    """
+
+    base: str = ""
     copies: int = 3
 
     def __post_init__(self) -> None:

@@ -14,9 +14,10 @@ from guidebp.methods.contract import MakeOptimiser
 def optimiser_maker(recipe: dict[str, Any]) -> MakeOptimiser:
     """A function from parameters to the recipe's optimiser over them."""
     settings = dict(recipe["optimiser"])
-    kind = {"sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}[
-        settings.pop("name")
-    ]
+    name = settings.pop("name")
+    kind = {"sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}[name]
+    if name != "rmsprop":  # which has no fused form
+        settings["fused"] = True
 
     def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
         return kind(list(parameters), **settings)

@@ -13,7 +13,7 @@ from torch import Tensor
 from guidebp.data.batches import Batches
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import draw_split
-from guidebp.evaluation.outputs import accuracies, output_names, predicted_classes, primary_output
+from guidebp.evaluation.outputs import correct, output_names, predicted_classes, primary_output
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
 from guidebp.models import build_network
@@ -29,7 +29,8 @@ class Outcome(NamedTuple):
 
     Attributes:
         result: JSON-serialisable, a function of spec, data and numerics alone.
-        predictions: uint8 or int16 [K + 2, N_test], the predicted class of every output.
+        predictions: uint8 or int16 [K + 2, N_test], the predicted class of every output (N_test = 0 for a
+            diverged run).
         weights: the method's tensors after the last step, on the CPU.
         telemetry: JSON-serialisable, what depends on the machine: seconds, memory.
     """
@@ -43,8 +44,7 @@ class Outcome(NamedTuple):
 def start_run(spec: dict[str, Any], data: Prepared, device: torch.device) -> tuple[Method, Batches]:
     """The untrained method and the batches of a run, all drawn from its streams."""
     dataset, repetition = spec["dataset"]["name"], spec["repetition"]
-    architecture = {k: v for k, v in spec["architecture"].items() if k != "code"}
-    parts = (dataset, architecture, repetition)
+    parts = (dataset, without_code(spec["architecture"]), repetition)
     channels, height, width = data.images.shape[1:]
     with seeded("initial weights", *parts):
         network = build_network(spec["architecture"], (channels, height, width), spec["dataset"]["classes"])
@@ -53,6 +53,12 @@ def start_run(spec: dict[str, Any], data: Prepared, device: torch.device) -> tup
         method = build_method(spec["method"], network, optimiser_maker(spec["recipe"]))
     split = draw_split(data.labels, data.official_test, spec["dataset"], repetition)
     return method, Batches(data, split, spec, device)
+
+
+def without_code(architecture: dict[str, Any]) -> dict[str, Any]:
+    """A resolved architecture without the hashes of its files: an edit must not redraw its weights."""
+    kept = {key: value for key, value in architecture.items() if key != "code"}
+    return kept | {"base": without_code(kept["base"])} if "base" in kept else kept
 
 
 def train_run(
@@ -75,8 +81,8 @@ def train_run(
         "primary": primary,
         "sizes": sizes,
         "parameters": sum(p.numel() for p in method.parameters()),
-        "history": [],
-        "test": None,
+        "history": {"loss": [], "gradient_share": [], "validation_correct": []},
+        "test_correct": None,
     }
     predictions = torch.zeros(len(outputs), 0, dtype=torch.int64)
     for epoch in range(recipe["epochs"]):
@@ -84,19 +90,22 @@ def train_run(
         if entry is None:
             result |= {"status": "diverged", "diverged_in_epoch": epoch}
             break
-        result["history"].append(entry)
-        if report:
-            report(epoch, entry["validation"][outputs.index(primary)] if sizes["validation"] else float("nan"))
+        for column, value in entry.items():
+            result["history"][column].append(value)
+        if report and sizes["validation"]:
+            report(epoch, entry["validation_correct"][outputs.index(primary)] / sizes["validation"])
     else:
-        with autocast(recipe["numerics"], device):
-            found = predicted_classes(method, batches.evaluation("test"))
-        result["test"] = accuracies(found, batches.labels["test"]).tolist()
-        predictions = found.cpu()
+        if all(bool(torch.isfinite(p).all()) for p in method.parameters()):
+            with autocast(recipe["numerics"], device):
+                predictions = predicted_classes(method, batches.evaluation("test"))
+            result["test_correct"] = correct(predictions, batches.labels["test"]).tolist()
+        else:
+            result |= {"status": "diverged", "diverged_in_epoch": recipe["epochs"] - 1}
     small = torch.uint8 if spec["dataset"]["classes"] <= 256 else torch.int16
     telemetry = {"seconds": time.perf_counter() - started, "steps": recipe["epochs"] * batches.steps}
     if device.type == "cuda":
         telemetry["peak_memory"] = torch.cuda.max_memory_allocated(device)
-    return Outcome(result, predictions.to(small), unique_tensors(method), telemetry)
+    return Outcome(result, predictions.to(small).cpu(), unique_tensors(method), telemetry)
 
 
 def train_epoch(
@@ -120,15 +129,24 @@ def train_epoch(
             done = method.step(images, labels)
         loss += done.loss
         gradient += done.gradient
-    if not bool(torch.isfinite(loss)):
+    if not bool(torch.isfinite(loss + gradient.sum())):
         return None
     share = gradient / gradient.sum().clamp(min=torch.finfo(torch.float64).tiny)
-    entry = {"loss": loss.item() / batches.steps, "gradient_share": share.tolist(), "validation": []}
+    entry: dict[str, Any] = {
+        "loss": rounded(loss.item() / batches.steps),
+        "gradient_share": [rounded(value) for value in share.tolist()],
+        "validation_correct": [],
+    }
     if len(batches.labels["validation"]):
         with autocast(numerics, device):
             found = predicted_classes(method, batches.evaluation("validation"))
-        entry["validation"] = accuracies(found, batches.labels["validation"]).tolist()
+        entry["validation_correct"] = correct(found, batches.labels["validation"]).tolist()
     return entry
+
+
+def rounded(value: float) -> float:
+    """Six significant digits: what a float32 sum can promise, and half the size of a record."""
+    return float(f"{value:.6g}")
 
 
 def unique_tensors(method: Method) -> dict[str, Tensor]:

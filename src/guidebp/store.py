@@ -1,0 +1,164 @@
+"""The run store: one folder per finished run, shared by all studies, complete or absent.
+
+`results/runs/<key>/` holds `record.json` (spec, data hash, result, checksums of the other files, and a
+checksum of itself), `predictions.safetensors`, `telemetry.json` (what depends on the machine) and, if kept,
+`weights.safetensors`. A folder is written beside its place, flushed to disk and renamed.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from guidebp.canonical import canonical_json, json_hash
+from guidebp.errors import UserError
+
+RECORD_VERSION = 1
+RECORD, PREDICTIONS, TELEMETRY, WEIGHTS = (
+    "record.json",
+    "predictions.safetensors",
+    "telemetry.json",
+    "weights.safetensors",
+)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file so that it is either the old or the new one, also after a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def make_record(spec: dict[str, Any], data: str, result: dict[str, Any], files: dict[str, bytes]) -> bytes:
+    """The bytes of record.json; `data` is the content hash of the prepared dataset."""
+    record: dict[str, Any] = {
+        "version": RECORD_VERSION,
+        "spec": spec,
+        "data": data,
+        "result": result,
+        "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+    }
+    return canonical_json(record | {"sha256": json_hash(record)})
+
+
+class RunStore:
+    """The folder of all finished runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: str) -> Path:
+        """Where the run is, or will be."""
+        return self.root / key
+
+    def has(self, key: str) -> bool:
+        """Whether the run is finished; does not read it."""
+        return (self.folder(key) / RECORD).exists()
+
+    def holds(self, key: str, data: str) -> bool:
+        """Whether the run is finished, intact and was trained on the data with this hash."""
+        try:
+            return self.has(key) and self.read(key)["data"] == data
+        except UserError:
+            return False
+
+    def read(self, key: str) -> dict[str, Any]:
+        """The record of a run, verified against its own checksum and those of its files.
+
+        Raises UserError when it is absent, of another version or not what its checksums say.
+        """
+        folder = self.folder(key)
+        path = folder / RECORD
+        remedy = f"delete {folder} and run snakemake again"
+        try:
+            record = json.loads(path.read_bytes())
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such run; run snakemake to train it") from error
+        except ValueError as error:
+            raise UserError(f"{path}: not a record ({error}); {remedy}") from error
+        if not isinstance(record, dict) or record.get("version") != RECORD_VERSION:
+            raise UserError(f"{path}: not a record of version {RECORD_VERSION}; {remedy}")
+        body = {name: value for name, value in record.items() if name != "sha256"}
+        if record.get("sha256") != json_hash(body) or record["spec"]["key"] != key:
+            raise UserError(f"{path}: its checksum does not match its contents; {remedy}")
+        for name, checksum in record["files"].items():
+            if not (folder / name).exists() or file_hash(folder / name) != checksum:
+                raise UserError(f"{folder / name}: missing or changed since it was recorded; {remedy}")
+        return record
+
+    def telemetry(self, key: str) -> dict[str, Any]:
+        """What the run cost and where it ran; empty when that is not known."""
+        path = self.folder(key) / TELEMETRY
+        found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        return found
+
+    def publish(self, key: str, files: dict[str, bytes]) -> None:
+        """Make the run's folder appear at once, with all its files, replacing what was there."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{key}."))
+        try:
+            for name, content in files.items():
+                write_atomic(staged / name, content)
+            staged.chmod(0o755)
+            old = self.folder(key)
+            if old.exists():
+                trash = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{key}.old."))
+                old.rename(trash / key)
+                staged.rename(old)
+                shutil.rmtree(trash)
+            else:
+                staged.rename(old)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        sync_folder(self.root)
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold the run alone, waiting if need be; the kernel lets go when the process dies."""
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / key).open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def running(self) -> set[str]:
+        """Keys of the runs that some process trains now."""
+        found = set()
+        for path in (self.root / ".locks").glob("*"):
+            with path.open("a") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    found.add(path.name)
+        return found
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename inside the folder survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

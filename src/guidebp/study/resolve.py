@@ -1,0 +1,260 @@
+"""From a study's name to its runs: every name looked up, every combination checked, every run with its key.
+
+The only place where keys are computed. A run's key is the hash of everything that decides its result: dataset,
+architecture and method with their resolved options and the code of their own files, recipe, repetition, and the
+engine version for all shared code. Titles, claims and the study itself are not part of it.
+"""
+
+from dataclasses import dataclass, field
+from itertools import groupby, product
+from pathlib import Path
+from typing import Any
+
+from guidebp import ENGINE_VERSION
+from guidebp.canonical import json_hash
+from guidebp.errors import UserError
+from guidebp.study import schema
+from guidebp.study.families import families, plain
+from guidebp.study.files import nearest, read_file
+
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: its names in this study and its resolved spec (which has no names)."""
+
+    dataset: str
+    architecture: str
+    method: str
+    recipe: str
+    repetition: int
+    spec: Spec
+
+    @property
+    def key(self) -> str:
+        """20 hexadecimal digits."""
+        return str(self.spec["key"])
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Runs of one dataset and architecture that one process trains; `id` changes whenever a key does."""
+
+    name: str
+    runs: list[Run]
+
+    @property
+    def id(self) -> str:
+        """`name.hash of the keys`."""
+        return f"{self.name}.{json_hash([run.key for run in self.runs], 12)}"
+
+
+@dataclass(frozen=True)
+class Study:
+    """A resolved study; the catalogues hold only what it uses."""
+
+    name: str
+    file: schema.StudyFile
+    runs: list[Run]
+    packs: list[Pack]
+    datasets: dict[str, schema.Dataset]
+    architectures: dict[str, schema.Architecture]
+    methods: dict[str, schema.Method]
+    recipes: dict[str, schema.Recipe]
+    claims: dict[str, schema.Claim]
+    config: schema.Config
+
+
+@dataclass
+class Catalogues:
+    """All of config/ but the studies, read and checked one by one."""
+
+    root: Path
+    config: schema.Config = field(init=False)
+    datasets: dict[str, schema.Dataset] = field(init=False)
+    architectures: dict[str, schema.Architecture] = field(init=False)
+    methods: dict[str, schema.Method] = field(init=False)
+    recipes: dict[str, schema.Recipe] = field(init=False)
+    claims: dict[str, schema.Claim] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the files below root/config; UserError at the first that is wrong."""
+        folder = self.root / "config"
+        self.config = read_file(folder / "config.yaml", "config")
+        self.datasets = read_file(folder / "datasets.yaml", "datasets")
+        self.architectures = read_file(folder / "architectures.yaml", "architectures")
+        self.methods = read_file(folder / "methods.yaml", "methods")
+        self.claims = read_file(folder / "claims.yaml", "claims")
+        self.recipes = {}
+        for path in sorted((folder / "recipes").glob("*.yaml")):
+            for name, recipe in read_file(path, "recipes").items():
+                if name in self.recipes:
+                    raise UserError(f"{path}: recipe '{name}' also stands in another file of that folder")
+                self.recipes[name] = recipe
+        for name, claim in self.claims.items():
+            for method in claim_methods(claim):
+                if claim.paper in ("guidebp", "ours") and method not in self.methods:
+                    raise UserError(
+                        f"{folder / 'claims.yaml'}: {name}: unknown method '{method}'; "
+                        f"{nearest(method, self.methods)}"
+                    )
+
+
+def claim_methods(claim: schema.Claim) -> list[str]:
+    """All methods a claim names."""
+    sides = [side.method for pair in claim.comparisons for side in (pair.better, pair.than)]
+    return [*sides, *claim.readings, *claim.beside]
+
+
+def load_study(name: str, root: Path = Path()) -> Study:
+    """Resolve config/studies/NAME.yaml below root.
+
+    Raises UserError naming file, key, expectation and the nearest valid name.
+    """
+    catalogues = Catalogues(root)
+    folder = root / "config" / "studies"
+    path = folder / f"{name}.yaml"
+    if not path.exists():
+        raise UserError(f"{path}: no study '{name}'; {nearest(name, (p.stem for p in folder.glob('*.yaml')))}")
+    file: schema.StudyFile = read_file(path, "study")
+    claims = json_hash({key: claim.model_dump(mode="json") for key, claim in catalogues.claims.items()}, 16)
+    runs: dict[str, Run] = {}
+    for number, block in enumerate(file.blocks):
+        where = f"{path}: blocks.{number}"
+        parts = _Parts(catalogues, where)
+        for names in product(block.datasets, block.architectures, block.methods):
+            parts.check_fit(*names, block.recipe)
+            for repetition in block.repetitions:
+                run = parts.run(*names, block.recipe, repetition, claims)
+                if run.key in runs:
+                    raise UserError(f"{where}: {_label(run)} is listed already as {_label(runs[run.key])}")
+                runs[run.key] = run
+    trained = {run.method for run in runs.values()}
+    for method in file.references:
+        if method not in trained:
+            raise UserError(f"{path}: references: '{method}' is trained in no block; {nearest(method, trained)}")
+    ordered = list(runs.values())
+
+    def used(catalogue: dict[str, Any], attribute: str) -> dict[str, Any]:
+        names = {getattr(run, attribute) for run in ordered}
+        return {name: entry for name, entry in catalogue.items() if name in names}
+
+    return Study(
+        name=name,
+        file=file,
+        runs=ordered,
+        packs=_packs(ordered, file.repetitions_per_pack),
+        datasets=used(catalogues.datasets, "dataset"),
+        architectures=used(catalogues.architectures, "architecture"),
+        methods=used(catalogues.methods, "method"),
+        recipes=used(catalogues.recipes, "recipe"),
+        claims=catalogues.claims,
+        config=catalogues.config,
+    )
+
+
+def _label(run: Run) -> str:
+    return f"{run.dataset}/{run.architecture}/{run.method}/{run.recipe}/repetition {run.repetition}"
+
+
+def _packs(runs: list[Run], size: int) -> list[Pack]:
+    """Group runs by dataset, architecture and block of `size` repetitions."""
+
+    def group(run: Run) -> tuple[str, str, int]:
+        return run.dataset, run.architecture, run.repetition // size * size
+
+    packs = []
+    for (dataset, architecture, first), members in groupby(sorted(runs, key=group), key=group):
+        name = f"{dataset}_{architecture}_r{first:03d}-{first + size - 1:03d}"
+        packs.append(Pack(name, sorted(members, key=lambda run: run.repetition)))
+    return packs
+
+
+class _Parts:
+    """Resolved datasets, architectures, methods and recipes of one block, each resolved once."""
+
+    def __init__(self, catalogues: Catalogues, where: str) -> None:
+        self.catalogues = catalogues
+        self.where = where
+        self.known: dict[tuple[str, str], Any] = {}
+
+    def run(self, dataset: str, architecture: str, method: str, recipe: str, repetition: int, claims: str) -> Run:
+        """A run with its key; `claims` travels in the spec, outside the key."""
+        spec: Spec = {
+            "engine": ENGINE_VERSION,
+            "dataset": self.dataset(dataset),
+            "architecture": self.architecture(architecture),
+            "method": self.method(method),
+            "recipe": self.recipe(recipe),
+            "repetition": repetition,
+        }
+        spec = {"key": json_hash(spec, 20), "claims": claims, **spec}
+        return Run(dataset, architecture, method, recipe, repetition, spec)
+
+    def entry(self, kind: str, name: str) -> Any:
+        """The catalogue entry, or UserError with the nearest name."""
+        catalogue = getattr(self.catalogues, kind)
+        if name not in catalogue:
+            raise UserError(f"{self.where}.{kind}: unknown name '{name}'; {nearest(name, catalogue)}")
+        return catalogue[name]
+
+    def dataset(self, name: str) -> Spec:
+        """What of a dataset decides results: name, split, classes."""
+        entry: schema.Dataset = self.entry("datasets", name)
+        return {"name": name, "split": entry.split.model_dump(mode="json"), "classes": entry.classes}
+
+    def recipe(self, name: str) -> Spec:
+        """The recipe with all defaults filled in."""
+        if name not in self.catalogues.recipes:
+            raise UserError(f"{self.where}.recipe: unknown name '{name}'; {nearest(name, self.catalogues.recipes)}")
+        recipe: Spec = self.catalogues.recipes[name].model_dump(mode="json")
+        return recipe
+
+    def method(self, name: str) -> Spec:
+        """Family, options with defaults, code."""
+        return self._resolve("methods", "methods", name)[0]
+
+    def architecture(self, name: str) -> Spec:
+        """Family, options with defaults, code, and the base's likewise."""
+        return self._resolve("architectures", "models", name)[0]
+
+    def check_fit(self, dataset: str, architecture: str, method: str, recipe: str) -> None:
+        """UserError when the method cannot train the architecture or the images are too small for it."""
+        self.recipe(recipe)
+        family, options, offers = self._resolve("architectures", "models", architecture)[1:]
+        needs = self._resolve("methods", "methods", method)[1].literals.get("NEEDS", {})
+        for need, reason in needs.items():
+            if need not in offers:
+                raise UserError(
+                    f"{self.where}: method '{method}' cannot train architecture '{architecture}' "
+                    f"(family {family.name}): {reason}"
+                )
+        shape = self.entry("datasets", dataset).shape
+        if options and min(shape[1:]) < options.smallest_image():
+            raise UserError(
+                f"{self.where}: architecture '{architecture}' needs images of at least "
+                f"{options.smallest_image()} pixels a side, dataset '{dataset}' has {shape[1]}x{shape[2]}"
+            )
+
+    def _resolve(self, kind: str, package: Any, name: str, within: tuple[str, ...] = ()) -> Any:
+        """(spec, family, options that know sizes, offers) of a method or an architecture."""
+        if (kind, name) not in self.known:
+            entry = self.entry(kind, name)
+            where = f"config/{kind}.yaml: {name}"
+            known = families(package)
+            if entry.family not in known:
+                raise UserError(f"{where}.family: unknown family '{entry.family}'; {nearest(entry.family, known)}")
+            family = known[entry.family]
+            options, faults = family.resolve(entry.options)
+            if faults:
+                raise UserError("\n".join(f"{where}.options.{fault}" for fault in faults))
+            spec = {"family": family.name, "options": plain(options), "code": family.code}
+            sized, offers = options, family.literals.get("OFFERS", ())
+            if hasattr(options, "base"):
+                if options.base in (name, *within):
+                    raise UserError(f"{where}.options.base: '{options.base}' is made of itself")
+                spec["base"], _, sized, offers = self._resolve(kind, package, options.base, (name, *within))
+                del spec["options"]["base"]  # a name; what it stands for is in spec["base"]
+            self.known[kind, name] = spec, family, sized, offers
+        return self.known[kind, name]

@@ -1,0 +1,235 @@
+"""The schema of every YAML file under config/, and the source of the JSON Schemas in workflow/schemas/.
+
+Unknown keys are refused everywhere. What one file alone cannot tell (does this method exist?) is checked in
+`resolve.py`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$", max_length=60)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Entry(BaseModel):
+    """Base of all entries: nothing unknown, nothing changed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Config(Entry):
+    """config/config.yaml: what is not part of any study."""
+
+    study: Name = Field("demo", description="The study that `snakemake` runs: config/studies/NAME.yaml.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where to train; auto takes a CUDA device when there is one."
+    )
+    keep_weights: bool = Field(False, description="Store each run's final weights as safetensors.")
+
+
+class SourceFile(Entry):
+    """One raw file of a dataset and what is known about it."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")] = Field(
+        description="Where it lies below data/raw/."
+    )
+    package: Text | None = Field(None, description="Path inside an installed Python package that bundles it.")
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(description="Its checksum.")
+    size: int = Field(gt=0, description="Its size in bytes.")
+
+
+class Split(Entry):
+    """How test and validation images are chosen."""
+
+    test: Literal["official"] | Share = Field(
+        description="`official`, or the stratified share that each repetition draws anew."
+    )
+    validation: Annotated[float, Field(ge=0, lt=1)] = Field(
+        description="Stratified share of the images outside the test set; 0 for none."
+    )
+
+
+class Dataset(Entry):
+    """An entry of config/datasets.yaml."""
+
+    title: Text
+    files: Annotated[list[SourceFile], Field(min_length=1)]
+    reader: Name = Field(description="Which function of guidebp.data.readers turns the files into arrays.")
+    shape: tuple[int, int, int] = Field(description="Channels, height, width of every image.")
+    classes: int = Field(ge=2, le=32767)
+    split: Split
+    licence: Text
+    citation: Text
+
+
+class Architecture(Entry):
+    """An entry of config/architectures.yaml."""
+
+    title: Text = Field(description="How figures and tables call it.")
+    family: Name = Field(description="A file of src/guidebp/models/.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="The fields of that file's Options class."
+    )
+
+
+class Method(Entry):
+    """An entry of config/methods.yaml."""
+
+    title: Text = Field(description="How figures and tables call it.")
+    family: Name = Field(description="A file of src/guidebp/methods/.")
+    group: Text = Field(description="Methods of one group stand together in figures and tables.")
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="The fields of that file's Options class."
+    )
+
+
+class Sgd(Entry):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"]
+    lr: float = Field(gt=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "Sgd":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class RmsProp(Entry):
+    """RMSprop; `alpha` smooths the squared gradients."""
+
+    name: Literal["rmsprop"]
+    lr: float = Field(gt=0)
+    alpha: float = Field(0.99, ge=0, lt=1)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class Adam(Entry):
+    """Adam."""
+
+    name: Literal["adam"]
+    lr: float = Field(gt=0)
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class Schedule(Entry):
+    """How the learning rate moves over a run."""
+
+    name: Literal["constant", "cosine", "step"] = "constant"
+    warmup: float = Field(0.0, ge=0, lt=1, description="Share of training that rises linearly from 0.")
+    milestones: list[Share] = Field(
+        default_factory=list, description="step: shares of training after which the rate is multiplied."
+    )
+    factor: float = Field(0.1, gt=0, lt=1, description="step: by what.")
+
+    @model_validator(mode="after")
+    def _milestones_belong_to_step(self) -> "Schedule":
+        if (self.name == "step") != bool(self.milestones):
+            raise ValueError("milestones are needed by the schedule 'step' and by no other")
+        return self
+
+
+class Recipe(Entry):
+    """An entry of a file in config/recipes/: how to train, whatever the method."""
+
+    optimiser: Annotated[Sgd | RmsProp | Adam, Field(discriminator="name")]
+    schedule: Schedule = Schedule()
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=2)
+    numerics: Literal["exact", "fast"] = Field(
+        "exact", description="exact: fp32, deterministic; fast: bf16 autocast, TF32."
+    )
+
+
+class Side(Entry):
+    """One side of a comparison; without an architecture, each of the claim's architectures in turn."""
+
+    method: Name
+    architecture: Name | None = None
+
+
+class Comparison(Entry):
+    """What a claim puts against what."""
+
+    better: Side = Field(description="The side the claim speaks for.")
+    than: Side
+
+
+class Claim(Entry):
+    """An entry of config/claims.yaml: one published statement and the rule that decides it."""
+
+    paper: Literal["guidebp", "multiway", "deconfliction", "local-critic", "ours"]
+    statement: Text
+    source: Text = Field(description="Where it is published, and how sure our wording is.")
+    metric: Literal["merged", "primary", "every pathway", "seconds per step"] = Field(
+        description="Test accuracy in percent of an output, or time."
+    )
+    rule: Literal["superiority", "non-inferiority"] = Field(
+        description="superiority: the interval above 0 and the estimate at `margin` or more; "
+        "non-inferiority: the interval above -margin."
+    )
+    margin: float = Field(gt=0, description="In points of accuracy, or in percent of time.")
+    families: Annotated[list[Name], Field(min_length=1)] = Field(description="Architectures it speaks of.")
+    comparisons: Annotated[list[Comparison], Field(min_length=1)] = Field(
+        description="All must hold for the claim to hold."
+    )
+    readings: list[Name] = Field(
+        default_factory=list,
+        description="Methods that may stand for the better side; contradicted only if all of them are.",
+    )
+    beside: list[Name] = Field(
+        default_factory=list, description="Methods shown next to the comparison; they decide nothing."
+    )
+
+
+class Block(Entry):
+    """A full grid of runs."""
+
+    datasets: Annotated[list[Name], Field(min_length=1)]
+    architectures: Annotated[list[Name], Field(min_length=1)]
+    methods: Annotated[list[Name], Field(min_length=1)]
+    recipe: Name
+    repetitions: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
+        description="Each index stands for one set of random streams; methods are paired by it."
+    )
+
+    @field_validator("datasets", "architectures", "methods", "repetitions")
+    @classmethod
+    def _no_duplicates(cls, values: list[Any]) -> list[Any]:
+        twice = sorted({str(value) for value in values if values.count(value) > 1})
+        if twice:
+            raise ValueError(f"listed twice: {', '.join(twice)}")
+        return values
+
+
+class StudyFile(Entry):
+    """config/studies/NAME.yaml."""
+
+    title: Text
+    about: Text = Field(description="A paragraph for the report: what the study shows and at which scale.")
+    blocks: Annotated[list[Block], Field(min_length=1)]
+    references: Annotated[list[Name], Field(min_length=1)] = Field(
+        description="Every method is compared with each of these, paired by repetition."
+    )
+    repetitions_per_pack: int = Field(
+        5, ge=1, description="Runs of so many repetitions share a process; fewer balance cores better."
+    )
+
+
+FILES: dict[str, Any] = {
+    "config": Config,
+    "study": StudyFile,
+    "datasets": dict[Name, Dataset],
+    "architectures": dict[Name, Architecture],
+    "methods": dict[Name, Method],
+    "recipes": dict[Name, Recipe],
+    "claims": dict[Name, Claim],
+}

@@ -1,0 +1,78 @@
+"""Train resolved runs one after another in this process: `python -m guidebp.training SPECS.json`.
+
+SPECS.json is a list of resolved specs (`guidebp specs` prints them). Needs torch, numpy and safetensors, nothing
+else: so runs can be trained on any machine and their folders copied into the store. Says what it does in
+JSON, one event a line, on standard output.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from guidebp.canonical import readable_json
+from guidebp.data.prepared import Prepared, load_prepared
+from guidebp.errors import UserError
+from guidebp.provenance import machine
+from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore, make_record
+from guidebp.training.numerics import choose_device
+from guidebp.training.trainer import train_run
+
+
+def say(event: str, **details: object) -> None:
+    """One event, at once."""
+    print(json.dumps({"event": event, **details}), flush=True)
+
+
+def train_all(specs: list[dict[str, Any]], data: Path, store: RunStore, device: str, keep: bool) -> None:
+    """Train what the store does not hold yet; runs that another process trains meanwhile are waited for."""
+    chosen = choose_device(device)
+    where = machine(str(chosen))
+    loaded: dict[str, Prepared] = {}
+    for spec in specs:
+        key, name = spec["key"], spec["dataset"]["name"]
+        with store.lock(key):
+            if name not in loaded:
+                loaded[name] = load_prepared(data, name)
+            dataset = loaded[name]
+            if store.holds(key, dataset.manifest["sha256"]):
+                say("held", key=key)
+                continue
+            say("start", key=key)
+            outcome = train_run(
+                spec,
+                dataset,
+                chosen,
+                lambda epoch, accuracy, key=key: say("epoch", key=key, epoch=epoch, accuracy=accuracy),
+            )
+            files = {PREDICTIONS: save({"predictions": outcome.predictions})}
+            files[RECORD] = make_record(spec, dataset.manifest["sha256"], outcome.result, files)
+            files[TELEMETRY] = readable_json(outcome.telemetry | where)
+            if keep:
+                files[WEIGHTS] = save(outcome.weights)
+            store.publish(key, files)
+            say("done", key=key, status=outcome.result["status"])
+
+
+def main() -> None:
+    """Parse the command line and train; a user's mistake ends with one line and code 2."""
+    parser = argparse.ArgumentParser(prog="python -m guidebp.training", description=__doc__)
+    parser.add_argument("specs", type=Path)
+    parser.add_argument("--data", type=Path, default=Path("data/prepared"))
+    parser.add_argument("--store", type=Path, default=Path("results/runs"))
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--keep-weights", action="store_true")
+    args = parser.parse_args()
+    try:
+        specs = json.loads(args.specs.read_text())
+        train_all(specs, args.data, RunStore(args.store), args.device, args.keep_weights)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Train a pack: start a process for what the store lacks, follow it, outlive it.
+
+The process that trains is a child, so that importing torch is paid only when there is something to train, and a
+run that takes its process down (out of memory, a crash in a kernel) costs the pack that run alone: at the second
+death it is recorded as crashed, and the others go on.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from guidebp.errors import UserError
+from guidebp.store import RECORD, TELEMETRY, RunStore, make_record
+
+Event = dict[str, Any]
+DEATHS_ALLOWED = 2
+
+
+def train_pack(
+    specs: list[dict[str, Any]],
+    data: Path,
+    hashes: dict[str, str],
+    store: RunStore,
+    device: str,
+    keep_weights: bool,
+    follow: Callable[[Event], None],
+) -> None:
+    """Train the runs that the store does not hold, calling `follow` with each event of `__main__`.
+
+    `hashes` maps dataset names to the content hashes of their manifests. Raises UserError when the child
+    fails other than by being killed, with what it said.
+    """
+    deaths: dict[str, int] = {}
+    while True:
+        missing = [s for s in specs if not store.holds(s["key"], hashes[s["dataset"]["name"]])]
+        if not missing:
+            return
+        code, current = run_child(missing, data, store, device, keep_weights, follow)
+        if code == 0:
+            continue
+        if code > 0 or current is None:
+            raise UserError(f"training stopped with exit code {code}; the reason stands above")
+        deaths[current] = deaths.get(current, 0) + 1
+        follow({"event": "death", "key": current, "signal": signal.Signals(-code).name})
+        if deaths[current] >= DEATHS_ALLOWED:
+            spec = next(s for s in specs if s["key"] == current)
+            publish_crashed(spec, hashes[spec["dataset"]["name"]], store)
+            follow({"event": "done", "key": current, "status": "crashed"})
+
+
+def publish_crashed(spec: dict[str, Any], data: str, store: RunStore) -> None:
+    """Record that a run killed its process."""
+    result = {"status": "crashed", "outputs": [], "history": None, "test_correct": None}
+    store.publish(spec["key"], {RECORD: make_record(spec, data, result, {}), TELEMETRY: b"{}\n"})
+
+
+def run_child(
+    specs: list[dict[str, Any]],
+    data: Path,
+    store: RunStore,
+    device: str,
+    keep_weights: bool,
+    follow: Callable[[Event], None],
+) -> tuple[int, str | None]:
+    """Train in a child; its exit code (negative: the signal that killed it) and the run it was at."""
+    current = None
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(specs, file)
+        file.flush()
+        command = [sys.executable, "-m", "guidebp.training", file.name]
+        command += ["--data", str(data), "--store", str(store.root), "--device", device]
+        command += ["--keep-weights"] * keep_weights
+        # cuBLAS is deterministic only with a fixed workspace, set before it starts
+        environment = os.environ | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "OMP_NUM_THREADS": "1"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
+            try:
+                assert child.stdout is not None
+                for line in child.stdout:
+                    event = json.loads(line)
+                    current = event["key"] if event["event"] == "start" else current
+                    current = None if event["event"] == "done" else current
+                    follow(event)
+                code = child.wait()
+            finally:
+                child.kill()
+    return code, current
