@@ -25,12 +25,18 @@ def prepare(name: str, dataset: Dataset, raw: Path, prepared: Path) -> None:
         if not intact(raw / wanted.path, wanted):
             raise UserError(f"{raw / wanted.path}: missing or damaged; run: guidebp fetch {name}")
     if dataset.reader not in READERS:
-        raise UserError(f"dataset '{name}': unknown reader '{dataset.reader}'; {nearest(dataset.reader, READERS)}")
+        raise UserError(
+            f"dataset '{name}': unknown reader '{dataset.reader}'; {nearest(dataset.reader, READERS)}"
+        )
     images, labels, test = READERS[dataset.reader]([raw / wanted.path for wanted in dataset.files])
     if images.shape[1:] != dataset.shape:
-        raise UserError(f"dataset '{name}': images are {images.shape[1:]}, the catalogue says {dataset.shape}")
+        raise UserError(
+            f"dataset '{name}': images are {images.shape[1:]}, the catalogue says {dataset.shape}"
+        )
     if labels.min() < 0 or labels.max() >= dataset.classes:
-        raise UserError(f"dataset '{name}': labels from {labels.min()} to {labels.max()}, not 0 to classes - 1")
+        raise UserError(
+            f"dataset '{name}': labels from {labels.min()} to {labels.max()}, not 0 to classes - 1"
+        )
     if dataset.split.test == "official" and not test.any():
         raise UserError(f"dataset '{name}': has no official test set; give a share as split.test")
     tensors = {

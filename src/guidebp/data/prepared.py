@@ -75,5 +75,7 @@ def load_prepared(folder: Path, dataset: str) -> Prepared:
     except SafetensorError as error:
         raise UserError(f"{path}: not a safetensors file ({error}); {remedy}") from error
     if content_hash(tensors) != manifest.get("sha256"):
-        raise UserError(f"{path}: its contents differ from the manifest {path.with_suffix('.json')}; {remedy}")
+        raise UserError(
+            f"{path}: its contents differ from the manifest {path.with_suffix('.json')}; {remedy}"
+        )
     return Prepared(tensors["images"], tensors["labels"].long(), tensors["test"].bool(), manifest)

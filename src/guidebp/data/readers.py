@@ -22,7 +22,9 @@ def digits_csv(files: list[Path]) -> Arrays:
         with gzip.open(files[0], "rt", encoding="ascii") as lines:
             table = np.loadtxt(lines, delimiter=",", dtype=np.int64, ndmin=2)
     except (OSError, EOFError, ValueError) as error:
-        raise UserError(f"{files[0]}: not a gzipped table of integers ({error}); delete it and fetch again") from error
+        raise UserError(
+            f"{files[0]}: not a gzipped table of integers ({error}); delete it and fetch again"
+        ) from error
     if table.shape[1] != 65 or table[:, :64].min() < 0 or table[:, :64].max() > 16:
         raise UserError(f"{files[0]}: expected 64 values from 0 to 16 and a label in each line; fetch again")
     images = (table[:, :64] * 15).astype(np.uint8).reshape(-1, 1, 8, 8)

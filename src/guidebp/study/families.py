@@ -8,8 +8,11 @@ of a method and `OFFERS` of an architecture tell which pairs fit.
 
 import ast
 import hashlib
+import io
+import json
+import tokenize
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,20 +36,30 @@ class Family:
     def resolve(self, options: dict[str, Any]) -> tuple[Any, list[str]]:
         """The validated Options object, or None and what is wrong, one line per fault."""
         try:
-            return self.options.validate_python(options), []
+            return self.options.validate_json(json.dumps(options)), []
         except ValidationError as error:
             return None, explain(error)
 
 
 def code_hash(source: str) -> str:
-    """Hash of the program in `source` without comments, docstrings and layout, 16 hexadecimal digits."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+    """Hash of the program in `source` without comments, docstrings and blank lines, 16 hexadecimal digits.
+
+    Of the text, not of a dump of the tree, which differs between versions of Python.
+    """
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node) is not None
+        ):
+            text = node.body[0]
+            lines[text.lineno - 1 : text.end_lineno] = [""] * (text.end_lineno - text.lineno + 1)
+    kept = [line.rstrip() for line in lines if line.strip()]
+    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
 
 
 @cache
@@ -65,9 +78,12 @@ def _read(name: str, source: str) -> Family:
     """A family from its source: only its Options class and its literal constants are evaluated."""
     tree = ast.parse(source)
     classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Options"]
-    scope: dict[str, Any] = {"dataclass": dataclass, "field": field, "Literal": Literal, "__name__": name}
+    checked = partial(
+        validated_dataclass, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    )
+    scope: dict[str, Any] = {"dataclass": checked, "field": field, "Literal": Literal, "__name__": name}
     exec(compile(ast.Module(classes, []), f"{name}.Options", "exec", dont_inherit=True), scope)
-    options = validated_dataclass(scope["Options"], config=ConfigDict(extra="forbid"))
+    options: TypeAdapter[Any] = TypeAdapter(scope["Options"])
     literals = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -75,7 +91,7 @@ def _read(name: str, source: str) -> Family:
                 literals[node.targets[0].id] = ast.literal_eval(node.value)
             except ValueError:
                 continue
-    return Family(name, code_hash(source), TypeAdapter(options), literals)
+    return Family(name, code_hash(source), options, literals)
 
 
 def plain(options: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Reading YAML files against the schema, with messages that a person can act on."""
 
 import difflib
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,12 @@ def read_file(path: Path, kind: str) -> Any:
     """A file of `kind` (a key of `schema.FILES`) as its model; UserError names file, key and expectation."""
     value = read_yaml(path)
     try:
-        return TypeAdapter(FILES[kind]).validate_python({} if value is None else value)
-    except ValidationError as error:
+        # as JSON: strict about types, yet a list may stand for a tuple
+        text = json.dumps({} if value is None else value)
+        return TypeAdapter(FILES[kind]).validate_json(text, strict=True)
+    except (TypeError, ValueError) as error:
+        if not isinstance(error, ValidationError):
+            raise UserError(f"{path}: holds a value that JSON has no form for ({error})") from error
         raise UserError("\n".join(f"{path}: {line}" for line in explain(error))) from error
 
 

@@ -116,7 +116,9 @@ def load_study(name: str, root: Path = Path()) -> Study:
     folder = root / "config" / "studies"
     path = folder / f"{name}.yaml"
     if not path.exists():
-        raise UserError(f"{path}: no study '{name}'; {nearest(name, (p.stem for p in folder.glob('*.yaml')))}")
+        raise UserError(
+            f"{path}: no study '{name}'; {nearest(name, (p.stem for p in folder.glob('*.yaml')))}"
+        )
     file: schema.StudyFile = read_file(path, "study")
     claims = json_hash({key: claim.model_dump(mode="json") for key, claim in catalogues.claims.items()}, 16)
     runs: dict[str, Run] = {}
@@ -133,7 +135,9 @@ def load_study(name: str, root: Path = Path()) -> Study:
     trained = {run.method for run in runs.values()}
     for method in file.references:
         if method not in trained:
-            raise UserError(f"{path}: references: '{method}' is trained in no block; {nearest(method, trained)}")
+            raise UserError(
+                f"{path}: references: '{method}' is trained in no block; {nearest(method, trained)}"
+            )
     ordered = list(runs.values())
 
     def used(catalogue: dict[str, Any], attribute: str) -> dict[str, Any]:
@@ -179,7 +183,9 @@ class _Parts:
         self.where = where
         self.known: dict[tuple[str, str], Any] = {}
 
-    def run(self, dataset: str, architecture: str, method: str, recipe: str, repetition: int, claims: str) -> Run:
+    def run(
+        self, dataset: str, architecture: str, method: str, recipe: str, repetition: int, claims: str
+    ) -> Run:
         """A run with its key; `claims` travels in the spec, outside the key."""
         spec: Spec = {
             "engine": ENGINE_VERSION,
@@ -207,7 +213,9 @@ class _Parts:
     def recipe(self, name: str) -> Spec:
         """The recipe with all defaults filled in."""
         if name not in self.catalogues.recipes:
-            raise UserError(f"{self.where}.recipe: unknown name '{name}'; {nearest(name, self.catalogues.recipes)}")
+            raise UserError(
+                f"{self.where}.recipe: unknown name '{name}'; {nearest(name, self.catalogues.recipes)}"
+            )
         recipe: Spec = self.catalogues.recipes[name].model_dump(mode="json")
         return recipe
 
@@ -244,7 +252,9 @@ class _Parts:
             where = f"config/{kind}.yaml: {name}"
             known = families(package)
             if entry.family not in known:
-                raise UserError(f"{where}.family: unknown family '{entry.family}'; {nearest(entry.family, known)}")
+                raise UserError(
+                    f"{where}.family: unknown family '{entry.family}'; {nearest(entry.family, known)}"
+                )
             family = known[entry.family]
             options, faults = family.resolve(entry.options)
             if faults:

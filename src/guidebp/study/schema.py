@@ -16,7 +16,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class Entry(BaseModel):
     """Base of all entries: nothing unknown, nothing changed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Config(Entry):

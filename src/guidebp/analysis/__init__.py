@@ -1,0 +1,1 @@
+"""Analysis: from run records to tidy tables and paired comparisons."""

@@ -1,0 +1,52 @@
+"""The records archive: all records and predictions of a study in one file whose bytes follow from them alone."""
+
+import io
+import lzma
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from guidebp.errors import UserError
+from guidebp.store import PREDICTIONS, RECORD, RunStore
+
+# Far above any real record; an archive that says otherwise is not ours.
+LARGEST_FILE = 16 * 2**20
+
+
+def pack_records(store: RunStore, keys: Sequence[str]) -> bytes:
+    """An xz-compressed tar of `<key>/record.json` and the predictions, in key order, with empty metadata."""
+    plain = io.BytesIO()
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for key in sorted(keys):
+            for name in (RECORD, PREDICTIONS):
+                path = store.folder(key) / name
+                if not path.exists():
+                    continue
+                content = path.read_bytes()
+                entry = tarfile.TarInfo(f"{key}/{name}")
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+    return lzma.compress(plain.getvalue(), preset=6)
+
+
+def unpack_records(path: Path, keys: set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """(key, files) of the archived runs whose key is in `keys`; nothing is written.
+
+    Raises UserError for a damaged archive and for any member that an archive of ours cannot have.
+    """
+    found: dict[str, dict[str, bytes]] = {}
+    try:
+        with tarfile.open(path, "r:xz") as archive:
+            for member in archive:
+                key, _, name = member.name.partition("/")
+                if not member.isfile() or name not in (RECORD, PREDICTIONS) or member.size > LARGEST_FILE:
+                    raise UserError(f"{path}: unexpected member {member.name!r}; not a records archive")
+                if key in keys:
+                    file = archive.extractfile(member)
+                    assert file is not None
+                    found.setdefault(key, {})[name] = file.read()
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no records archive; run snakemake to train the study") from error
+    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
+        raise UserError(f"{path}: damaged ({error}); run: git checkout {path}") from error
+    yield from sorted(found.items())

@@ -1,0 +1,63 @@
+"""Pack indexes: the small files by which the workflow knows that a pack's runs are in the store."""
+
+import json
+
+from guidebp.canonical import readable_json
+from guidebp.data.prepared import read_manifest
+from guidebp.errors import UserError
+from guidebp.store import RunStore, write_atomic
+from guidebp.study.files import nearest
+from guidebp.study.layout import PREPARED, RUNS, Layout
+from guidebp.study.resolve import Pack, Study
+from guidebp.training.pack import train_pack
+from guidebp.training.progress import Progress
+
+
+def data_hashes(study: Study) -> dict[str, str]:
+    """Content hash of each dataset's manifest."""
+    return {name: str(read_manifest(PREPARED, name).get("sha256")) for name in study.datasets}
+
+
+def train_and_index(study: Study, pack_id: str, device: str | None) -> None:
+    """Train what the store lacks of a pack and write its index."""
+    packs = {pack.id: pack for pack in study.packs}
+    if pack_id not in packs:
+        raise UserError(
+            f"study '{study.name}' has no pack '{pack_id}'; it may have been edited since: run snakemake "
+            f"again; {nearest(pack_id, packs)}"
+        )
+    pack, store = packs[pack_id], RunStore(RUNS)
+    train_pack(
+        [run.spec for run in pack.runs],
+        PREPARED,
+        data_hashes(study),
+        store,
+        device or study.config.device,
+        study.config.keep_weights,
+        Progress(study, store).follow,
+    )
+    write_index(study, pack, store)
+
+
+def write_index(study: Study, pack: Pack, store: RunStore) -> None:
+    """Publish the pack's index and remove those it had under other keys."""
+    path = Layout(study.name).pack(pack.id)
+    write_atomic(path, readable_json({run.key: store.read(run.key)["sha256"] for run in pack.runs}))
+    for old in path.parent.glob(f"{pack.name}.*.json"):
+        if old != path:
+            old.unlink()
+
+
+def indexed(study: Study) -> dict[str, str]:
+    """Key to record checksum, over all packs of the study; UserError names a missing index."""
+    layout = Layout(study.name)
+    found: dict[str, str] = {}
+    for pack in study.packs:
+        path = layout.pack(pack.id)
+        try:
+            found |= json.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: not trained yet; run: snakemake --config study={study.name}") from error
+        except ValueError as error:
+            raise UserError(f"{path}: damaged; delete it and run snakemake again") from error
+    return found

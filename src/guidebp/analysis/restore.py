@@ -1,0 +1,56 @@
+"""Bring a study's committed records back into the run store: after a clone nothing has to be trained."""
+
+import json
+
+from guidebp.analysis.archive import unpack_records
+from guidebp.analysis.packs import data_hashes, write_index
+from guidebp.errors import UserError
+from guidebp.store import RECORD, TELEMETRY, RunStore
+from guidebp.study.layout import RUNS, Layout
+from guidebp.study.resolve import Study
+
+
+def restore(study: Study) -> str:
+    """Unpack, verify, index; says what is to be done next.
+
+    Raises UserError when the archive is damaged, or lacks runs of the study as it is configured now, or
+    holds records of other data: then training is needed, and the message says of which runs.
+    """
+    layout, store, hashes = Layout(study.name), RunStore(RUNS), data_hashes(study)
+    costs = read_telemetry(layout)
+    datasets = {run.key: run.dataset for run in study.runs}
+    unpacked = 0
+    for key, files in unpack_records(layout.records, set(datasets)):
+        if store.holds(key, hashes[datasets[key]]):
+            continue
+        files.setdefault(RECORD, b"")
+        store.publish(key, files | {TELEMETRY: costs.get(key, b"{}\n")})
+        store.read(key)  # verified as published: an error names the file
+        unpacked += 1
+    missing = [run for run in study.runs if not store.holds(run.key, hashes[run.dataset])]
+    whole = [pack for pack in study.packs if not any(run in missing for run in pack.runs)]
+    for pack in whole:
+        if not layout.pack(pack.id).exists():
+            write_index(study, pack, store)
+    if missing:
+        first = missing[0]
+        raise UserError(
+            f"{layout.records}: {len(missing)} of {len(study.runs)} runs of study '{study.name}' are not in it "
+            f"(first: {first.dataset}/{first.architecture}/{first.method}/repetition {first.repetition}, "
+            f"key {first.key}); the code or the study has changed since; run snakemake to train them"
+        )
+    return (
+        f"{len(study.runs)} runs of study '{study.name}' are in the store ({unpacked} unpacked, all verified); "
+        f"run: snakemake --config study={study.name}, which trains nothing and renders everything"
+    )
+
+
+def read_telemetry(layout: Layout) -> dict[str, bytes]:
+    """Key to the bytes of the run's telemetry.json."""
+    if not layout.telemetry.exists():
+        return {}
+    found = {}
+    for line in layout.telemetry.read_text().splitlines():
+        cost = json.loads(line)
+        found[cost.pop("key")] = (json.dumps(cost, indent=2) + "\n").encode()
+    return found

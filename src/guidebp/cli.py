@@ -1,0 +1,182 @@
+"""The `guidebp` command: one verb per step of the workflow, and a few for people.
+
+Every verb is a plain function of its module; here is only the command line. Imports happen inside the verbs:
+torch and pandas cost seconds, and most verbs need one of them at most.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from guidebp.errors import UserError
+
+Verb = Callable[[argparse.Namespace], None]
+
+
+def fetch(args: argparse.Namespace) -> None:
+    """Bring raw files to data/raw/, verified against the catalogue."""
+    from guidebp.data.fetch import fetch
+    from guidebp.study.layout import RAW
+
+    for name, dataset in _datasets(args.datasets).items():
+        fetch(name, dataset, RAW)
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Turn raw files into one prepared file per dataset and its manifest."""
+    from guidebp.data.prepare import prepare
+    from guidebp.study.layout import PREPARED, RAW
+
+    for name, dataset in _datasets(args.datasets).items():
+        prepare(name, dataset, RAW, PREPARED)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train what the store lacks of one pack, then write the pack's index."""
+    from guidebp.analysis.packs import train_and_index
+    from guidebp.study.resolve import load_study
+
+    train_and_index(load_study(args.study), args.pack, args.device)
+
+
+def specs(args: argparse.Namespace) -> None:
+    """Print the resolved specs of a study as JSON, for training elsewhere."""
+    from guidebp.study.resolve import load_study
+
+    json.dump([run.spec for run in load_study(args.study).runs], sys.stdout, indent=1)
+    print()
+
+
+def collect(args: argparse.Namespace) -> None:
+    """Read the records of a study into tidy tables and its records archive."""
+    from guidebp.analysis.collect import collect
+    from guidebp.study.resolve import load_study
+
+    collect(load_study(args.study))
+
+
+def analyse(args: argparse.Namespace) -> None:
+    """Paired comparisons, summary and curves of a collected study."""
+    from guidebp.analysis.analyse import analyse
+    from guidebp.study.layout import Layout
+
+    analyse(Layout(args.study))
+
+
+def render(args: argparse.Namespace) -> None:
+    """Figures and tables of an analysed study."""
+    from guidebp.rendering.render import render
+    from guidebp.study.layout import Layout
+
+    render(Layout(args.study))
+
+
+def report(args: argparse.Namespace) -> None:
+    """The self-contained page of a rendered study."""
+    from guidebp.rendering.report import write_report
+    from guidebp.study.layout import Layout
+
+    write_report(Layout(args.study))
+
+
+def restore(args: argparse.Namespace) -> None:
+    """Unpack a study's committed records into the run store, verified, so that nothing has to be trained."""
+    from guidebp.analysis.restore import restore
+    from guidebp.study.resolve import load_study
+
+    print(restore(load_study(args.study)))
+
+
+def status(args: argparse.Namespace) -> None:
+    """Runs done of total, and what runs now."""
+    from guidebp.store import RunStore
+    from guidebp.study.layout import RUNS
+    from guidebp.study.resolve import load_study
+    from guidebp.training.progress import status
+
+    print(status(load_study(args.study), RunStore(RUNS)))
+
+
+def check(args: argparse.Namespace) -> None:
+    """Resolve a study and say what it holds; every mistake in config/ shows here."""
+    from guidebp.study.resolve import load_study
+
+    study = load_study(args.study)
+    print(f"{study.name}: {len(study.runs)} runs in {len(study.packs)} packs; the configuration is sound")
+
+
+def generate(args: argparse.Namespace) -> None:
+    """Write the files made from others: JSON Schemas for editors, environment.yml."""
+    from guidebp.study.generated import write_generated
+
+    for path in write_generated():
+        print(path)
+
+
+def _datasets(names: Sequence[str]) -> dict[str, Any]:
+    from pathlib import Path
+
+    from guidebp.study.files import nearest, read_file
+
+    known = read_file(Path("config/datasets.yaml"), "datasets")
+    for name in names:
+        if name not in known:
+            raise UserError(f"config/datasets.yaml: no dataset '{name}'; {nearest(name, known)}")
+    return {name: known[name] for name in names}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="guidebp", description="Replications with parallel logits.")
+    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def add(verb: Verb, *, study: bool = False, datasets: bool = False) -> argparse.ArgumentParser:
+        made = verbs.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__)
+        made.set_defaults(function=verb)
+        if study:
+            made.add_argument("--study", default=None, help="default: the study of config/config.yaml")
+        if datasets:
+            made.add_argument("datasets", nargs="+", metavar="DATASET")
+        return made
+
+    for verb in (fetch, prepare):
+        add(verb, datasets=True)
+    trainer = add(train, study=True)
+    trainer.add_argument("--pack", required=True, help="the pack's id")
+    trainer.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], help="default: that of config/config.yaml"
+    )
+    for verb in (specs, collect, analyse, render, report, restore, status, check):
+        add(verb, study=True)
+    add(generate)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. A user's mistake is one line and exit code 2."""
+    args = parser().parse_args(argv)
+    try:
+        if getattr(args, "study", "") is None:
+            args.study = _configured_study()
+        args.function(args)
+    except UserError as error:
+        print(f"guidebp {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `guidebp specs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _configured_study() -> str:
+    from pathlib import Path
+
+    from guidebp.study.files import read_file
+
+    return str(read_file(Path("config/config.yaml"), "config").study)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

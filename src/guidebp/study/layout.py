@@ -1,0 +1,79 @@
+"""Where everything of a study lies, relative to the project's folder: the one place that spells paths."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RAW = Path("data/raw")
+PREPARED = Path("data/prepared")
+RUNS = Path("results/runs")
+
+FIGURE_KINDS = ("pdf", "svg", "png", "csv", "provenance.json")
+TABLE_KINDS = ("md", "tex", "csv")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below results/<study>/."""
+
+    study: str
+
+    @property
+    def folder(self) -> Path:
+        """The study's own folder."""
+        return Path("results") / self.study
+
+    def pack(self, pack_id: str) -> Path:
+        """The index of a pack: the runs it stands for and the checksums of their records."""
+        return self.folder / "packs" / f"{pack_id}.json"
+
+    @property
+    def about(self) -> Path:
+        """Titles and order of everything in the study: what rendering knows of the configuration."""
+        return self.folder / "study.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One row per run and output."""
+        return self.folder / "metrics.csv"
+
+    @property
+    def history(self) -> Path:
+        """One row per run, epoch, output and quantity."""
+        return self.folder / "history.parquet"
+
+    @property
+    def telemetry(self) -> Path:
+        """One line of JSON per run: time, memory, machine, versions."""
+        return self.folder / "telemetry.jsonl"
+
+    @property
+    def records(self) -> Path:
+        """All records and predictions of the study."""
+        return self.folder / "records.tar.xz"
+
+    @property
+    def comparisons(self) -> Path:
+        """One row per paired comparison."""
+        return self.folder / "comparisons.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Mean accuracies as nested JSON, for `dvc metrics`."""
+        return self.folder / "summary.json"
+
+    def curve(self, dataset: str, architecture: str) -> Path:
+        """Mean validation accuracy per epoch and method, for `dvc plots`."""
+        return self.folder / "plots" / f"{dataset}_{architecture}.csv"
+
+    def figure(self, name: str, dataset: str, kind: str) -> Path:
+        """One file of a figure."""
+        return self.folder / "figures" / f"{name}_{dataset}.{kind}"
+
+    def table(self, name: str, dataset: str, kind: str) -> Path:
+        """One file of a table."""
+        return self.folder / "tables" / f"{name}_{dataset}.{kind}"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained page."""
+        return self.folder / "report.html"
