@@ -1,0 +1,61 @@
+# One command on a fresh machine: `make` builds the environment and runs the demo study, `make test` all checks.
+# Everything runs in .venv/; nothing outside this folder is changed.
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+# Silent on success; on failure the command's output.
+quietly = output=$$($(1) 2>&1) || { printf '%s\n' "$$output"; exit 1; }
+
+.DEFAULT_GOAL := demo
+.PHONY: demo setup test test-full lint format lock clean help
+
+demo: setup ## set up, run the demo study (minutes on two cores), name its report
+	@snakemake --config study=demo
+	@echo results/demo/report.html
+
+setup: .venv/.ready ## the environment in .venv, exactly as requirements.lock says
+
+# uv alone would take an activated environment: it is told which Python to install for.
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "needs Python 3.11 or newer; name one: make PYTHON=python3.12"; exit 1; }
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
+	@touch $@
+
+test: lint ## set up, lint, run the tests
+	@pytest -n 2 -q tests
+
+test-full: export GUIDEBP_FULL := 1
+test-full: test ## the same with the slow tests too
+
+lint: setup ## style, types and the workflow's own lint; silent when all is well
+	@$(call quietly,ruff check)
+	@$(call quietly,ruff format --check)
+	@$(call quietly,mypy)
+	@$(call quietly,snakefmt --check workflow Snakefile)
+	@$(call quietly,snakemake --lint)
+
+format: setup ## put Python and Snakemake files into the house style
+	ruff check --fix
+	ruff format
+	snakefmt workflow Snakefile
+
+# Hashes come with the lock, addresses do not: whoever installs decides from where.
+lock: setup ## after a change in pyproject.toml: requirements.lock and the generated files
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+	guidebp generate
+
+clean: ## remove the tools' caches; results, data and .venv stay
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
