@@ -1,0 +1,1 @@
+"""Rendering: figures, tables and the report, from tidy tables alone."""

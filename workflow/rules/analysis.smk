@@ -1,0 +1,70 @@
+rule analyse:
+    input:
+        about=LAYOUT.about,
+        metrics=LAYOUT.metrics,
+        history=LAYOUT.history,
+    output:
+        comparisons=report(
+            LAYOUT.comparisons,
+            caption="../report/comparisons.rst",
+            category="Comparisons",
+        ),
+        summary=LAYOUT.summary,
+        curves=RESULTS["curves"],
+    log:
+        "results/logs/analyse/" + STUDY.name + ".log",
+    params:
+        study=STUDY.name,
+    conda:
+        "../../environment.yml"
+    shell:
+        "guidebp analyse --study {params.study} &> {log}"
+
+
+rule render:
+    input:
+        about=LAYOUT.about,
+        metrics=LAYOUT.metrics,
+        history=LAYOUT.history,
+        comparisons=LAYOUT.comparisons,
+    output:
+        pictures=report(
+            RESULTS["pictures"],
+            caption="../report/figure.rst",
+            category="Figures",
+        ),
+        figures=RESULTS["figure files"],
+        tables=RESULTS["tables"],
+    log:
+        "results/logs/render/" + STUDY.name + ".log",
+    params:
+        study=STUDY.name,
+    conda:
+        "../../environment.yml"
+    shell:
+        "guidebp render --study {params.study} &> {log}"
+
+
+rule report:
+    input:
+        RESULTS["figures"],
+        RESULTS["tables"],
+        LAYOUT.about,
+        LAYOUT.metrics,
+        LAYOUT.comparisons,
+        LAYOUT.telemetry,
+    output:
+        LAYOUT.report,
+    log:
+        "results/logs/report/" + STUDY.name + ".log",
+    params:
+        study=STUDY.name,
+    conda:
+        "../../environment.yml"
+    shell:
+        "guidebp report --study {params.study} &> {log}"
+
+
+rule analysis:
+    input:
+        LAYOUT.report,
