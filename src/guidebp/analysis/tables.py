@@ -1,0 +1,70 @@
+"""The collected tables of a study, as every analysis and every figure reads them."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from guidebp.errors import UserError
+from guidebp.study.layout import Layout
+
+# Measures of a run's test accuracy that comparisons and figures speak of.
+MERGED, SOFTMAX_AVERAGE, PRIMARY = "merged", "softmax average", "primary"
+PATHWAYS, WEAKEST = "mean of pathways", "weakest pathway"
+MEASURES = (MERGED, PRIMARY, SOFTMAX_AVERAGE, PATHWAYS, WEAKEST)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What `collect` wrote.
+
+    Attributes:
+        about: study.json: titles and order.
+        metrics: one row per run and output.
+        history: one row per run, epoch, output and quantity.
+    """
+
+    about: dict[str, Any]
+    metrics: pd.DataFrame
+    history: pd.DataFrame
+
+    @property
+    def cells(self) -> list[tuple[str, str]]:
+        """The (dataset, architecture) pairs with runs, in the study's order."""
+        found = set(zip(self.metrics["dataset"], self.metrics["architecture"], strict=True))
+        return [(d, a) for d in self.about["datasets"] for a in self.about["architectures"] if (d, a) in found]
+
+    def title(self, kind: str, name: str) -> str:
+        """The title of a dataset, architecture or method."""
+        return str(self.about[kind][name]["title"])
+
+
+def load_results(layout: Layout) -> Results:
+    """Read what `collect` wrote; UserError when it is not there."""
+    try:
+        about = json.loads(layout.about.read_text())
+        metrics = pd.read_csv(layout.metrics)
+        history = pd.read_parquet(layout.history)
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{error.filename}: study '{layout.study}' is not collected yet; "
+            f"run: snakemake --config study={layout.study}"
+        ) from error
+    return Results(about, metrics, history)
+
+
+def run_measures(metrics: pd.DataFrame) -> pd.DataFrame:
+    """One row per run with a column per measure, accuracies in percent.
+
+    Empty for runs that diverged or crashed; their `status` says so.
+    """
+    names = ["dataset", "architecture", "method", "recipe", "repetition", "key", "status", "device_class"]
+    runs = metrics.drop_duplicates("key")[[*names, "train_images", "test_images"]].set_index("key")
+    alone = metrics[metrics["pathway"].notna()].groupby("key")["accuracy"]
+    runs[MERGED] = metrics[metrics["output"] == MERGED].set_index("key")["accuracy"]
+    runs[PRIMARY] = metrics[metrics["primary"] == True].set_index("key")["accuracy"]  # noqa: E712 - may be empty
+    runs[SOFTMAX_AVERAGE] = metrics[metrics["output"] == SOFTMAX_AVERAGE].set_index("key")["accuracy"]
+    runs[PATHWAYS] = alone.mean()
+    runs[WEAKEST] = alone.min()
+    return runs.reset_index()

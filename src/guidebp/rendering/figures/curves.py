@@ -1,0 +1,69 @@
+"""Validation accuracy over epochs, by method: merged output and mean of the pathways alone."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from guidebp.analysis.tables import MERGED, PATHWAYS, SOFTMAX_AVERAGE, Results
+from guidebp.rendering.figures import Drawn
+from guidebp.rendering.style import COLOURS, INK, WIDTH, look
+
+YARDSTICK = "independent"
+
+
+def draw(results: Results, dataset: str) -> Drawn:
+    """A row of panels per architecture and measure, a column per group of methods."""
+    data = curve_data(results, dataset)
+    architectures = [a for d, a in results.cells if d == dataset]
+    about = results.about["methods"]
+    trained = [m for m in about if m in set(data["method"])]
+    groups = [g for g in dict.fromkeys(about[m]["group"] for m in trained)]
+    rows = [(a, measure) for a in architectures for measure in (MERGED, PATHWAYS)]
+    with look():
+        figure, axes = plt.subplots(
+            len(rows),
+            len(groups),
+            figsize=(WIDTH, 1.45 * len(rows) + 0.6),
+            squeeze=False,
+            sharex=True,
+            sharey="row",
+            layout="constrained",
+        )
+        for line, (architecture, measure) in zip(axes, rows, strict=True):
+            cell = data[(data["architecture"] == architecture) & (data["measure"] == measure)]
+            for panel, group in zip(line, groups, strict=True):
+                if about.get(YARDSTICK, {}).get("group") != group:
+                    band(panel, cell, YARDSTICK, INK, dashed=True)
+                for k, method in enumerate(m for m in trained if about[m]["group"] == group):
+                    colour = INK if method == YARDSTICK else COLOURS[k % len(COLOURS)]
+                    band(panel, cell, method, colour, dashed=method == YARDSTICK)
+            line[0].set_ylabel(f"{measure} (%)")
+            if measure == MERGED:
+                line[0].set_title(results.title("architectures", architecture))
+        for panel, group in zip(axes[-1], groups, strict=True):
+            panel.set_xlabel("epoch")
+            panel.legend(title=group, loc="lower right", fontsize=5.5, title_fontsize=6, labelspacing=0.2)
+    return Drawn(figure, data)
+
+
+def curve_data(results: Results, dataset: str) -> pd.DataFrame:
+    """Mean, minimum and maximum over repetitions per architecture, method, measure and epoch."""
+    history = results.history
+    rows = history[(history["dataset"] == dataset) & (history["quantity"] == "validation accuracy")]
+    merged = rows[rows["output"] == MERGED]
+    names = ["architecture", "method", "repetition", "epoch"]
+    alone = rows[~rows["output"].isin([MERGED, SOFTMAX_AVERAGE])]
+    mean = alone.groupby(names, sort=False)["value"].mean().reset_index()
+    both = pd.concat([merged[[*names, "value"]].assign(measure=MERGED), mean.assign(measure=PATHWAYS)])
+    grouped = both.groupby(["architecture", "measure", "method", "epoch"], sort=False)["value"]
+    return grouped.agg(["mean", "min", "max", "count"]).reset_index()
+
+
+def band(axes: Axes, cell: pd.DataFrame, method: str, colour: object, dashed: bool) -> None:
+    """Mean line and range of one method."""
+    rows = cell[cell["method"] == method].sort_values("epoch")
+    if rows.empty:
+        return
+    axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=colour, alpha=0.12, lw=0)  # type: ignore[arg-type]
+    style = (0, (3, 1.5)) if dashed else "-"
+    axes.plot(rows["epoch"], rows["mean"], color=colour, ls=style, label=method)  # type: ignore[arg-type]

@@ -1,0 +1,46 @@
+"""Forest plot: paired differences with each reference, merged output and mean of the pathways alone."""
+
+import matplotlib.pyplot as plt
+
+from guidebp.analysis.comparisons import compare
+from guidebp.analysis.tables import MERGED, PATHWAYS, Results
+from guidebp.rendering.figures import Drawn
+from guidebp.rendering.figures.accuracy import label_methods, mark
+from guidebp.rendering.style import COLOURS, INK, MARKERS, WIDTH, look
+
+
+def draw(results: Results, dataset: str) -> Drawn:
+    """One row of panels per architecture: merged on the left, pathways on the right."""
+    table = compare(results)
+    data = table[(table["dataset"] == dataset) & table["measure"].isin([MERGED, PATHWAYS])].reset_index(drop=True)
+    architectures = [a for d, a in results.cells if d == dataset]
+    references = results.about["references"]
+    with look():
+        count = data["method"].nunique()
+        figure, axes = plt.subplots(
+            len(architectures),
+            2,
+            figsize=(WIDTH, (0.155 * count + 0.85) * len(architectures) + 0.25),
+            squeeze=False,
+            sharey="row",
+            layout="constrained",
+        )
+        for row, architecture in zip(axes, architectures, strict=True):
+            cell = data[data["architecture"] == architecture]
+            methods = [m for m in results.about["methods"] if m in set(cell["method"])]
+            for panel, measure in zip(row, (MERGED, PATHWAYS), strict=True):
+                panel.axvline(0, color=INK, lw=0.7)
+                for k, reference in enumerate(references):
+                    rows = cell[(cell["measure"] == measure) & (cell["reference"] == reference)]
+                    y = [methods.index(m) + (k - (len(references) - 1) / 2) * 0.28 for m in rows["method"]]
+                    panel.hlines(y, rows["low"], rows["high"], color=COLOURS[k], lw=1)
+                    panel.plot(rows["difference"], y, MARKERS[k], color=COLOURS[k], ms=4, mec="white", mew=0.4)
+                panel.set_xlabel(f"difference in accuracy, {measure} (points)")
+            row[0].set_title(results.title("architectures", architecture))
+            label_methods(row[0], results, methods)
+        figure.legend(
+            handles=[mark(COLOURS[k], MARKERS[k], f"minus {name}") for k, name in enumerate(references)],
+            loc="outside upper right",
+            ncols=len(references),
+        )
+    return Drawn(figure, data)

@@ -1,0 +1,39 @@
+"""Render all figures and tables of a study in one process: importing the plotting libraries costs most."""
+
+import pandas as pd
+
+from guidebp.analysis.tables import load_results
+from guidebp.canonical import readable_json
+from guidebp.provenance import rendering
+from guidebp.rendering import tables
+from guidebp.rendering.catalogue import FIGURES, TABLES
+from guidebp.rendering.figures import figure_function
+from guidebp.rendering.style import close, file_bytes
+from guidebp.rendering.tables import table_bytes
+from guidebp.store import file_hash, write_atomic
+from guidebp.study.layout import TABLE_KINDS, Layout
+
+PICTURE_KINDS = ("pdf", "svg", "png")
+
+
+def render(layout: Layout) -> None:
+    """Write every figure (three formats, its data, its provenance) and every table (three formats)."""
+    results = load_results(layout)
+    comparisons = pd.read_csv(layout.comparisons)
+    sources = (layout.about, layout.metrics, layout.history, layout.comparisons)
+    provenance = readable_json(rendering({str(path): file_hash(path) for path in sources}))
+    for dataset in results.about["datasets"]:
+        for name in FIGURES:
+            drawn = figure_function(name)(results, dataset)
+            for kind in PICTURE_KINDS:
+                write_atomic(layout.figure(name, dataset, kind), file_bytes(drawn.figure, kind))
+            close(drawn.figure)
+            write_atomic(
+                layout.figure(name, dataset, "csv"),
+                drawn.data.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode(),
+            )
+            write_atomic(layout.figure(name, dataset, "provenance.json"), provenance)
+        for name, caption in TABLES.items():
+            table = getattr(tables, name)(results, comparisons, dataset)
+            for kind in TABLE_KINDS:
+                write_atomic(layout.table(name, dataset, kind), table_bytes(table, caption, kind))
