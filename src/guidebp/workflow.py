@@ -35,7 +35,10 @@ def files(study: Study) -> dict[str, Any]:
         for kind in FIGURE_KINDS
     ]
     tables = [
-        layout.table(name, dataset, kind) for name in TABLES for dataset in study.datasets for kind in TABLE_KINDS
+        layout.table(name, dataset, kind)
+        for name in TABLES
+        for dataset in study.datasets
+        for kind in TABLE_KINDS
     ]
     sources = ["config.yaml", "datasets.yaml", "architectures.yaml", "methods.yaml", "claims.yaml"]
     return {

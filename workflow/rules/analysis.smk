@@ -12,11 +12,11 @@ rule analyse:
         summary=LAYOUT.summary,
         curves=RESULTS["curves"],
     log:
-        "results/logs/analyse/" + STUDY.name + ".log",
-    params:
-        study=STUDY.name,
+        LAYOUT.log("analyse"),
     conda:
         "../../environment.yml"
+    params:
+        study=STUDY.name,
     shell:
         "guidebp analyse --study {params.study} &> {log}"
 
@@ -36,11 +36,11 @@ rule render:
         figures=RESULTS["figure files"],
         tables=RESULTS["tables"],
     log:
-        "results/logs/render/" + STUDY.name + ".log",
-    params:
-        study=STUDY.name,
+        LAYOUT.log("render"),
     conda:
         "../../environment.yml"
+    params:
+        study=STUDY.name,
     shell:
         "guidebp render --study {params.study} &> {log}"
 
@@ -56,11 +56,11 @@ rule report:
     output:
         LAYOUT.report,
     log:
-        "results/logs/report/" + STUDY.name + ".log",
-    params:
-        study=STUDY.name,
+        LAYOUT.log("report"),
     conda:
         "../../environment.yml"
+    params:
+        study=STUDY.name,
     shell:
         "guidebp report --study {params.study} &> {log}"
 

@@ -8,13 +8,13 @@ rule train:
     output:
         LAYOUT.pack("{pack}"),
     log:
-        "results/logs/train/" + STUDY.name + "/{pack}.log",
+        LAYOUT.pack_log("{pack}"),
+    conda:
+        "../../environment.yml"
+    threads: 1
     params:
         study=STUDY.name,
         device=config["device"],
-    threads: 1
-    conda:
-        "../../environment.yml"
     shell:
         "guidebp train --study {params.study} --pack {wildcards.pack} --device {params.device} 2>&1 | tee {log}"
 
@@ -31,11 +31,11 @@ rule collect:
         telemetry=LAYOUT.telemetry,
         records=LAYOUT.records,
     log:
-        "results/logs/collect/" + STUDY.name + ".log",
-    params:
-        study=STUDY.name,
+        LAYOUT.log("collect"),
     conda:
         "../../environment.yml"
+    params:
+        study=STUDY.name,
     shell:
         "guidebp collect --study {params.study} &> {log}"
 

@@ -43,10 +43,9 @@ def paired_test(differences: NDArray[np.float64], overlap: float = 0.0) -> Paire
     sd = float(np.std(differences, ddof=1))
     error = sd * math.sqrt(1 / n + overlap)
     half = float(stats.t.ppf(0.975, n - 1)) * error
-    if error == 0.0:  # all differences equal: nothing to test when they are zero, beyond doubt otherwise
-        p = 1.0 if mean == 0.0 else 0.0
-    else:
-        p = float(2 * stats.t.sf(abs(mean) / error, n - 1))
+    # equal differences: nothing to test when they are zero, beyond doubt otherwise
+    certain = 1.0 if mean == 0.0 else 0.0
+    p = certain if error == 0.0 else float(2 * stats.t.sf(abs(mean) / error, n - 1))
     return Paired(n, mean, sd, mean - half, mean + half, p)
 
 
@@ -54,10 +53,14 @@ def compare(results: Results) -> pd.DataFrame:
     """One row per dataset, architecture, recipe, reference, method and measure."""
     runs = with_chance(results)
     rows: list[dict[str, Any]] = []
-    for (dataset, architecture, recipe), cell in runs.groupby(["dataset", "architecture", "recipe"], sort=False):
+    for (dataset, architecture, recipe), cell in runs.groupby(
+        ["dataset", "architecture", "recipe"], sort=False
+    ):
         redrawn = results.about["datasets"][dataset]["split"]["test"] != "official"
         sizes = cell.dropna(subset=["train_images"]).iloc[:1]
-        overlap = float((sizes["test_images"] / sizes["train_images"]).iloc[0]) if redrawn and len(sizes) else 0.0
+        overlap = (
+            float((sizes["test_images"] / sizes["train_images"]).iloc[0]) if redrawn and len(sizes) else 0.0
+        )
         for reference in results.about["references"]:
             base = cell[cell["method"] == reference].set_index(["repetition", "device_class"])
             for method in results.about["methods"]:

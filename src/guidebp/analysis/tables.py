@@ -33,7 +33,9 @@ class Results:
     def cells(self) -> list[tuple[str, str]]:
         """The (dataset, architecture) pairs with runs, in the study's order."""
         found = set(zip(self.metrics["dataset"], self.metrics["architecture"], strict=True))
-        return [(d, a) for d in self.about["datasets"] for a in self.about["architectures"] if (d, a) in found]
+        return [
+            (d, a) for d in self.about["datasets"] for a in self.about["architectures"] if (d, a) in found
+        ]
 
     def title(self, kind: str, name: str) -> str:
         """The title of a dataset, architecture or method."""

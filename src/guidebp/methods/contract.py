@@ -82,7 +82,7 @@ class Method(nn.Module):
         """Back-propagate and step every optimiser once."""
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         for optimiser in self.optimisers.values():
             optimiser.step()
 
@@ -101,4 +101,5 @@ class MergeMethod(Method):
 
 def pathway_norms(gradient: Tensor) -> Tensor:
     """[K, N, classes] to [K]: L2 norm over the classes, summed over the samples."""
-    return torch.linalg.vector_norm(gradient, dim=2).sum(dim=1)
+    norms: Tensor = torch.linalg.vector_norm(gradient, dim=2)
+    return norms.sum(dim=1)

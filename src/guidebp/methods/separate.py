@@ -27,8 +27,10 @@ class Separate(Method):
     def setup(self, options: Options) -> None:
         """One plain network per pathway; shared parts are copied, so the given network is left as it was."""
         self.streams = self.network.pathways
-        whole = copy.deepcopy if self.network.shares_parts() else (lambda module: module)
-        self.alone = nn.ModuleList(nn.Sequential(*whole(stages)) for stages in self.network.stages())
+        shared = self.network.shares_parts()
+        self.alone = nn.ModuleList(
+            nn.Sequential(*(copy.deepcopy(stages) if shared else stages)) for stages in self.network.stages()
+        )
 
     def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, Optimizer]:
         """One per pathway."""

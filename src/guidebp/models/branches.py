@@ -61,7 +61,9 @@ class Inception(nn.Module):
 def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     """The network for images of `shape` (C, H, W)."""
     channels, height, width = shape
-    segments, exits, heads = [], [], []
+    segments: list[nn.Module] = []
+    exits: list[nn.Module] = []
+    heads: list[nn.Module] = []
     inputs = options.stem
     for k, outputs in enumerate(options.widths):
         modules: list[nn.Module] = [conv_bn_relu(channels, options.stem, 3)] if k == 0 else [nn.MaxPool2d(2)]

@@ -15,7 +15,9 @@ def accuracy(results: Results, comparisons: pd.DataFrame, dataset: str) -> pd.Da
     for _, architecture in (cell for cell in results.cells if cell[0] == dataset):
         for method in results.about["methods"]:
             chosen = runs[
-                (runs["dataset"] == dataset) & (runs["architecture"] == architecture) & (runs["method"] == method)
+                (runs["dataset"] == dataset)
+                & (runs["architecture"] == architecture)
+                & (runs["method"] == method)
             ]
             if chosen.empty:
                 continue
@@ -28,7 +30,9 @@ def accuracy(results: Results, comparisons: pd.DataFrame, dataset: str) -> pd.Da
 
 def comparisons(results: Results, comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Difference, interval, p and corrected p, a row per architecture, reference, measure and method."""
-    chosen = comparisons[(comparisons["dataset"] == dataset) & comparisons["measure"].isin([MERGED, PATHWAYS])]
+    chosen = comparisons[
+        (comparisons["dataset"] == dataset) & comparisons["measure"].isin([MERGED, PATHWAYS])
+    ]
     return pd.DataFrame(
         {
             "network": [results.title("architectures", name) for name in chosen["architecture"]],

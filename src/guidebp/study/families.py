@@ -57,7 +57,8 @@ def code_hash(source: str) -> str:
             and ast.get_docstring(node) is not None
         ):
             text = node.body[0]
-            lines[text.lineno - 1 : text.end_lineno] = [""] * (text.end_lineno - text.lineno + 1)
+            last = text.end_lineno or text.lineno
+            lines[text.lineno - 1 : last] = [""] * (last - text.lineno + 1)
     kept = [line.rstrip() for line in lines if line.strip()]
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
 
@@ -77,7 +78,7 @@ def families(kind: Literal["methods", "models"]) -> dict[str, Family]:
 def _read(name: str, source: str) -> Family:
     """A family from its source: only its Options class and its literal constants are evaluated."""
     tree = ast.parse(source)
-    classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Options"]
+    classes: list[ast.stmt] = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Options"]
     checked = partial(
         validated_dataclass, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     )

@@ -26,6 +26,14 @@ class Layout:
         """The index of a pack: the runs it stands for and the checksums of their records."""
         return self.folder / "packs" / f"{pack_id}.json"
 
+    def pack_log(self, pack_id: str) -> Path:
+        """What the training of a pack printed."""
+        return Path("results/logs/train") / self.study / f"{pack_id}.log"
+
+    def log(self, rule: str) -> Path:
+        """What the rule's job printed."""
+        return Path("results/logs") / rule / f"{self.study}.log"
+
     @property
     def about(self) -> Path:
         """Titles and order of everything in the study: what rendering knows of the configuration."""

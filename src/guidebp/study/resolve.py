@@ -221,11 +221,13 @@ class _Parts:
 
     def method(self, name: str) -> Spec:
         """Family, options with defaults, code."""
-        return self._resolve("methods", "methods", name)[0]
+        spec: Spec = self._resolve("methods", "methods", name)[0]
+        return spec
 
     def architecture(self, name: str) -> Spec:
         """Family, options with defaults, code, and the base's likewise."""
-        return self._resolve("architectures", "models", name)[0]
+        spec: Spec = self._resolve("architectures", "models", name)[0]
+        return spec
 
     def check_fit(self, dataset: str, architecture: str, method: str, recipe: str) -> None:
         """UserError when the method cannot train the architecture or the images are too small for it."""
@@ -259,7 +261,7 @@ class _Parts:
             options, faults = family.resolve(entry.options)
             if faults:
                 raise UserError("\n".join(f"{where}.options.{fault}" for fault in faults))
-            spec = {"family": family.name, "options": plain(options), "code": family.code}
+            spec: Spec = {"family": family.name, "options": plain(options), "code": family.code}
             sized, offers = options, family.literals.get("OFFERS", ())
             if hasattr(options, "base"):
                 if options.base in (name, *within):

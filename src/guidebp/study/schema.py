@@ -124,11 +124,13 @@ class Schedule(Entry):
     """How the learning rate moves over a run."""
 
     name: Literal["constant", "cosine", "step"] = "constant"
-    warmup: float = Field(0.0, ge=0, lt=1, description="Share of training that rises linearly from 0.")
+    warmup: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of training that rises linearly from 0."
+    )
     milestones: list[Share] = Field(
         default_factory=list, description="step: shares of training after which the rate is multiplied."
     )
-    factor: float = Field(0.1, gt=0, lt=1, description="step: by what.")
+    factor: float = Field(default=0.1, gt=0, lt=1, description="step: by what.")
 
     @model_validator(mode="after")
     def _milestones_belong_to_step(self) -> "Schedule":
@@ -141,7 +143,7 @@ class Recipe(Entry):
     """An entry of a file in config/recipes/: how to train, whatever the method."""
 
     optimiser: Annotated[Sgd | RmsProp | Adam, Field(discriminator="name")]
-    schedule: Schedule = Schedule()
+    schedule: Schedule = Field(default_factory=lambda: Schedule(name="constant"))
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     numerics: Literal["exact", "fast"] = Field(

@@ -8,6 +8,7 @@ JSON, one event a line, on standard output.
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ from guidebp.training.trainer import train_run
 def say(event: str, **details: object) -> None:
     """One event, at once."""
     print(json.dumps({"event": event, **details}), flush=True)
+
+
+def say_epoch(key: str, epoch: int, accuracy: float) -> None:
+    """The event of a finished epoch."""
+    say("epoch", key=key, epoch=epoch, accuracy=accuracy)
 
 
 def train_all(specs: list[dict[str, Any]], data: Path, store: RunStore, device: str, keep: bool) -> None:
@@ -46,7 +52,7 @@ def train_all(specs: list[dict[str, Any]], data: Path, store: RunStore, device: 
                 spec,
                 dataset,
                 chosen,
-                lambda epoch, accuracy, key=key: say("epoch", key=key, epoch=epoch, accuracy=accuracy),
+                partial(say_epoch, key),
             )
             files = {PREDICTIONS: save({"predictions": outcome.predictions})}
             files[RECORD] = make_record(spec, dataset.manifest["sha256"], outcome.result, files)

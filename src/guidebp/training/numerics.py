@@ -22,7 +22,7 @@ def set_numerics(numerics: str, device: torch.device) -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(exact)
     # A debugging aid that fills every fresh tensor: a tenth of a small step, and nothing here reads unset memory.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not exact
     torch.backends.cudnn.allow_tf32 = not exact
     torch.backends.cuda.matmul.allow_tf32 = not exact

@@ -56,7 +56,7 @@ def train_pack(
 
 def publish_crashed(spec: dict[str, Any], data: str, store: RunStore) -> None:
     """Record that a run killed its process."""
-    result = {"status": "crashed", "outputs": [], "history": None, "test_correct": None}
+    result: dict[str, Any] = {"status": "crashed", "outputs": [], "history": None, "test_correct": None}
     store.publish(spec["key"], {RECORD: make_record(spec, data, result, {}), TELEMETRY: b"{}\n"})
 
 

@@ -20,7 +20,8 @@ def optimiser_maker(recipe: dict[str, Any]) -> MakeOptimiser:
         settings["fused"] = True
 
     def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return kind(list(parameters), **settings)
+        optimiser: Optimizer = kind(list(parameters), **settings)
+        return optimiser
 
     return make
 

@@ -67,7 +67,9 @@ def points(axes: Axes, rows: pd.DataFrame, methods: list[str], offset: float, pa
         axes.plot([found.low, found.high], [y + offset] * 2, color=colour, lw=0.9)
         axes.plot(found.difference, y + offset, marker, color=colour, ms=4, mec="white", mew=0.4)
         if method == YARDSTICK:
-            axes.axvline(found.difference, color=FAINT if pathway is None else colour, lw=0.8, ls=":", zorder=1)
+            axes.axvline(
+                found.difference, color=FAINT if pathway is None else colour, lw=0.8, ls=":", zorder=1
+            )
 
 
 def label_methods(axes: Axes, results: Results, methods: list[str]) -> None:

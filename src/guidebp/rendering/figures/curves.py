@@ -17,7 +17,7 @@ def draw(results: Results, dataset: str) -> Drawn:
     architectures = [a for d, a in results.cells if d == dataset]
     about = results.about["methods"]
     trained = [m for m in about if m in set(data["method"])]
-    groups = [g for g in dict.fromkeys(about[m]["group"] for m in trained)]
+    groups = list(dict.fromkeys(about[m]["group"] for m in trained))
     rows = [(a, measure) for a in architectures for measure in (MERGED, PATHWAYS)]
     with look():
         figure, axes = plt.subplots(
@@ -64,6 +64,6 @@ def band(axes: Axes, cell: pd.DataFrame, method: str, colour: object, dashed: bo
     rows = cell[cell["method"] == method].sort_values("epoch")
     if rows.empty:
         return
-    axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=colour, alpha=0.12, lw=0)  # type: ignore[arg-type]
+    axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=colour, alpha=0.12, lw=0)
     style = (0, (3, 1.5)) if dashed else "-"
-    axes.plot(rows["epoch"], rows["mean"], color=colour, ls=style, label=method)  # type: ignore[arg-type]
+    axes.plot(rows["epoch"], rows["mean"], color=colour, ls=style, label=method)

@@ -12,7 +12,9 @@ from guidebp.rendering.style import COLOURS, INK, MARKERS, WIDTH, look
 def draw(results: Results, dataset: str) -> Drawn:
     """One row of panels per architecture: merged on the left, pathways on the right."""
     table = compare(results)
-    data = table[(table["dataset"] == dataset) & table["measure"].isin([MERGED, PATHWAYS])].reset_index(drop=True)
+    data = table[(table["dataset"] == dataset) & table["measure"].isin([MERGED, PATHWAYS])].reset_index(
+        drop=True
+    )
     architectures = [a for d, a in results.cells if d == dataset]
     references = results.about["references"]
     with look():
@@ -34,7 +36,9 @@ def draw(results: Results, dataset: str) -> Drawn:
                     rows = cell[(cell["measure"] == measure) & (cell["reference"] == reference)]
                     y = [methods.index(m) + (k - (len(references) - 1) / 2) * 0.28 for m in rows["method"]]
                     panel.hlines(y, rows["low"], rows["high"], color=COLOURS[k], lw=1)
-                    panel.plot(rows["difference"], y, MARKERS[k], color=COLOURS[k], ms=4, mec="white", mew=0.4)
+                    panel.plot(
+                        rows["difference"], y, MARKERS[k], color=COLOURS[k], ms=4, mec="white", mew=0.4
+                    )
                 panel.set_xlabel(f"difference in accuracy, {measure} (points)")
             row[0].set_title(results.title("architectures", architecture))
             label_methods(row[0], results, methods)

@@ -12,7 +12,9 @@ def draw(results: Results, dataset: str) -> Drawn:
     """Stacked shares; equal heights mean that every pathway receives the same."""
     history = results.history
     rows = history[(history["dataset"] == dataset) & (history["quantity"] == "gradient share")]
-    data = rows.groupby(["architecture", "method", "output", "epoch"], sort=False)["value"].mean().reset_index()
+    data = (
+        rows.groupby(["architecture", "method", "output", "epoch"], sort=False)["value"].mean().reset_index()
+    )
     architectures = [a for d, a in results.cells if d == dataset]
     about = results.about["methods"]
     methods = [m for m in about if m in set(data["method"])]

@@ -1,0 +1,101 @@
+"""The report: one self-contained HTML page of a study, figures embedded, no network."""
+
+import base64
+import json
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from guidebp.analysis.tables import MERGED, PATHWAYS, load_results, run_measures
+from guidebp.provenance import code
+from guidebp.rendering.catalogue import FIGURES, TABLES
+from guidebp.store import write_atomic
+from guidebp.study.layout import Layout
+
+
+def write_report(layout: Layout) -> None:
+    """Write report.html."""
+    results = load_results(layout)
+    runs = run_measures(results.metrics)
+    costs = pd.DataFrame([json.loads(line) for line in layout.telemetry.read_text().splitlines()])
+    environment = Environment(
+        loader=PackageLoader("guidebp.rendering", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    datasets = [
+        {
+            "name": name,
+            "entry": entry,
+            "figures": [
+                {
+                    "name": figure,
+                    "caption": caption,
+                    "source": embedded(layout.figure(figure, name, "svg").read_bytes()),
+                    "files": [str(layout.figure(figure, name, kind).name) for kind in ("pdf", "png", "csv")],
+                }
+                for figure, caption in FIGURES.items()
+            ],
+            "tables": [
+                {
+                    "name": table,
+                    "caption": caption,
+                    "rows": pd.read_csv(layout.table(table, name, "csv"), dtype=str, keep_default_na=False),
+                }
+                for table, caption in TABLES.items()
+            ],
+        }
+        for name, entry in results.about["datasets"].items()
+    ]
+    page = environment.get_template("report.html.j2").render(
+        about=results.about,
+        datasets=datasets,
+        findings=findings(pd.read_csv(layout.comparisons), results.about),
+        status=runs["status"].value_counts().to_dict(),
+        total=len(runs),
+        machines=machines(costs),
+        code=code(),
+    )
+    write_atomic(layout.report, page.encode())
+
+
+def embedded(svg: bytes) -> str:
+    """A data address of a picture."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
+
+
+def findings(comparisons: pd.DataFrame, about: dict[str, Any]) -> list[dict[str, Any]]:
+    """Per network, reference and measure: which methods differ after Holm's correction."""
+    found = []
+    keys = ["dataset", "architecture", "reference", "measure"]
+    chosen = comparisons[comparisons["measure"].isin([MERGED, PATHWAYS])]
+    for (dataset, architecture, reference, measure), rows in chosen.groupby(keys, sort=False):
+        clear = rows[rows["p_holm"] < 0.05]
+        found.append(
+            {
+                "network": about["architectures"][architecture]["title"],
+                "dataset": about["datasets"][dataset]["title"],
+                "reference": reference,
+                "measure": measure,
+                "better": clear[clear["difference"] > 0]["method"].tolist(),
+                "worse": clear[clear["difference"] < 0]["method"].tolist(),
+                "open": len(rows) - len(clear),
+            }
+        )
+    return found
+
+
+def machines(costs: pd.DataFrame) -> list[dict[str, Any]]:
+    """One entry per machine and version of the code: runs, seconds."""
+    if "host" not in costs:
+        return []
+    columns = ["processor", "device", "torch", "python", "commit", "edited"]
+    known = costs.dropna(subset=["host"]).fillna({"commit": "none", "edited": False})
+    groups = known.groupby(columns, dropna=False, sort=False)["seconds"].agg(["count", "sum"]).reset_index()
+    return [
+        {str(k): v for k, v in row.items()} | {"minutes": row["sum"] / 60}
+        for row in groups.to_dict("records")
+    ]
