@@ -2,7 +2,8 @@ rule analyse:
     input:
         about=LAYOUT.about,
         metrics=LAYOUT.metrics,
-        history=LAYOUT.history,
+        # cached by DVC, which renews time stamps; study.json and metrics.csv change with it
+        history=ancient(LAYOUT.history),
     output:
         comparisons=report(
             LAYOUT.comparisons,
@@ -25,7 +26,8 @@ rule render:
     input:
         about=LAYOUT.about,
         metrics=LAYOUT.metrics,
-        history=LAYOUT.history,
+        # cached by DVC, which renews time stamps; study.json and metrics.csv change with it
+        history=ancient(LAYOUT.history),
         comparisons=LAYOUT.comparisons,
     output:
         pictures=report(

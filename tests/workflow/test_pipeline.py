@@ -1,0 +1,224 @@
+"""The real workflow on a tiny study, run as a user runs it, in a copy of the project."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ["Snakefile", "workflow", "profiles", "config", "src", "dvc.yaml", "environment.yml", ".dvc/config"]
+STUDY = """
+title: Tiny
+about: Tests the workflow.
+blocks:
+  - datasets: [digits]
+    architectures: [columns-digits]
+    methods: [average, independent, guidebp]
+    recipe: tiny
+    repetitions: [0, 1]
+references: [average, independent]
+repetitions_per_pack: 2
+"""
+RECIPE = """
+tiny:
+  optimiser: {name: sgd, lr: 0.05, momentum: 0.9}
+  epochs: 1
+  batch_size: 128
+"""
+
+
+class Project:
+    """A copy of the project with a tiny study as its default, and its own copy of the code."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in PARTS:
+            source, target = ROOT / part, folder / part
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source.is_symlink():
+                target.symlink_to(source.readlink())
+            elif source.is_dir():
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, target)
+        (folder / "config/studies/tiny.yaml").write_text(STUDY)
+        (folder / "config/recipes/tiny.yaml").write_text(RECIPE)
+        self.edit("config/config.yaml", "study: demo", "study: tiny")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace text that must be there."""
+        text = (self.folder / path).read_text()
+        assert old in text
+        (self.folder / path).write_text(text.replace(old, new))
+
+    def call(self, *command: str, code: int = 0) -> str:
+        """Run a command of the environment in the project; its output."""
+        scripts = Path(sys.executable).parent
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTEST"))}
+        environment |= {
+            "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.folder / "src"),
+        }
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+        output = done.stdout + done.stderr
+        assert done.returncode == code, output
+        return output
+
+    def planned(self) -> dict[str, int]:
+        """Jobs that snakemake would run, by rule."""
+        lines = self.call("snakemake", "-n", "--quiet", "rules").splitlines()
+        jobs = [line.split() for line in lines]
+        return {j[0]: int(j[1]) for j in jobs if len(j) == 2 and j[1].isdigit() and j[0] != "total"}
+
+    def runs(self) -> set[str]:
+        """Keys in the run store."""
+        return {p.name for p in (self.folder / "results/runs").glob("*") if not p.name.startswith(".")}
+
+    def files(self, *patterns: str) -> dict[str, bytes]:
+        """Contents by relative path."""
+        return {
+            str(path.relative_to(self.folder)): path.read_bytes()
+            for pattern in patterns
+            for path in sorted(self.folder.glob(pattern))
+            if path.is_file()
+        }
+
+
+RENDERED = ("results/tiny/*.csv", "results/tiny/tables/*", "results/tiny/figures/*.[psc]*", "results/tiny/*.xz")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project that ran to its end once; tests leave it with nothing to do."""
+    made = Project(tmp_path_factory.mktemp("project"))
+    assert made.planned()["train"] == 1, "a fresh clone has something to do"
+    made.call("snakemake")
+    yield made
+
+
+def test_one_command_gives_the_report_and_a_second_has_nothing_to_do(project: Project) -> None:
+    page = (project.folder / "results/tiny/report.html").read_text()
+    assert page.count("<img") == 4
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert len(project.runs()) == 6
+    assert "Nothing to be done" in project.call("snakemake", "-n")
+
+
+def test_comments_docstrings_and_titles_train_nothing(project: Project) -> None:
+    before = project.runs()
+    project.edit("src/guidebp/methods/merges.py", '"""Which merge."""', '"""Which merge it is."""')
+    for path in ("src/guidebp/methods/merges.py", "src/guidebp/models/columns.py"):
+        with (project.folder / path).open("a") as file:
+            file.write("\n# a comment\n")
+    assert "Nothing to be done" in project.call("snakemake", "-n")
+    project.edit("config/methods.yaml", "title: average", "title: the average")
+    assert "train" not in project.planned()
+    project.call("snakemake")
+    assert project.runs() == before
+    assert "the average" in (project.folder / "results/tiny/study.json").read_text()
+
+
+def test_an_edited_formula_trains_exactly_the_runs_of_its_file(project: Project) -> None:
+    before = project.runs()
+    project.edit("src/guidebp/methods/guidebp.py", "1.0 / len(weakness)", "2.0 / len(weakness) / 2.0")
+    project.call("snakemake")
+    new = project.runs() - before
+    methods = [json.loads((project.folder / f"results/runs/{key}/record.json").read_text()) for key in new]
+    assert [record["spec"]["method"]["family"] for record in methods] == ["guidebp", "guidebp"]
+    project.edit("src/guidebp/methods/guidebp.py", "2.0 / len(weakness) / 2.0", "1.0 / len(weakness)")
+    project.call("snakemake")
+    assert project.runs() == before | new, "going back trains nothing"
+
+
+def test_two_more_repetitions_train_exactly_the_new_runs(project: Project) -> None:
+    before = project.runs()
+    project.edit("config/studies/tiny.yaml", "repetitions: [0, 1]", "repetitions: [0, 1, 2, 3]")
+    assert project.planned()["train"] == 1
+    project.call("snakemake", "--", "experiments")
+    assert len(project.runs() - before) == 6
+    project.edit("config/studies/tiny.yaml", "repetitions: [0, 1, 2, 3]", "repetitions: [0, 1]")
+    project.call("snakemake")
+
+
+def test_a_deleted_figure_is_one_render_job(project: Project) -> None:
+    figure = project.folder / "results/tiny/figures/accuracy_digits.svg"
+    content = figure.read_bytes()
+    figure.unlink()
+    planned = project.planned()
+    assert planned.pop("render") == 1
+    assert set(planned) <= {"report", "all"}
+    project.call("snakemake")
+    assert figure.read_bytes() == content
+
+
+def test_a_second_clone_gives_the_same_bytes(project: Project, tmp_path: Path) -> None:
+    other = Project(tmp_path)
+    other.edit("config/methods.yaml", "title: average", "title: the average")
+    other.call("snakemake")
+    assert other.files("results/runs/*/*.json", *RENDERED).keys() <= project.files(
+        "results/runs/*/*.json", *RENDERED
+    ).keys()
+    for name, content in other.files("results/runs/*/record.json", *RENDERED).items():
+        assert (project.folder / name).read_bytes() == content, name
+
+
+def test_restore_after_a_clone_trains_nothing_and_renders_the_same(project: Project, tmp_path: Path) -> None:
+    clone = Project(tmp_path)
+    clone.edit("config/methods.yaml", "title: average", "title: the average")
+    kept = ("data/prepared/*.json", "results/tiny/records.tar.xz", "results/tiny/telemetry.jsonl")
+    for name, content in project.files(*kept).items():
+        (clone.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone.folder / name).write_bytes(content)
+    assert "6 runs" in clone.call("guidebp", "restore")
+    assert "train" not in clone.planned()
+    clone.call("snakemake")
+    assert "Nothing to be done" in clone.call("snakemake", "-n")
+    expected = project.files(*RENDERED)
+    assert expected
+    assert clone.files(*RENDERED) == expected
+
+
+def test_a_damaged_or_vanished_run_is_refused_with_its_repair(project: Project) -> None:
+    key = sorted(run for run in project.runs())[0]
+    index = next((project.folder / "results/tiny/packs").glob("*.json"))
+    key = sorted(json.loads(index.read_text()))[0]
+    folder = project.folder / "results/runs" / key
+    record = (folder / "record.json").read_bytes()
+    (folder / "record.json").write_bytes(record.replace(b'"status":"finished"', b'"status":"fin1shed"'))
+    assert "checksum does not match" in project.call("guidebp", "collect", code=2)
+    shutil.rmtree(folder)
+    output = project.call("guidebp", "collect", code=2)
+    assert key in output and "Traceback" not in output
+    index.unlink()
+    project.call("snakemake")
+    assert (folder / "record.json").read_bytes() == record
+
+
+def test_dvc_and_snakemake_leave_each_other_nothing_to_do(project: Project) -> None:
+    text = (project.folder / "dvc.yaml").read_text()
+    text = text.replace("results/demo", "results/tiny").replace("study=demo", "study=tiny")
+    text = text.replace("studies/demo.yaml", "studies/tiny.yaml")
+    (project.folder / "dvc.yaml").write_text(text)
+    project.call("git", "init", "-q")
+    (project.folder / ".gitignore").write_text("/results/runs/\n")
+    before = project.runs()
+    project.call("dvc", "repro")
+    assert project.runs() == before, "dvc repro after snakemake trains nothing"
+    assert "Nothing to be done" in project.call("snakemake", "-n"), "nor leaves work to snakemake"
+    assert "didn't change" in project.call("dvc", "repro")
+    assert "guidebp" in project.call("dvc", "metrics", "show")
+
+
+def test_a_mistake_is_one_line_without_a_traceback(project: Project) -> None:
+    output = project.call("snakemake", "--config", "study=tini", "-n", code=1)
+    assert "did you mean 'tiny'" in output
+    assert "Traceback" not in output
+    output = project.call("guidebp", "train", "--pack", "nothing", code=2)
+    assert output.startswith("guidebp train: study 'tiny' has no pack 'nothing'")
