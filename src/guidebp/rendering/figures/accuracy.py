@@ -40,11 +40,16 @@ def draw(results: Results, dataset: str) -> Drawn:
             row[0].set_title(results.title("architectures", architecture))
             row[0].set_xlabel("test accuracy of each pathway alone (%)")
             row[1].set_xlabel("test accuracy merged (%)")
-            row[0].legend(
+            row[1].legend(
                 handles=[mark(COLOURS[k], MARKERS[k], name) for k, name in enumerate(names)],
-                loc="lower left" if len(methods) > 6 else "best",
-                handletextpad=0.2,
+                loc="lower right",
+                bbox_to_anchor=(1, 0.99),
+                ncols=len(names),
+                columnspacing=1,
+                handletextpad=0.1,
             )
+            show_values(row[0], alone["accuracy"])
+            show_values(row[1], cell[cell["output"] == MERGED]["accuracy"])
             label_methods(row[0], results, methods)
     return Drawn(figure, data)
 
@@ -70,6 +75,13 @@ def points(axes: Axes, rows: pd.DataFrame, methods: list[str], offset: float, pa
             axes.axvline(
                 found.difference, color=FAINT if pathway is None else colour, lw=0.8, ls=":", zorder=1
             )
+
+
+def show_values(axes: Axes, values: "pd.Series[float]") -> None:
+    """Limits that hold every value; intervals of few repetitions may run out of the picture."""
+    if values.notna().any():
+        margin = 0.05 * (values.max() - values.min()) + 0.1
+        axes.set_xlim(values.min() - margin, min(values.max() + margin, 100.5))
 
 
 def label_methods(axes: Axes, results: Results, methods: list[str]) -> None:

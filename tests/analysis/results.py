@@ -1,0 +1,63 @@
+"""A small made-up study's tables, for tests of analysis and rendering."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from guidebp.analysis.tables import Results
+
+METHODS = ["average", "independent", "guidebp"]
+OUTPUTS = ["kernel 3", "kernel 5", "merged", "softmax average"]
+
+
+def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | None = None) -> Results:
+    """Random accuracies, the same at each call; `failed` names one run that diverged."""
+    random = np.random.default_rng(7)
+    metrics, history = [], []
+    for method in METHODS:
+        for repetition in range(repetitions):
+            lost = failed == (method, repetition)
+            names = {
+                "dataset": "digits",
+                "architecture": "columns",
+                "method": method,
+                "recipe": "short",
+                "repetition": repetition,
+                "key": f"{method}-{repetition}",
+            }
+            for number, output in enumerate(OUTPUTS):
+                accuracy = np.nan if lost else 90 + round(float(random.normal()), 2)
+                metrics.append(
+                    names
+                    | {
+                        "status": "diverged" if lost else "finished",
+                        "device_class": "cpu",
+                        "output": output,
+                        "pathway": number + 1 if number < 2 else None,
+                        "primary": output == "merged",
+                        "accuracy": accuracy,
+                        "train_images": 800,
+                        "test_images": 200,
+                    }
+                )
+                for epoch in (1, 2):
+                    row = names | {"epoch": epoch, "output": output}
+                    value = float(random.uniform(50, 90))
+                    history.append(row | {"quantity": "validation accuracy", "value": value})
+                    if number < 2:
+                        history.append(row | {"quantity": "gradient share", "value": 0.5})
+    entry = {"title": "Columns", "group": "usual merges"}
+    about = {
+        "name": "made-up",
+        "title": "Made up",
+        "about": "For tests.",
+        "references": ["average", "independent"],
+        "datasets": {
+            "digits": {"title": "Digits", "classes": 10, "split": {"test": test, "validation": 0.1}}
+        },
+        "architectures": {"columns": entry},
+        "methods": {name: {"title": name, "group": "usual merges"} for name in METHODS},
+        "recipes": {},
+    }
+    return Results(about, pd.DataFrame(metrics), pd.DataFrame(history))
