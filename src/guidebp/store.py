@@ -94,7 +94,11 @@ class RunStore:
         if not isinstance(record, dict) or record.get("version") != RECORD_VERSION:
             raise UserError(f"{path}: not a record of version {RECORD_VERSION}; {remedy}")
         body = {name: value for name, value in record.items() if name != "sha256"}
-        if record.get("sha256") != json_hash(body) or record["spec"]["key"] != key:
+        try:
+            intact = record.get("sha256") == json_hash(body) and record["spec"]["key"] == key
+        except ValueError:  # NaN or infinity, which json reads and no record holds
+            intact = False
+        if not intact:
             raise UserError(f"{path}: its checksum does not match its contents; {remedy}")
         for name, checksum in record["files"].items():
             if not (folder / name).exists() or file_hash(folder / name) != checksum:

@@ -47,6 +47,9 @@ def files(study: Study) -> dict[str, Any]:
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
         "packs": [str(layout.pack(pack.id)) for pack in study.packs],
         "files": [f"config/studies/{study.name}.yaml", *(str(Path("config") / name) for name in sources)],
+        # an edited figure is drawn again; an edited method is another key, see `resolve.py`
+        "analysis code": sources_of("analysis"),
+        "rendering code": sources_of("rendering"),
         "curves": [str(path) for path in curves],
         "figures": [str(path) for path in figures],
         "pictures": [str(path) for path in figures if path.suffix == ".svg"],
@@ -55,3 +58,9 @@ def files(study: Study) -> dict[str, Any]:
         "summary": str(layout.summary),
         "report": str(layout.report),
     }
+
+
+def sources_of(package: str) -> list[str]:
+    """Source files of a sub-package, when the project's own checkout is what runs."""
+    folder = Path("src/guidebp") / package
+    return sorted(str(path) for path in folder.rglob("*") if path.suffix in (".py", ".j2"))

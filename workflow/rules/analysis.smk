@@ -1,5 +1,6 @@
 rule analyse:
     input:
+        RESULTS["analysis code"],
         about=LAYOUT.about,
         metrics=LAYOUT.metrics,
         # cached by DVC, which renews time stamps; study.json and metrics.csv change with it
@@ -24,6 +25,7 @@ rule analyse:
 
 rule render:
     input:
+        RESULTS["rendering code"],
         about=LAYOUT.about,
         metrics=LAYOUT.metrics,
         # cached by DVC, which renews time stamps; study.json and metrics.csv change with it

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import Split
+from guidebp.errors import UserError
 from guidebp.streams import permutation
 
 
@@ -41,6 +42,11 @@ class Batches:
         self.images = {name: data.images[index].to(device) for name, index in split._asdict().items()}
         self.labels = {name: data.labels[index].to(device) for name, index in split._asdict().items()}
         self.steps = len(split.train) // self.size  # whole batches only: batch norm dislikes small ones
+        if not self.steps:
+            raise UserError(
+                f"dataset '{self.dataset}': {len(split.train)} training images fill no batch of {self.size}; "
+                "choose a smaller batch_size in the recipe"
+            )
 
     def normalise(self, images: Tensor) -> Tensor:
         """uint8 [N, C, H, W] to float32 of zero mean and unit variance, channels last."""

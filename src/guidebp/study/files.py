@@ -47,7 +47,8 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read ({error})") from error
     try:
         return yaml.load(text, Loader=_UniqueKeys)  # a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
+        # the last three: PyYAML's own answer to a wrong explicit tag such as `!!bool maybe`
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not valid YAML: {reason}") from error
 

@@ -23,7 +23,7 @@ def draw(results: Results, dataset: str) -> Drawn:
         figure, axes = plt.subplots(
             len(rows),
             len(groups),
-            figsize=(WIDTH, 1.45 * len(rows) + 0.6),
+            figsize=(WIDTH, 1.45 * len(rows) + 1.7),
             squeeze=False,
             sharex=True,
             sharey="row",
@@ -42,7 +42,7 @@ def draw(results: Results, dataset: str) -> Drawn:
                 line[0].set_title(results.title("architectures", architecture))
         for panel, group in zip(axes[-1], groups, strict=True):
             panel.set_xlabel("epoch")
-            panel.legend(title=group, loc="lower right", fontsize=5.5, title_fontsize=6, labelspacing=0.2)
+            panel.legend(title=group, loc="upper center", bbox_to_anchor=(0.5, -0.32), title_fontsize=7)
     return Drawn(figure, data)
 
 
