@@ -1,0 +1,20 @@
+"""What all tests share: one thread, torch's switches as a fresh process has them, reproducible examples."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+
+settings.register_profile("guidebp", deadline=None, derandomize=True, max_examples=30)
+settings.load_profile("guidebp")
+
+
+@pytest.fixture(autouse=True)
+def fresh_torch() -> Iterator[None]:
+    """A run sets global switches (`set_numerics`); none of them may reach the next test."""
+    torch.set_num_threads(1)
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_flush_denormal(False)
+    torch.backends.cudnn.benchmark = False

@@ -1,0 +1,140 @@
+"""Tiny versions of everything a run is made of, for the tests: networks, methods, specs, data."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from guidebp.canonical import readable_json
+from guidebp.data.prepared import Prepared, content_hash
+from guidebp.methods import build_method
+from guidebp.methods.contract import MakeOptimiser, Method
+from guidebp.models import build_network
+from guidebp.models.contract import Network
+from guidebp.streams import seeded
+from guidebp.study.families import families, plain
+from guidebp.study.files import read_file
+from guidebp.study.schema import Recipe
+from guidebp.training.schedules import optimiser_maker
+
+ROOT = Path(__file__).parents[2]
+CLASSES = 4
+SHAPE = (1, 8, 8)
+
+_COLUMN: dict[str, Any] = {"family": "columns", "options": {"kernels": [[3, 3]], "widths": [4, 8]}}
+_BRANCHES: dict[str, Any] = {"family": "branches", "options": {"stem": 4, "widths": [8, 8, 16], "head": 8}}
+# One or more per family; `test_every_family_has_a_tiny_architecture` asks for one of each new family.
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "columns": {"family": "columns", "options": {"kernels": [[3, 3], [5, 5], [3, 5]], "widths": [4, 8]}},
+    "columns-average": {
+        "family": "columns",
+        "options": {"kernels": [[3], [5]], "widths": [8], "features": "average"},
+    },
+    "one-column": _COLUMN,
+    "instances": {"family": "instances", "options": {"copies": 3}, "base": _COLUMN},
+    "branches": _BRANCHES,
+    "instances-of-branches": {"family": "instances", "options": {"copies": 2}, "base": _BRANCHES},
+}
+
+
+def method_specs() -> dict[str, dict[str, Any]]:
+    """Every entry of config/methods.yaml, resolved: a new entry joins all tests by itself."""
+    found = {}
+    for name, entry in read_file(ROOT / "config/methods.yaml", "methods").items():
+        family = families("methods")[entry.family]
+        options, faults = family.resolve(entry.options)
+        assert not faults, faults
+        found[name] = {"family": entry.family, "options": plain(options)}
+    return found
+
+
+METHODS = method_specs()
+
+
+def fits(method: str, architecture: str) -> bool:
+    """Whether the architecture offers what the method needs."""
+    spec = ARCHITECTURES[architecture]
+    family = spec.get("base", spec)["family"]
+    offers = families("models")[family].literals.get("OFFERS", ())
+    needs = families("methods")[METHODS[method]["family"]].literals.get("NEEDS", {})
+    return all(need in offers for need in needs)
+
+
+PAIRS = [(method, name) for name in ARCHITECTURES for method in METHODS if fits(method, name)]
+
+
+def recipe(lr: float = 0.05, momentum: float = 0.9, **changes: Any) -> dict[str, Any]:
+    """A resolved recipe."""
+    optimiser = {"name": "sgd", "lr": lr, "momentum": momentum, "nesterov": momentum > 0}
+    made = Recipe.model_validate({"optimiser": optimiser, "epochs": 2, "batch_size": 8} | changes)
+    resolved: dict[str, Any] = made.model_dump(mode="json")
+    return resolved
+
+
+def spec(
+    method_name: str, architecture_name: str, repetition: int = 0, key: str = "k0", **changes: Any
+) -> dict[str, Any]:
+    """A resolved spec as `resolve` makes it; the key is given, not computed."""
+    return {
+        "key": key,
+        "claims": "none",
+        "engine": 1,
+        "dataset": {"name": "tiny", "split": {"test": 0.2, "validation": 0.2}, "classes": CLASSES},
+        "architecture": ARCHITECTURES[architecture_name],
+        "method": METHODS[method_name],
+        "recipe": recipe(),
+        "repetition": repetition,
+    } | changes
+
+
+def maker(**changes: Any) -> MakeOptimiser:
+    """A recipe's optimiser."""
+    return optimiser_maker(recipe(**changes))
+
+
+def network(architecture: str, repetition: int = 0) -> Network:
+    """An untrained tiny network."""
+    with seeded("test weights", architecture, repetition):
+        return build_network(ARCHITECTURES[architecture], SHAPE, CLASSES)
+
+
+def method(name: str, architecture: str, repetition: int = 0, **changes: Any) -> Method:
+    """An untrained method with its network."""
+    net = network(architecture, repetition)
+    with seeded("test parts", name, architecture, repetition):
+        return build_method(METHODS[name], net, maker(**changes))
+
+
+def batch(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Normal images [count, 1, 8, 8] and labels that hold every class."""
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(count, *SHAPE, generator=generator)
+    return images, torch.arange(count) % CLASSES
+
+
+def tensors(count: int = 60) -> dict[str, Tensor]:
+    """What a prepared file holds: classes that differ in mean, so that there is something to learn."""
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.arange(count) % CLASSES
+    noise = torch.randint(0, 128, (count, *SHAPE), generator=generator)
+    images = (noise + 32 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
+    return {"images": images, "labels": labels.to(torch.int16), "test": torch.zeros(count, dtype=torch.uint8)}
+
+
+def prepared(count: int = 60) -> Prepared:
+    """The tiny dataset in memory."""
+    found = tensors(count)
+    manifest = {"sha256": content_hash(found)}
+    return Prepared(found["images"], found["labels"].long(), found["test"].bool(), manifest)
+
+
+def write_prepared(folder: Path, count: int = 60) -> str:
+    """The tiny dataset on disk; its content hash."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = tensors(count)
+    checksum = content_hash(found)
+    save_file(found, folder / "tiny.safetensors")
+    (folder / "tiny.json").write_bytes(readable_json({"dataset": "tiny", "sha256": checksum}))
+    return checksum
