@@ -73,7 +73,7 @@ def explain(error: ValidationError) -> list[str]:
         # pydantic appends the tried type of a union or a mapping's "[key]" to the location
         where = ".".join(str(part) for part in fault["loc"] if part != "[key]")
         message = fault["msg"].removeprefix("Value error, ")
-        if fault["type"] == "extra_forbidden":
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = "unknown key"
         found = fault["input"]
         shown = f", found {found!r:.60}" if isinstance(found, str | int | float | bool) else ""

@@ -266,6 +266,11 @@ class _Parts:
             if hasattr(options, "base"):
                 if options.base in (name, *within):
                     raise UserError(f"{where}.options.base: '{options.base}' is made of itself")
+                bases = getattr(self.catalogues, kind)
+                if options.base not in bases:
+                    raise UserError(
+                        f"{where}.options.base: unknown name '{options.base}'; {nearest(options.base, bases)}"
+                    )
                 spec["base"], _, sized, offers = self._resolve(kind, package, options.base, (name, *within))
                 del spec["options"]["base"]  # a name; what it stands for is in spec["base"]
             self.known[kind, name] = spec, family, sized, offers
