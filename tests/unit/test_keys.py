@@ -114,7 +114,7 @@ def test_code_hash_sees_what_runs(edited: str) -> None:
 
 @pytest.mark.parametrize("kind", ["methods", "models"])
 def test_code_hashes_of_families_differ(kind: str) -> None:
-    found = families(kind)  # type: ignore[arg-type]
+    found = families(kind)
     assert len({family.code for family in found.values()}) == len(found) > 2
 
 

@@ -106,7 +106,7 @@ def test_separate_is_plain_training_of_each_pathway_alone(architecture: str) -> 
         for k, (net, optimiser) in enumerate(plain):
             part = slice(k * BATCH, (k + 1) * BATCH)
             optimiser.zero_grad()
-            F.cross_entropy(net(images[part]), labels[part]).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(net(images[part]), labels[part]).backward()
             optimiser.step()
     made.eval()
     images, _ = batch(5)

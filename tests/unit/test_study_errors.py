@@ -1,0 +1,388 @@
+"""Every mistake in config/ is one UserError that names the file, the key and what was expected."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guidebp.errors import UserError
+from guidebp.study import families as families_module
+from guidebp.study.families import families
+from guidebp.study.resolve import load_study
+from tests.unit.tiny import ROOT
+
+SMOKE = "studies/smoke.yaml"
+BASE = "options: {base: column-digits, copies: 3}"
+LR = "lr: 0.05, momentum: 0.9, nesterov: true, weight_decay: 5.0e-4}\n  schedule: {name: cosine}\n  epochs: 2"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    return tmp_path
+
+
+def broken(root: Path, file: str, old: str, new: str, study: str = "smoke") -> str:
+    """The message after replacing `old` in the file (everything, if empty)."""
+    path = root / "config" / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new) if old else new)
+    with pytest.raises(UserError) as caught:
+        load_study(study, root)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("study", ["smoke", "demo"])
+def test_copied_config_is_sound(root: Path, study: str) -> None:
+    assert load_study(study, root).runs
+
+
+SCHEMA = {
+    "unknown key": (SMOKE, "about:", "abuot:", ["abuot: unknown key", "about: Field required"]),
+    "unknown key in a block": (
+        SMOKE,
+        "    recipe:",
+        "    colour: red\n    recipe:",
+        ["blocks.0.colour: unknown"],
+    ),
+    "string for a number": (SMOKE, "_pack: 2", "_pack: two", ["repetitions_per_pack: ", "integer", "'two'"]),
+    "number below its bound": (SMOKE, "_pack: 2", "_pack: 0", ["repetitions_per_pack: ", "greater than or"]),
+    "number for a list": (
+        SMOKE,
+        "repetitions: [0, 1]",
+        "repetitions: 3",
+        ["blocks.0.repetitions: ", "array"],
+    ),
+    "bool for a number": (SMOKE, "[0, 1]", "[0, true]", ["blocks.0.repetitions.1: ", "integer"]),
+    "fraction for an integer": (SMOKE, "[0, 1]", "[0, 1.5]", ["blocks.0.repetitions.1: ", "integer"]),
+    "negative repetition": (SMOKE, "[0, 1]", "[-1]", ["blocks.0.repetitions.0: ", "greater than or equal"]),
+    "repetition twice": (SMOKE, "[0, 1]", "[0, 1, 0]", ["blocks.0.repetitions: listed twice: 0"]),
+    "method twice": (
+        SMOKE,
+        "[average, ind",
+        "[average, average, ind",
+        ["blocks.0.methods: listed twice: av"],
+    ),
+    "no repetitions": (SMOKE, "[0, 1]", "[]", ["blocks.0.repetitions: ", "at least 1"]),
+    "no datasets": (SMOKE, "[digits]", "[]", ["blocks.0.datasets: ", "at least 1"]),
+    "no references": (SMOKE, "references: [average, independent]", "references: []", ["references: "]),
+    "odd name": (SMOKE, "[digits]", "[Digits!]", ["blocks.0.datasets.0: ", "pattern"]),
+    "duplicate key": (
+        SMOKE,
+        "about:",
+        "title: again\nabout:",
+        ["not valid YAML", "'title' stands here twice"],
+    ),
+    "no YAML": (SMOKE, "about:", "about: [", ["not valid YAML"]),
+    "a list": (SMOKE, "", "[1, 2]", ["should be an object"]),
+    "empty": (SMOKE, "", "", ["title: Field required"]),
+    "recursive": (SMOKE, "", "&a [*a]", ["no form"]),
+    "nested too deep": (SMOKE, "", "[" * 5000 + "]" * 5000, ["not valid YAML"]),
+    "a date": (SMOKE, "[0, 1]", "[2020-01-01]", ["no form"]),
+    "wrong tag": (SMOKE, "[0, 1]", "!!bool maybe", ["not valid YAML"]),
+    "dangerous tag": (SMOKE, "[0, 1]", "!!python/object/apply:os.getcwd []", ["not valid YAML"]),
+    "unknown optimiser": (
+        "recipes/digits.yaml",
+        "name: sgd",
+        "name: sdg",
+        ["digits-short.optimiser: ", "'sgd', 'rmsprop', 'adam'"],
+    ),
+    "lr not a number": ("recipes/digits.yaml", "lr: 0.05", "lr: .nan", ["digits-short.optimiser.sgd.lr: "]),
+    "lr infinite": ("recipes/digits.yaml", "lr: 0.05", "lr: .inf", ["digits-short.optimiser.sgd.lr: "]),
+    "lr zero": ("recipes/digits.yaml", "lr: 0.05", "lr: 0", ["optimiser.sgd.lr: ", "greater than 0"]),
+    "lr as YAML's string": ("recipes/digits.yaml", "lr: 0.05", "lr: 5e-2", ["sgd.lr: ", "number", "'5e-2'"]),
+    "nesterov alone": ("recipes/digits.yaml", "momentum: 0.9", "momentum: 0", ["nesterov needs a momentum"]),
+    "milestones astray": (
+        "recipes/digits.yaml",
+        "{name: cosine}",
+        "{name: step}",
+        ["schedule: milestones are needed by"],
+    ),
+    "share above 1": ("datasets.yaml", "test: 0.2", "test: 1.2", ["digits.split.test", "less than 1"]),
+    "checksum": ("datasets.yaml", "sha256: 09f6", "sha256: 9f6", ["digits.files.0.sha256: ", "pattern"]),
+    "path that escapes": (
+        "datasets.yaml",
+        "path: digits/",
+        "path: ../",
+        ["digits.files.0.path: ", "pattern"],
+    ),
+    "method without title": ("methods.yaml", "  title: add\n", "", ["add.title: Field required"]),
+    "device": (
+        "config.yaml",
+        "device: auto",
+        "device: gpu",
+        ["device: ", "'auto', 'cpu' or 'cuda'", "'gpu'"],
+    ),
+    "margin": ("claims.yaml", "margin: 0.5", "margin: -1", ["guidebp-instances.margin: ", "greater than 0"]),
+}
+
+
+@pytest.mark.parametrize("case", SCHEMA)
+def test_fault_in_a_file(root: Path, case: str) -> None:
+    file, old, new, expected = SCHEMA[case]
+    message = broken(root, file, old, new)
+    assert all(line.startswith(f"{root / 'config' / file}: ") for line in message.splitlines()), message
+    for part in expected:
+        assert part in message
+
+
+NAMES = {
+    "method": (
+        SMOKE,
+        "[average, ind",
+        "[avrage, ind",
+        "blocks.0.methods: unknown name 'avrage'; did you mean 'average'",
+    ),
+    "dataset": (
+        SMOKE,
+        "[digits]",
+        "[digit]",
+        "blocks.0.datasets: unknown name 'digit'; did you mean 'digits'",
+    ),
+    "architecture": (
+        SMOKE,
+        "[columns-digits,",
+        "[colums-digits,",
+        "architectures: unknown name 'colums-digits'; did you mean 'col",
+    ),
+    "recipe": (
+        SMOKE,
+        "digits-smoke",
+        "digits-smok",
+        "blocks.0.recipe: unknown name 'digits-smok'; did you mean 'digits-",
+    ),
+    "far from all": (SMOKE, "[digits]", "[zzz]", "unknown name 'zzz'; known: digits"),
+    "reference": (SMOKE, "references: [average,", "references: [averag,", "'averag'"),
+    "reference not trained": (SMOKE, "references: [average,", "references: [add,", "'add'"),
+    "method family": (
+        "methods.yaml",
+        "family: learned",
+        "family: learnt",
+        "learned.family: unknown family 'learnt'; did you",
+    ),
+    "model family": (
+        "architectures.yaml",
+        "family: branches",
+        "family: branch",
+        "branches-digits.family: unknown family 'branch'; did you mean 'branches'",
+    ),
+    "method in a claim": (
+        "claims.yaml",
+        "than: {method: separate}}",
+        "than: {method: seperate}}",
+        "guidebp-instances: unknown method 'seperate'; did you mean 'separate'",
+    ),
+    "option": (
+        "methods.yaml",
+        "family: learned",
+        "family: learned\n  options: {pre: class}",
+        "learned.options.pre: unknown key",
+    ),
+    "option's value": (
+        "methods.yaml",
+        "family: learned",
+        "family: learned\n  options: {per: image}",
+        "learned.options.per: Input should be 'pathway' or 'class', found 'image'",
+    ),
+    "option's type": ("architectures.yaml", "stem: 8,", "stem: eight,", "branches-digits.options.stem: "),
+    "options that do not fit": (
+        "methods.yaml",
+        "options: {score: error, selection: soft, scale: sum}",
+        "options: {score: logit, selection: soft}",
+        "guidebp.options.the score 'logit' can be negative",
+    ),
+    "even kernel": (
+        "architectures.yaml",
+        "[7, 7]], widths: [8, 16]",
+        "[8, 8]], widths: [8, 16]",
+        "must be odd",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_fault_between_files(root: Path, case: str) -> None:
+    file, old, new, expected = NAMES[case]
+    message = broken(root, file, old, new)
+    assert file in message and expected in message, message
+
+
+def test_unknown_base_names_its_own_file(root: Path) -> None:
+    message = broken(root, "architectures.yaml", BASE, BASE.replace("column-digits", "colum-digits"), "demo")
+    assert "architectures.yaml: instances-digits.options.base: " in message
+    assert "'colum-digits'" in message and "did you mean 'column-digits'" in message
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_base_made_of_itself(root: Path, long: bool) -> None:
+    other = "other" if long else "instances-digits"
+    more = "\nother:\n  title: t\n  family: instances\n  options: {base: instances-digits}\n" if long else ""
+    new = BASE.replace("column-digits", other) + "\n" + more
+    message = broken(root, "architectures.yaml", BASE, new, "demo")
+    assert "architectures.yaml" in message and "is made of itself" in message
+
+
+def test_images_too_small(root: Path) -> None:
+    old = "[[3, 3], [5, 5], [7, 7]], widths: [8, 16]"
+    message = broken(root, "architectures.yaml", old, "[[3, 3, 3, 3]], widths: [4, 4, 4, 4]")
+    assert message == (
+        f"{root / 'config' / SMOKE}: blocks.0: architecture 'columns-digits' needs images of at least 16 pixels a "
+        "side, dataset 'digits' has 8x8"
+    )
+
+
+def test_images_too_small_for_the_base(root: Path) -> None:
+    old = "options: {kernels: [[3, 3]], widths: [8, 16]}"
+    message = broken(
+        root, "architectures.yaml", old, "options: {kernels: [[3, 3, 3, 3]], widths: [4, 4, 4, 4]}", "demo"
+    )
+    assert "architecture 'instances-digits' needs images of at least 16 pixels" in message
+
+
+def test_same_run_in_two_blocks(root: Path) -> None:
+    path = root / "config" / SMOKE
+    study = yaml.safe_load(path.read_text())
+    study["blocks"].append(study["blocks"][0] | {"methods": ["add", "guidebp"], "repetitions": [1, 2]})
+    path.write_text(yaml.safe_dump(study))
+    with pytest.raises(UserError) as caught:
+        load_study("smoke", root)
+    assert f"{path}: blocks.1: " in str(caught.value) and "guidebp" in str(caught.value)
+    assert "is listed already" in str(caught.value)
+
+
+def test_same_content_under_two_names(root: Path) -> None:
+    twin = "add-again:\n  title: t\n  group: g\n  family: merges\n  options: {merge: average}\nadd:\n"
+    path = root / "config" / "methods.yaml"
+    path.write_text(path.read_text().replace("add:\n", twin, 1))
+    message = broken(root, SMOKE, "[average, ind", "[average, add-again, ind")
+    assert "add-again" in message and "average" in message and "listed already" in message
+
+
+def test_recipe_in_two_files(root: Path) -> None:
+    shutil.copy(root / "config/recipes/digits.yaml", root / "config/recipes/more.yaml")
+    with pytest.raises(UserError, match=r"more\.yaml: recipe 'digits-short' also stands in another file"):
+        load_study("smoke", root)
+
+
+def test_missing_study_and_file(root: Path) -> None:
+    with pytest.raises(UserError, match=r"studies/smok\.yaml: no study 'smok'; did you mean 'smoke'"):
+        load_study("smok", root)
+    (root / "config/methods.yaml").unlink()
+    with pytest.raises(UserError, match=r"methods\.yaml: no such file"):
+        load_study("smoke", root)
+
+
+@pytest.mark.parametrize("junk", [b"\x00\x01\x02", b"\xff\xfe\x00", bytes(range(256)), b"\xef\xbb\xbf\x00"])
+@pytest.mark.parametrize("file", [SMOKE, "methods.yaml", "recipes/digits.yaml"])
+def test_binary_junk(root: Path, file: str, junk: bytes) -> None:
+    (root / "config" / file).write_bytes(junk)
+    with pytest.raises(UserError) as caught:
+        load_study("smoke", root)
+    assert str(caught.value).startswith(f"{root / 'config' / file}: ")
+
+
+def test_folder_in_place_of_a_file(root: Path) -> None:
+    (root / "config/methods.yaml").unlink()
+    (root / "config/methods.yaml").mkdir()
+    with pytest.raises(UserError, match=r"methods\.yaml: cannot be read"):
+        load_study("smoke", root)
+
+
+def test_needs_that_are_not_met(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "package"
+    for kind in ("methods", "models"):
+        shutil.copytree(ROOT / "src/guidebp" / kind, package / kind)
+    for file, line in (
+        ("methods/learned.py", '\nNEEDS = {"trunk": "it needs a trunk of segments"}\n'),
+        ("models/branches.py", '\nOFFERS = ("trunk",)\n'),
+    ):
+        path = package / file
+        path.write_text(path.read_text() + line)
+    monkeypatch.setattr(families_module, "PACKAGE", package)
+    families.cache_clear()
+    try:
+        with pytest.raises(UserError) as caught:
+            load_study("smoke", root)
+        path = root / "config" / SMOKE
+        path.write_text(path.read_text().replace("[columns-digits, branches-digits]", "[branches-digits]"))
+        assert load_study("smoke", root).runs
+    finally:
+        families.cache_clear()
+    assert (
+        "method 'learned' cannot train architecture 'columns-digits' (family columns): it needs a trunk"
+        in str(caught.value)
+    )
+
+
+WORDS = [
+    "title",
+    "about",
+    "blocks",
+    "datasets",
+    "architectures",
+    "methods",
+    "recipe",
+    "repetitions",
+    "digits",
+]
+WORDS += ["references", "repetitions_per_pack", "average", "guidebp", "columns-digits", "digits-smoke"]
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_subnormal=False)
+    | st.sampled_from(WORDS)
+    | st.text(max_size=8)
+)
+STRUCTURES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=5), inner, max_size=5)
+    ),
+    max_leaves=20,
+)
+
+
+@given(st.data())
+def test_random_structures_raise_nothing_but_user_errors(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Either the whole file is random, or one value somewhere in a sound study is."""
+    root = tmp_path_factory.mktemp("fuzz")
+    shutil.copytree(ROOT / "config", root / "config")
+    path = root / "config" / SMOKE
+    study: Any = yaml.safe_load(path.read_text())
+    value = data.draw(STRUCTURES)
+    place = data.draw(st.sampled_from([None, *study, *(("blocks", key) for key in study["blocks"][0])]))
+    if place is None:
+        study = value
+    elif isinstance(place, tuple):
+        study["blocks"][0][place[1]] = value
+    else:
+        study[place] = value
+    text = yaml.safe_dump(study) if data.draw(st.booleans()) else json.dumps(study)
+    path.write_text(text, encoding="utf-8", errors="surrogatepass")
+    try:
+        found = load_study("smoke", root)
+    except UserError as error:
+        assert str(error).startswith(str(path))
+    else:
+        assert found.runs
+
+
+@given(st.text(alphabet="[]{}:,-&*!|>#%@'\"? \n\tab01.~<=", max_size=40))
+def test_random_text_raises_nothing_but_user_errors(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    root = tmp_path_factory.mktemp("fuzz")
+    shutil.copytree(ROOT / "config", root / "config")
+    (root / "config" / SMOKE).write_text(text)
+    with pytest.raises(UserError):
+        load_study("smoke", root)
