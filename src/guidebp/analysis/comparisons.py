@@ -61,16 +61,16 @@ def compare(results: Results) -> pd.DataFrame:
         overlap = (
             float((sizes["test_images"] / sizes["train_images"]).iloc[0]) if redrawn and len(sizes) else 0.0
         )
-        for reference in results.about["references"]:
-            base = cell[cell["method"] == reference].set_index(["repetition", "device_class"])
-            for method in results.about["methods"]:
-                own = cell[cell["method"] == method].set_index(["repetition", "device_class"])
-                if method == reference or own.empty or base.empty:
-                    continue
+        pairs = {
+            m: cell.pivot(index=["repetition", "device_class"], columns="method", values=m) for m in MEASURES
+        }
+        trained = [method for method in results.about["methods"] if method in set(cell["method"])]
+        failed = cell[cell["status"] != "finished"]["method"].value_counts()
+        for reference in (name for name in results.about["references"] if name in trained):
+            for method in (name for name in trained if name != reference):
                 for measure in MEASURES:
-                    pairs = pd.concat([own[measure], base[measure]], axis=1, join="inner").to_numpy(float)
-                    pairs = pairs[~np.isnan(pairs).any(axis=1)]
-                    found = paired_test(pairs[:, 0] - pairs[:, 1], overlap)
+                    differences = (pairs[measure][method] - pairs[measure][reference]).dropna()
+                    found = paired_test(differences.to_numpy(float), overlap)
                     rows.append(
                         {
                             "dataset": dataset,
@@ -79,7 +79,7 @@ def compare(results: Results) -> pd.DataFrame:
                             "reference": reference,
                             "measure": measure,
                             "method": method,
-                            "failed": int((own["status"] != "finished").sum()),
+                            "failed": int(failed.get(method, 0)),
                             **found._asdict(),
                         }
                     )

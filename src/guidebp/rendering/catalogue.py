@@ -4,8 +4,8 @@
 FIGURES = {
     "accuracy": (
         "Test accuracy of every pathway alone (left) and merged without labels (right). Small marks are "
-        "repetitions, large marks their mean, bars its 95 % t interval. The grey line carries `independent`, "
-        "the yardstick of the guided merges, through each panel."
+        "repetitions, large marks their mean, bars its 95 % t interval. Dotted lines carry `independent`, the "
+        "yardstick of the guided merges, through each panel."
     ),
     "differences": (
         "Paired difference in test accuracy at equal repetition, with 95 % t intervals: each method minus "

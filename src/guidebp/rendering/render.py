@@ -8,7 +8,7 @@ from guidebp.provenance import rendering
 from guidebp.rendering import tables
 from guidebp.rendering.catalogue import FIGURES, TABLES
 from guidebp.rendering.figures import figure_function
-from guidebp.rendering.style import close, file_bytes
+from guidebp.rendering.style import close, file_bytes, settle
 from guidebp.rendering.tables import table_bytes
 from guidebp.store import file_hash, write_atomic
 from guidebp.study.layout import TABLE_KINDS, Layout
@@ -25,6 +25,7 @@ def render(layout: Layout) -> None:
     for dataset in results.about["datasets"]:
         for name in FIGURES:
             drawn = figure_function(name)(results, dataset)
+            settle(drawn.figure)
             for kind in PICTURE_KINDS:
                 write_atomic(layout.figure(name, dataset, kind), file_bytes(drawn.figure, kind))
             close(drawn.figure)

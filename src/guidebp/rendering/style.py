@@ -76,6 +76,13 @@ def file_bytes(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
+def settle(figure: Figure) -> None:
+    """Lay the figure out once, not again for each format: that costs more than drawing it."""
+    with look():
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def close(figure: Figure) -> None:
     """Forget a figure."""
     plt.close(figure)
