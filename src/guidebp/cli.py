@@ -95,7 +95,7 @@ def status(args: argparse.Namespace) -> None:
     from guidebp.store import RunStore
     from guidebp.study.layout import RUNS
     from guidebp.study.resolve import load_study
-    from guidebp.training.progress import status
+    from guidebp.progress import status
 
     print(status(load_study(args.study), RunStore(RUNS)))
 

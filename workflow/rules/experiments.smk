@@ -42,4 +42,5 @@ rule collect:
 
 rule experiments:
     input:
+        RESULTS["packs"],
         LAYOUT.metrics,

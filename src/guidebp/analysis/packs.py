@@ -10,7 +10,7 @@ from guidebp.study.files import nearest
 from guidebp.study.layout import PREPARED, RUNS, Layout
 from guidebp.study.resolve import Pack, Study
 from guidebp.training.pack import train_pack
-from guidebp.training.progress import Progress
+from guidebp.progress import Progress
 
 
 def data_hashes(study: Study) -> dict[str, str]:

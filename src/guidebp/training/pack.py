@@ -37,12 +37,18 @@ def train_pack(
     fails other than by being killed, with what it said.
     """
     deaths: dict[str, int] = {}
+    before = -1  # runs missing before the last child that ended well
     while True:
         missing = [s for s in specs if not store.holds(s["key"], hashes[s["dataset"]["name"]])]
         if not missing:
             return
+        if len(missing) == before:
+            raise UserError(
+                f"{data}: the prepared data changed while training; run snakemake again, which prepares it first"
+            )
         code, current = run_child(missing, data, store, device, keep_weights, follow)
         if code == 0:
+            before = len(missing)
             continue
         if code > 0 or current is None:
             raise UserError(f"training stopped with exit code {code}; the reason stands above")

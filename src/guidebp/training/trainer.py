@@ -80,7 +80,7 @@ def train_run(
         "pathways": method.network.pathways,
         "primary": primary,
         "sizes": sizes,
-        "parameters": sum(p.numel() for p in method.parameters()),
+        "parameters": trained_parameters(method),
         "history": {"loss": [], "gradient_share": [], "validation_correct": []},
         "test_correct": None,
     }
@@ -147,6 +147,12 @@ def train_epoch(
 def rounded(value: float) -> float:
     """Six significant digits: what a float32 sum can promise, and half the size of a record."""
     return float(f"{value:.6g}")
+
+
+def trained_parameters(method: Method) -> int:
+    """Number of parameters that some optimiser trains: unused heads and originals of copies do not count."""
+    groups = (group for optimiser in method.optimisers.values() for group in optimiser.param_groups)
+    return sum(p.numel() for p in {p for group in groups for p in group["params"]})
 
 
 def unique_tensors(method: Method) -> dict[str, Tensor]:
