@@ -92,10 +92,10 @@ def restore(args: argparse.Namespace) -> None:
 
 def status(args: argparse.Namespace) -> None:
     """Runs done of total, and what runs now."""
+    from guidebp.progress import status
     from guidebp.store import RunStore
     from guidebp.study.layout import RUNS
     from guidebp.study.resolve import load_study
-    from guidebp.progress import status
 
     print(status(load_study(args.study), RunStore(RUNS)))
 

@@ -5,12 +5,12 @@ import json
 from guidebp.canonical import readable_json
 from guidebp.data.prepared import read_manifest
 from guidebp.errors import UserError
+from guidebp.progress import Progress
 from guidebp.store import RunStore, write_atomic
 from guidebp.study.files import nearest
 from guidebp.study.layout import PREPARED, RUNS, Layout
 from guidebp.study.resolve import Pack, Study
 from guidebp.training.pack import train_pack
-from guidebp.progress import Progress
 
 
 def data_hashes(study: Study) -> dict[str, str]:
