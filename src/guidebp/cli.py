@@ -39,7 +39,9 @@ def train(args: argparse.Namespace) -> None:
     from guidebp.analysis.packs import train_and_index
     from guidebp.study.resolve import load_study
 
-    train_and_index(load_study(args.study), args.pack, args.device)
+    study = load_study(args.study)
+    keep_weights = args.keep_weights or study.config.keep_weights
+    train_and_index(study, args.pack, args.device or study.config.device, keep_weights)
 
 
 def specs(args: argparse.Namespace) -> None:
@@ -149,6 +151,9 @@ def parser() -> argparse.ArgumentParser:
     trainer.add_argument(
         "--device", choices=["auto", "cpu", "cuda"], help="default: that of config/config.yaml"
     )
+    trainer.add_argument(
+        "--keep-weights", action="store_true", help="store final weights of newly trained runs"
+    )
     for verb in (specs, collect, analyse, render, report, restore, status, check):
         add(verb, study=True)
     add(generate)
@@ -164,6 +169,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.function(args)
     except UserError as error:
         print(f"guidebp {args.verb}: {error}", file=sys.stderr)
+        return 2
+    except FileNotFoundError as error:
+        print(
+            f"guidebp {args.verb}: {error.filename}: missing; an earlier step has not run: run snakemake",
+            file=sys.stderr,
+        )
         return 2
     except BrokenPipeError:  # `guidebp specs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

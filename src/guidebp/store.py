@@ -56,6 +56,24 @@ def make_record(spec: dict[str, Any], data: str, result: dict[str, Any], files: 
     return canonical_json(record | {"sha256": json_hash(record)})
 
 
+def parse_record(raw: bytes, key: str, path: Path, remedy: str) -> dict[str, Any]:
+    """The record in the bytes of a record.json, checked against its own checksum; UserError names `path`."""
+    try:
+        record = json.loads(raw)
+    except ValueError as error:
+        raise UserError(f"{path}: not a record ({error}); {remedy}") from error
+    if not isinstance(record, dict) or record.get("version") != RECORD_VERSION:
+        raise UserError(f"{path}: not a record of version {RECORD_VERSION}; {remedy}")
+    body = {name: value for name, value in record.items() if name != "sha256"}
+    try:
+        intact = record.get("sha256") == json_hash(body) and record["spec"]["key"] == key
+    except ValueError:  # NaN or infinity, which json reads and no record holds
+        intact = False
+    if not intact:
+        raise UserError(f"{path}: its checksum does not match its contents; {remedy}")
+    return record
+
+
 class RunStore:
     """The folder of all finished runs."""
 
@@ -86,20 +104,10 @@ class RunStore:
         path = folder / RECORD
         remedy = f"delete {folder} and run snakemake again"
         try:
-            record = json.loads(path.read_bytes())
+            raw = path.read_bytes()
         except FileNotFoundError as error:
             raise UserError(f"{path}: no such run; run snakemake to train it") from error
-        except ValueError as error:
-            raise UserError(f"{path}: not a record ({error}); {remedy}") from error
-        if not isinstance(record, dict) or record.get("version") != RECORD_VERSION:
-            raise UserError(f"{path}: not a record of version {RECORD_VERSION}; {remedy}")
-        body = {name: value for name, value in record.items() if name != "sha256"}
-        try:
-            intact = record.get("sha256") == json_hash(body) and record["spec"]["key"] == key
-        except ValueError:  # NaN or infinity, which json reads and no record holds
-            intact = False
-        if not intact:
-            raise UserError(f"{path}: its checksum does not match its contents; {remedy}")
+        record = parse_record(raw, key, path, remedy)
         for name, checksum in record["files"].items():
             if not (folder / name).exists() or file_hash(folder / name) != checksum:
                 raise UserError(f"{folder / name}: missing or changed since it was recorded; {remedy}")
@@ -119,6 +127,7 @@ class RunStore:
             for name, content in files.items():
                 write_atomic(staged / name, content)
             staged.chmod(0o755)
+            sync_folder(staged)
             old = self.folder(key)
             if old.exists():
                 trash = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{key}.old."))

@@ -6,6 +6,7 @@ from typing import Any
 
 from guidebp.errors import UserError
 from guidebp.rendering.catalogue import FIGURES, TABLES
+from guidebp.study.files import check
 from guidebp.study.layout import FIGURE_KINDS, PREPARED, TABLE_KINDS, Layout
 from guidebp.study.resolve import Study, load_study
 
@@ -18,6 +19,7 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
     from snakemake.exceptions import WorkflowError
 
     try:
+        check("--config or config/config.yaml", dict(config), "config")
         study = load_study(str(config["study"]))
     except UserError as error:
         raise WorkflowError(str(error)) from None
@@ -48,7 +50,13 @@ def files(study: Study) -> dict[str, Any]:
         "packs": [str(layout.pack(pack.id)) for pack in study.packs],
         "files": [f"config/studies/{study.name}.yaml", *(str(Path("config") / name) for name in sources)],
         # an edited figure is drawn again; an edited method is another key, see `resolve.py`
-        "analysis code": sources_of("analysis"),
+        "data code": sources_of("data", "readers.py", "prepare.py"),
+        "collect code": sources_of("analysis", "collect.py", "archive.py"),
+        "analysis code": sources_of("analysis", "analyse.py", "comparisons.py", "tables.py"),
+        "dataset entries": {
+            name: entry.model_dump_json(include={"files", "reader", "shape", "classes", "split"})
+            for name, entry in study.datasets.items()
+        },
         "rendering code": sources_of("rendering"),
         "curves": [str(path) for path in curves],
         "figures": [str(path) for path in figures],
@@ -60,7 +68,8 @@ def files(study: Study) -> dict[str, Any]:
     }
 
 
-def sources_of(package: str) -> list[str]:
-    """Source files of a sub-package, when the project's own checkout is what runs."""
+def sources_of(package: str, *names: str) -> list[str]:
+    """Source files of a sub-package (or those named), when the project's own checkout is what runs."""
     folder = Path("src/guidebp") / package
-    return sorted(str(path) for path in folder.rglob("*") if path.suffix in (".py", ".j2"))
+    found = [path for path in folder.rglob("*") if path.suffix in (".py", ".j2")]
+    return sorted(str(path) for path in found if not names or path.name in names)

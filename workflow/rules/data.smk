@@ -5,12 +5,16 @@ rule fetch:
         "results/logs/fetch/{dataset}.log",
     conda:
         "../../environment.yml"
+    params:
+        # a changed checksum or file list is a new fetch
+        entry=lambda wildcards: RESULTS["dataset entries"].get(wildcards.dataset),
     shell:
         "guidebp fetch {wildcards.dataset} &> {log} && touch {output}"
 
 
 rule prepare:
     input:
+        RESULTS["data code"],
         "data/raw/{dataset}/.fetched",
     output:
         data="data/prepared/{dataset}.safetensors",
@@ -19,6 +23,8 @@ rule prepare:
         "results/logs/prepare/{dataset}.log",
     conda:
         "../../environment.yml"
+    params:
+        entry=lambda wildcards: RESULTS["dataset entries"].get(wildcards.dataset),
     shell:
         "guidebp prepare {wildcards.dataset} &> {log}"
 

@@ -15,12 +15,14 @@ rule train:
     params:
         study=STUDY.name,
         device=config["device"],
+        weights="--keep-weights" if config["keep_weights"] else "",
     shell:
-        "guidebp train --study {params.study} --pack {wildcards.pack} --device {params.device} 2>&1 | tee {log}"
+        "guidebp train --study {params.study} --pack {wildcards.pack} --device {params.device} {params.weights} 2>&1 | tee {log}"
 
 
 rule collect:
     input:
+        RESULTS["collect code"],
         packs=RESULTS["packs"],
         manifests=RESULTS["manifests"],
         files=RESULTS["files"],

@@ -17,11 +17,12 @@ from statsmodels.stats.multitest import multipletests
 
 from guidebp.analysis.tables import MEASURES, Results, run_measures
 
+DUST = 1e-9  # below any real difference of accuracies in percent, above rounding
 FAMILY = ["dataset", "architecture", "recipe", "reference", "measure"]
 
 
-class Paired(NamedTuple):
-    """A paired comparison of n differences; interval and p are NaN where n does not allow them."""
+class Interval(NamedTuple):
+    """The mean of n values; interval and p are NaN where the values do not allow them."""
 
     n: int
     difference: float
@@ -31,22 +32,22 @@ class Paired(NamedTuple):
     p: float
 
 
-def paired_test(differences: NDArray[np.float64], overlap: float = 0.0) -> Paired:
-    """Mean, 95 % t interval and two-sided p of paired differences [n].
+def mean_interval(values: NDArray[np.float64], overlap: float = 0.0) -> Interval:
+    """Mean, 95 % t interval and two-sided p against 0 of values [n], say paired differences.
 
     `overlap` is n_test / n_train where the repetitions redraw the split, else 0.
     """
-    n = len(differences)
-    mean = float(np.mean(differences)) if n else math.nan
+    n = len(values)
+    mean = float(np.mean(values)) if n else math.nan
     if n < 2:
-        return Paired(n, mean, math.nan, math.nan, math.nan, math.nan)
-    sd = float(np.std(differences, ddof=1))
+        return Interval(n, mean, math.nan, math.nan, math.nan, math.nan)
+    sd = float(np.std(values, ddof=1))
     error = sd * math.sqrt(1 / n + overlap)
     half = float(stats.t.ppf(0.975, n - 1)) * error
-    # equal differences: nothing to test when they are zero, beyond doubt otherwise
-    certain = 1.0 if mean == 0.0 else 0.0
-    p = certain if error == 0.0 else float(2 * stats.t.sf(abs(mean) / error, n - 1))
-    return Paired(n, mean, sd, mean - half, mean + half, p)
+    # a t test says nothing of equal values: accuracies move in steps
+    equal = 1.0 if abs(mean) <= DUST else math.nan
+    p = equal if sd <= DUST else float(2 * stats.t.sf(abs(mean) / error, n - 1))
+    return Interval(n, mean, sd, mean - half, mean + half, p)
 
 
 def compare(results: Results) -> pd.DataFrame:
@@ -56,11 +57,7 @@ def compare(results: Results) -> pd.DataFrame:
     for (dataset, architecture, recipe), cell in runs.groupby(
         ["dataset", "architecture", "recipe"], sort=False
     ):
-        redrawn = results.about["datasets"][dataset]["split"]["test"] != "official"
-        sizes = cell.dropna(subset=["train_images"]).iloc[:1]
-        overlap = (
-            float((sizes["test_images"] / sizes["train_images"]).iloc[0]) if redrawn and len(sizes) else 0.0
-        )
+        overlap = split_overlap(results, str(dataset), cell)
         pairs = {
             m: cell.pivot(index=["repetition", "device_class"], columns="method", values=m) for m in MEASURES
         }
@@ -70,7 +67,7 @@ def compare(results: Results) -> pd.DataFrame:
             for method in (name for name in trained if name != reference):
                 for measure in MEASURES:
                     differences = (pairs[measure][method] - pairs[measure][reference]).dropna()
-                    found = paired_test(differences.to_numpy(float), overlap)
+                    found = mean_interval(differences.to_numpy(float), overlap)
                     rows.append(
                         {
                             "dataset": dataset,
@@ -83,9 +80,17 @@ def compare(results: Results) -> pd.DataFrame:
                             **found._asdict(),
                         }
                     )
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame(rows, columns=[*FAMILY, "method", "failed", *Interval._fields])
     table["p_holm"] = table.groupby(FAMILY, sort=False)["p"].transform(holm)
     return table
+
+
+def split_overlap(results: Results, dataset: str, rows: pd.DataFrame) -> float:
+    """n_test / n_train where the repetitions of these runs redraw the split, else 0."""
+    known = rows.dropna(subset=["train_images"])
+    if results.about["datasets"][dataset]["split"]["test"] == "official" or known.empty:
+        return 0.0
+    return float(known["test_images"].iloc[0] / known["train_images"].iloc[0])
 
 
 def with_chance(results: Results) -> pd.DataFrame:

@@ -18,7 +18,7 @@ def data_hashes(study: Study) -> dict[str, str]:
     return {name: str(read_manifest(PREPARED, name).get("sha256")) for name in study.datasets}
 
 
-def train_and_index(study: Study, pack_id: str, device: str | None) -> None:
+def train_and_index(study: Study, pack_id: str, device: str, keep_weights: bool) -> None:
     """Train what the store lacks of a pack and write its index."""
     packs = {pack.id: pack for pack in study.packs}
     if pack_id not in packs:
@@ -32,17 +32,19 @@ def train_and_index(study: Study, pack_id: str, device: str | None) -> None:
         PREPARED,
         data_hashes(study),
         store,
-        device or study.config.device,
-        study.config.keep_weights,
+        device,
+        keep_weights,
         Progress(study, store).follow,
     )
     write_index(study, pack, store)
 
 
-def write_index(study: Study, pack: Pack, store: RunStore) -> None:
-    """Publish the pack's index and remove those it had under other keys."""
+def write_index(study: Study, pack: Pack, store: RunStore, keep_time: bool = False) -> None:
+    """Publish the pack's index and remove those it had under other keys; an equal one may keep its time stamp."""
     path = Layout(study.name).pack(pack.id)
-    write_atomic(path, readable_json({run.key: store.read(run.key)["sha256"] for run in pack.runs}))
+    content = readable_json({run.key: store.read(run.key)["sha256"] for run in pack.runs})
+    if not path.exists() or path.read_bytes() != content or not keep_time:
+        write_atomic(path, content)
     for old in path.parent.glob(f"{pack.name}.*.json"):
         if old != path:
             old.unlink()

@@ -1,11 +1,13 @@
 """Bring a study's committed records back into the run store: after a clone nothing has to be trained."""
 
+import hashlib
 import json
+from pathlib import Path
 
 from guidebp.analysis.archive import unpack_records
 from guidebp.analysis.packs import data_hashes, write_index
 from guidebp.errors import UserError
-from guidebp.store import RECORD, TELEMETRY, RunStore
+from guidebp.store import RECORD, TELEMETRY, RunStore, parse_record
 from guidebp.study.layout import RUNS, Layout
 from guidebp.study.resolve import Study
 
@@ -21,17 +23,15 @@ def restore(study: Study) -> str:
     datasets = {run.key: run.dataset for run in study.runs}
     unpacked = 0
     for key, files in unpack_records(layout.records, set(datasets)):
-        if store.holds(key, hashes[datasets[key]]):
-            continue
-        files.setdefault(RECORD, b"")
-        store.publish(key, files | {TELEMETRY: costs.get(key, b"{}\n")})
-        store.read(key)  # verified as published: an error names the file
-        unpacked += 1
+        verify(files, key, layout.records)
+        with store.lock(key):
+            if not store.holds(key, hashes[datasets[key]]):
+                store.publish(key, files | {TELEMETRY: costs.get(key, b"{}\n")})
+                unpacked += 1
     missing = [run for run in study.runs if not store.holds(run.key, hashes[run.dataset])]
     whole = [pack for pack in study.packs if not any(run in missing for run in pack.runs)]
     for pack in whole:
-        if not layout.pack(pack.id).exists():
-            write_index(study, pack, store)
+        write_index(study, pack, store, keep_time=True)
     if missing:
         first = missing[0]
         raise UserError(
@@ -43,6 +43,15 @@ def restore(study: Study) -> str:
         f"{len(study.runs)} runs of study '{study.name}' are in the store ({unpacked} unpacked, all verified); "
         f"run: snakemake --config study={study.name}, which trains nothing and renders everything"
     )
+
+
+def verify(files: dict[str, bytes], key: str, archive: Path) -> None:
+    """UserError when an archived run is not what its checksums say."""
+    remedy = f"run: git checkout {archive}"
+    record = parse_record(files.get(RECORD, b""), key, archive, remedy)
+    for name, checksum in record["files"].items():
+        if hashlib.sha256(files.get(name, b"")).hexdigest() != checksum:
+            raise UserError(f"{archive}: {key}/{name} is missing or damaged; {remedy}")
 
 
 def read_telemetry(layout: Layout) -> dict[str, bytes]:

@@ -47,6 +47,8 @@ class Method(nn.Module):
         self.network = network
         self.options = options
         self.setup(options)
+        # drawn on the CPU, so that every device starts from the same weights; then beside the network
+        self.to(next(network.parameters()).device)
         self.optimisers: dict[str, Optimizer] = self.make_optimisers(make_optimiser)
 
     def setup(self, options: Any) -> None:

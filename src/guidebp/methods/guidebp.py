@@ -50,6 +50,10 @@ class Options:
         """Refuse what has no meaning."""
         if self.score == "logit" and self.selection == "soft":
             raise ValueError("the score 'logit' can be negative: it selects hard, set selection: hard")
+        if self.selection == "hard" and self.scale == "mean":
+            raise ValueError("scale belongs to soft selection: a hard one has weights that sum to 1")
+        if self.score != "recall" and self.memory != 0.9:
+            raise ValueError("memory belongs to the score 'recall'")
         if not 0.0 <= self.memory < 1.0:
             raise ValueError("memory must lie in [0, 1)")
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
 
+from guidebp.errors import UserError
 from guidebp.study.files import explain
 
 PACKAGE = Path(__file__).parent.parent
@@ -71,7 +72,12 @@ def families(kind: Literal["methods", "models"]) -> dict[str, Family]:
         source = path.read_text(encoding="utf-8")
         if "class Options" in source:
             name = path.stem.replace("_", "-")
-            found[name] = _read(name, source)
+            try:
+                found[name] = _read(name, source)
+            except (SyntaxError, NameError, TypeError) as error:
+                raise UserError(
+                    f"{path}: cannot be read ({error}); Options may use plain Python, dataclass, field and Literal"
+                ) from error
     return found
 
 

@@ -55,15 +55,19 @@ def read_yaml(path: Path) -> Any:
 
 def read_file(path: Path, kind: str) -> Any:
     """A file of `kind` (a key of `schema.FILES`) as its model; UserError names file, key and expectation."""
-    value = read_yaml(path)
+    return check(path, read_yaml(path), kind)
+
+
+def check(where: Path | str, value: Any, kind: str) -> Any:
+    """A parsed value as the model of `kind`; UserError names `where`, key and expectation."""
     try:
         # as JSON: strict about types, yet a list may stand for a tuple
         text = json.dumps({} if value is None else value)
         return TypeAdapter(FILES[kind]).validate_json(text, strict=True)
     except (TypeError, ValueError) as error:
         if not isinstance(error, ValidationError):
-            raise UserError(f"{path}: holds a value that JSON has no form for ({error})") from error
-        raise UserError("\n".join(f"{path}: {line}" for line in explain(error))) from error
+            raise UserError(f"{where}: holds a value that JSON has no form for ({error})") from error
+        raise UserError("\n".join(f"{where}: {line}" for line in explain(error))) from error
 
 
 def explain(error: ValidationError) -> list[str]:

@@ -5,6 +5,7 @@ architecture and method with their resolved options and the code of their own fi
 engine version for all shared code. Titles, claims and the study itself are not part of it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import groupby, product
 from pathlib import Path
@@ -92,19 +93,27 @@ class Catalogues:
                 if name in self.recipes:
                     raise UserError(f"{path}: recipe '{name}' also stands in another file of that folder")
                 self.recipes[name] = recipe
+        known: dict[str, Iterable[str]] = {
+            "method": self.methods,
+            "family": families("models"),
+            "architecture": self.architectures,
+        }
         for name, claim in self.claims.items():
-            for method in claim_methods(claim):
-                if claim.paper in ("guidebp", "ours") and method not in self.methods:
+            for kind, named in claim_names(claim):
+                if named not in set(known[kind]):
                     raise UserError(
-                        f"{folder / 'claims.yaml'}: {name}: unknown method '{method}'; "
-                        f"{nearest(method, self.methods)}"
+                        f"{folder / 'claims.yaml'}: {name}: unknown {kind} '{named}'; {nearest(named, known[kind])}"
                     )
 
 
-def claim_methods(claim: schema.Claim) -> list[str]:
-    """All methods a claim names."""
-    sides = [side.method for pair in claim.comparisons for side in (pair.better, pair.than)]
-    return [*sides, *claim.readings, *claim.beside]
+def claim_names(claim: schema.Claim) -> list[tuple[str, str]]:
+    """All (kind, name) of methods, families and architectures that a claim names."""
+    sides = [side for pair in claim.comparisons for side in (pair.better, pair.than)]
+    return [
+        *(("method", name) for name in [*(side.method for side in sides), *claim.readings, *claim.beside]),
+        *(("family", name) for name in claim.families),
+        *(("architecture", side.architecture) for side in sides if side.architecture),
+    ]
 
 
 def load_study(name: str, root: Path = Path()) -> Study:
@@ -132,6 +141,13 @@ def load_study(name: str, root: Path = Path()) -> Study:
                 if run.key in runs:
                     raise UserError(f"{where}: {_label(run)} is listed already as {_label(runs[run.key])}")
                 runs[run.key] = run
+    recipes: dict[tuple[str, str], str] = {}
+    for run in runs.values():
+        if recipes.setdefault((run.dataset, run.architecture), run.recipe) != run.recipe:
+            raise UserError(
+                f"{path}: blocks: {run.architecture} on {run.dataset} is trained by two recipes, which no table "
+                f"could tell apart; give one of them its own entry in config/architectures.yaml, or its own study"
+            )
     trained = {run.method for run in runs.values()}
     for method in file.references:
         if method not in trained:

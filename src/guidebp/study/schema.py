@@ -171,14 +171,14 @@ class Claim(Entry):
     paper: Literal["guidebp", "multiway", "deconfliction", "local-critic", "ours"]
     statement: Text
     source: Text = Field(description="Where it is published, and how sure our wording is.")
-    metric: Literal["merged", "primary", "every pathway", "seconds per step"] = Field(
-        description="Test accuracy in percent of an output, or time."
+    metric: Literal["merged", "primary", "every pathway", "time and memory per step"] = Field(
+        description="Test accuracy in percent of an output, or cost."
     )
     rule: Literal["superiority", "non-inferiority"] = Field(
         description="superiority: the interval above 0 and the estimate at `margin` or more; "
         "non-inferiority: the interval above -margin."
     )
-    margin: float = Field(gt=0, description="In points of accuracy, or in percent of time.")
+    margin: float = Field(gt=0, description="In points of accuracy, or in percent of cost.")
     families: Annotated[list[Name], Field(min_length=1)] = Field(description="Architectures it speaks of.")
     comparisons: Annotated[list[Comparison], Field(min_length=1)] = Field(
         description="All must hold for the claim to hold."

@@ -7,12 +7,17 @@ JSON, one event a line, on standard output.
 
 import argparse
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save
+
+# cuBLAS is deterministic only with a fixed workspace, named before it starts
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 from guidebp.canonical import readable_json
 from guidebp.data.prepared import Prepared, load_prepared
@@ -36,6 +41,7 @@ def say_epoch(key: str, epoch: int, accuracy: float) -> None:
 def train_all(specs: list[dict[str, Any]], data: Path, store: RunStore, device: str, keep: bool) -> None:
     """Train what the store does not hold yet; runs that another process trains meanwhile are waited for."""
     chosen = choose_device(device)
+    torch.set_num_threads(1)  # as in every run; here so that the provenance says so
     where = machine(str(chosen))
     loaded: dict[str, Prepared] = {}
     for spec in specs:
@@ -47,7 +53,7 @@ def train_all(specs: list[dict[str, Any]], data: Path, store: RunStore, device: 
             if store.holds(key, dataset.manifest["sha256"]):
                 say("held", key=key)
                 continue
-            say("start", key=key)
+            say("start", key=key, device_class=where["device_class"])
             outcome = train_run(
                 spec,
                 dataset,

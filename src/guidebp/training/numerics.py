@@ -1,16 +1,20 @@
 """Numerics of a run, explicit: `exact` (fp32, deterministic) or `fast` (bf16 autocast, TF32).
 
 `exact` promises the same bytes on the same device class with the same torch; `fast` promises speed and the same
-accuracy within the benchmark's equivalence bound.
+accuracy up to rounding.
 """
 
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
+from guidebp.errors import UserError
+
 
 def choose_device(wanted: str) -> torch.device:
     """The device for "auto" (CUDA when present), "cpu" or "cuda"."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device: cuda is asked for, but torch finds no CUDA device; use auto or cpu")
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
@@ -30,7 +34,7 @@ def set_numerics(numerics: str, device: torch.device) -> None:
 
 
 def autocast(numerics: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context the forward pass runs in."""
+    """The context a step and an evaluation run in."""
     if numerics == "fast":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()

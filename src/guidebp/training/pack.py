@@ -15,11 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from guidebp.canonical import readable_json
 from guidebp.errors import UserError
 from guidebp.store import RECORD, TELEMETRY, RunStore, make_record
 
 Event = dict[str, Any]
 DEATHS_ALLOWED = 2
+# What a run does to its own process; any other signal is somebody's wish to stop.
+CRASHES = {"SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"}
 
 
 def train_pack(
@@ -50,20 +53,27 @@ def train_pack(
         if code == 0:
             before = len(missing)
             continue
-        if code > 0 or current is None:
-            raise UserError(f"training stopped with exit code {code}; the reason stands above")
-        deaths[current] = deaths.get(current, 0) + 1
-        follow({"event": "death", "key": current, "signal": signal.Signals(-code).name})
-        if deaths[current] >= DEATHS_ALLOWED:
-            spec = next(s for s in specs if s["key"] == current)
-            publish_crashed(spec, hashes[spec["dataset"]["name"]], store)
-            follow({"event": "done", "key": current, "status": "crashed"})
+        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        if current is None or cause not in CRASHES:
+            raise UserError(f"training stopped ({cause}); what it said stands above, finished runs are kept")
+        key = current["key"]
+        deaths[key] = deaths.get(key, 0) + 1
+        follow({"event": "death", "key": key, "signal": cause})
+        if deaths[key] >= DEATHS_ALLOWED:
+            spec = next(s for s in specs if s["key"] == key)
+            publish_crashed(spec, hashes[spec["dataset"]["name"]], store, current["device_class"])
+            follow({"event": "done", "key": key, "status": "crashed"})
 
 
-def publish_crashed(spec: dict[str, Any], data: str, store: RunStore) -> None:
-    """Record that a run killed its process."""
+def publish_crashed(spec: dict[str, Any], data: str, store: RunStore, device_class: str) -> None:
+    """Record that a run killed its process on a device of this class."""
     result: dict[str, Any] = {"status": "crashed", "outputs": [], "history": None, "test_correct": None}
-    store.publish(spec["key"], {RECORD: make_record(spec, data, result, {}), TELEMETRY: b"{}\n"})
+    files = {
+        RECORD: make_record(spec, data, result, {}),
+        TELEMETRY: readable_json({"device_class": device_class}),
+    }
+    with store.lock(spec["key"]):
+        store.publish(spec["key"], files)
 
 
 def run_child(
@@ -73,23 +83,22 @@ def run_child(
     device: str,
     keep_weights: bool,
     follow: Callable[[Event], None],
-) -> tuple[int, str | None]:
-    """Train in a child; its exit code (negative: the signal that killed it) and the run it was at."""
-    current = None
+) -> tuple[int, Event | None]:
+    """Train in a child; its exit code (negative: the signal that killed it) and the start of the run it was at."""
+    current: Event | None = None
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(specs, file)
         file.flush()
         command = [sys.executable, "-m", "guidebp.training", file.name]
         command += ["--data", str(data), "--store", str(store.root), "--device", device]
         command += ["--keep-weights"] * keep_weights
-        # cuBLAS is deterministic only with a fixed workspace, set before it starts
-        environment = os.environ | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
             try:
                 assert child.stdout is not None
                 for line in child.stdout:
                     event = json.loads(line)
-                    current = event["key"] if event["event"] == "start" else current
+                    current = event if event["event"] == "start" else current
                     current = None if event["event"] == "done" else current
                     follow(event)
                 code = child.wait()

@@ -70,6 +70,9 @@ def train_run(
     """
     started = time.perf_counter()
     recipe = spec["recipe"]
+    telemetry: dict[str, Any] = {"seconds": 0.0, "step_seconds": 0.0, "steps": 0}
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     set_numerics(recipe["numerics"], device)
     method, batches = start_run(spec, data, device)
     outputs, primary = output_names(method.network), primary_output(method.network)
@@ -86,7 +89,7 @@ def train_run(
     }
     predictions = torch.zeros(len(outputs), 0, dtype=torch.int64)
     for epoch in range(recipe["epochs"]):
-        entry = train_epoch(method, batches, recipe, epoch)
+        entry = train_epoch(method, batches, recipe, epoch, telemetry)
         if entry is None:
             result |= {"status": "diverged", "diverged_in_epoch": epoch}
             break
@@ -102,19 +105,20 @@ def train_run(
         else:
             result |= {"status": "diverged", "diverged_in_epoch": recipe["epochs"] - 1}
     small = torch.uint8 if spec["dataset"]["classes"] <= 256 else torch.int16
-    telemetry = {"seconds": time.perf_counter() - started, "steps": recipe["epochs"] * batches.steps}
+    telemetry["seconds"] = time.perf_counter() - started
     if device.type == "cuda":
         telemetry["peak_memory"] = torch.cuda.max_memory_allocated(device)
     return Outcome(result, predictions.to(small).cpu(), unique_tensors(method), telemetry)
 
 
 def train_epoch(
-    method: Method, batches: Batches, recipe: dict[str, Any], epoch: int
+    method: Method, batches: Batches, recipe: dict[str, Any], epoch: int, telemetry: dict[str, Any]
 ) -> dict[str, Any] | None:
     """One epoch and its validation; None when the loss was not finite.
 
-    Everything is summed on the device and fetched once at the end.
+    Everything is summed on the device and fetched once at the end. Adds the steps and their time to `telemetry`.
     """
+    started = time.perf_counter()
     device, numerics = batches.device, recipe["numerics"]
     total = batches.steps * recipe["epochs"]
     loss = torch.zeros((), dtype=torch.float64, device=device)
@@ -129,7 +133,10 @@ def train_epoch(
             done = method.step(images, labels)
         loss += done.loss
         gradient += done.gradient
-    if not bool(torch.isfinite(loss + gradient.sum())):
+    finite = bool(torch.isfinite(loss + gradient.sum()))  # waits for the device, so the time is right
+    telemetry["step_seconds"] += time.perf_counter() - started
+    telemetry["steps"] += batches.steps
+    if not finite:
         return None
     share = gradient / gradient.sum().clamp(min=torch.finfo(torch.float64).tiny)
     entry: dict[str, Any] = {

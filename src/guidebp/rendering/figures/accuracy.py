@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from guidebp.analysis.comparisons import paired_test
+from guidebp.analysis.comparisons import mean_interval, split_overlap
 from guidebp.analysis.tables import MERGED, Results
 from guidebp.rendering.figures import Drawn
 from guidebp.rendering.style import COLOURS, FAINT, INK, MARKERS, WIDTH, group_colour, look
@@ -31,17 +31,21 @@ def draw(results: Results, dataset: str) -> Drawn:
         for row, architecture in zip(axes, architectures, strict=True):
             cell = data[data["architecture"] == architecture]
             methods = [m for m in results.about["methods"] if m in set(cell["method"])]
+            overlap = split_overlap(results, dataset, cell)
             alone = cell[cell["pathway"].notna()]
             names = list(dict.fromkeys(alone.sort_values("pathway")["output"]))
             for k, name in enumerate(names):
                 offset = (k - (len(names) - 1) / 2) * 0.2
-                points(row[0], alone[alone["output"] == name], methods, offset, k)
-            points(row[1], cell[cell["output"] == MERGED], methods, 0.0, None)
+                points(row[0], alone[alone["output"] == name], methods, overlap, offset, k)
+            points(row[1], cell[cell["output"] == MERGED], methods, overlap, 0.0, None)
             row[0].set_title(results.title("architectures", architecture))
             row[0].set_xlabel("test accuracy of each pathway alone (%)")
             row[1].set_xlabel("test accuracy merged (%)")
             row[1].legend(
-                handles=[mark(COLOURS[k], MARKERS[k], name) for k, name in enumerate(names)],
+                handles=[
+                    mark(COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)], name)
+                    for k, name in enumerate(names)
+                ],
                 loc="lower right",
                 bbox_to_anchor=(1, 0.99),
                 ncols=len(names),
@@ -57,17 +61,22 @@ def draw(results: Results, dataset: str) -> Drawn:
 def accuracy_data(results: Results, dataset: str) -> pd.DataFrame:
     """One row per run and output of the dataset; failed runs have no accuracy."""
     columns = ["architecture", "method", "recipe", "repetition", "status", "output", "pathway", "accuracy"]
+    columns += ["train_images", "test_images"]
     return results.metrics[results.metrics["dataset"] == dataset][columns].reset_index(drop=True)
 
 
-def points(axes: Axes, rows: pd.DataFrame, methods: list[str], offset: float, pathway: int | None) -> None:
+def points(
+    axes: Axes, rows: pd.DataFrame, methods: list[str], overlap: float, offset: float, pathway: int | None
+) -> None:
     """Repetitions, mean and t interval of one output, a line per method."""
-    colour, marker = (INK, "D") if pathway is None else (COLOURS[pathway], MARKERS[pathway])
+    colour, marker = (
+        (INK, "D") if pathway is None else (COLOURS[pathway % len(COLOURS)], MARKERS[pathway % len(MARKERS)])
+    )
     for y, method in enumerate(methods):
         values = rows[rows["method"] == method]["accuracy"].dropna().to_numpy(float)
         if not len(values):
             continue
-        found = paired_test(values)
+        found = mean_interval(values, overlap)
         axes.plot(values, [y + offset] * len(values), marker, color=colour, ms=2, alpha=0.35, mew=0)
         axes.plot([found.low, found.high], [y + offset] * 2, color=colour, lw=0.9)
         axes.plot(found.difference, y + offset, marker, color=colour, ms=4, mec="white", mew=0.4)

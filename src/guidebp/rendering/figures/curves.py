@@ -18,6 +18,8 @@ def draw(results: Results, dataset: str) -> Drawn:
     about = results.about["methods"]
     trained = [m for m in about if m in set(data["method"])]
     groups = list(dict.fromkeys(about[m]["group"] for m in trained))
+    if data.empty:
+        return Drawn(plt.figure(figsize=(WIDTH, 0.5)), data)  # a study without validation images
     rows = [(a, measure) for a in architectures for measure in (MERGED, PATHWAYS)]
     with look():
         figure, axes = plt.subplots(
