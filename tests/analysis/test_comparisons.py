@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from guidebp.analysis.comparisons import compare, holm, mean_interval
-from guidebp.analysis.tables import MERGED, PATHWAYS, WEAKEST, run_measures
+from guidebp.analysis.tables import MERGED, PATHWAYS, WEAKEST, Results, run_measures
 from tests.analysis.results import made_up
 
 
@@ -98,3 +98,27 @@ def test_measures_of_a_run() -> None:
     assert runs.loc["guidebp", MERGED] == rows["merged"]
     assert runs.loc["guidebp", PATHWAYS] == pytest.approx((rows["kernel 3"] + rows["kernel 5"]) / 2)
     assert runs.loc["guidebp", WEAKEST] == min(rows["kernel 3"], rows["kernel 5"])
+
+
+def test_a_crashed_run_counts_as_chance_although_it_has_no_outputs() -> None:
+    results = made_up()
+    metrics = results.metrics
+    lost = (metrics["method"] == "guidebp") & (metrics["repetition"] == 2)
+    row = (
+        metrics[lost]
+        .iloc[:1]
+        .assign(
+            status="crashed",
+            output=None,
+            pathway=None,
+            primary=None,
+            accuracy=None,
+            train_images=None,
+            test_images=None,
+        )
+    )
+    crashed = Results(results.about, pd.concat([metrics[~lost], row], ignore_index=True), results.history)
+    table = compare(crashed)
+    found = table[(table["method"] == "guidebp") & (table["measure"] == MERGED)].iloc[0]
+    assert (found["n"], found["failed"]) == (5, 1)
+    assert found["difference"] < -10

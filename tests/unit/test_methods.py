@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from guidebp.methods import build_method
 from guidebp.methods.contract import Method
 from guidebp.study.families import families
 from tests.unit.tiny import ARCHITECTURES, CLASSES, METHODS, PAIRS, batch, maker, method, network
@@ -194,3 +195,11 @@ def test_reported_gradient_is_the_norm_at_each_pathways_logits() -> None:
     (gradient,) = torch.autograd.grad(F.cross_entropy(logits.mean(dim=0), labels), logits)
     expected = [sum(row.norm().item() for row in pathway) for pathway in gradient]
     assert made.step(images, labels).gradient.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_methods_own_parts_live_beside_the_network(name: str) -> None:
+    net = network("columns").to("meta")
+    made = build_method(METHODS[name], net, maker())
+    assert {tensor.device.type for tensor in made.state_dict().values()} == {"meta"}
+    assert {p.device.type for p in optimised(made)} == {"meta"}

@@ -386,3 +386,22 @@ def test_random_text_raises_nothing_but_user_errors(
     (root / "config" / SMOKE).write_text(text)
     with pytest.raises(UserError):
         load_study("smoke", root)
+
+
+def test_two_recipes_for_one_network(root: Path) -> None:
+    old = "blocks:\n"
+    block = "  - {datasets: [digits], architectures: [columns-digits], methods: [average], "
+    new = old + block + "recipe: digits-smoke, repetitions: [7]}\n"
+    message = broken(root, "studies/demo.yaml", old, new, "demo")
+    assert "columns-digits on digits is trained by two recipes" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("families: [columns]", "families: [colums]", "unknown family 'colums'; did you mean 'columns'"),
+        ("than: {method: add}", "than: {method: ad}", "unknown method 'ad'; did you mean 'add'"),
+    ],
+)
+def test_claims_name_what_exists(root: Path, old: str, new: str, expected: str) -> None:
+    assert expected in broken(root, "claims.yaml", old, new, "demo")
