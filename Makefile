@@ -33,7 +33,7 @@ test: lint ## set up, lint, run the tests
 	@pytest -n 2 --dist loadfile -q tests
 
 test-full: export GUIDEBP_FULL := 1
-test-full: test ## the same with the slow tests too
+test-full: test ## the same, with many more examples in the property tests
 
 lint: setup ## style, types and the workflow's own lint; silent when all is well
 	@$(call quietly,ruff check)

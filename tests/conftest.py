@@ -1,5 +1,6 @@
 """What all tests share: one thread, torch's switches as a fresh process has them, reproducible examples."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from hypothesis import settings
 
 settings.register_profile("guidebp", deadline=None, derandomize=True, max_examples=30)
-settings.load_profile("guidebp")
+settings.register_profile("full", deadline=None, max_examples=500)  # `make test-full`: new examples each time
+settings.load_profile("full" if os.environ.get("GUIDEBP_FULL") else "guidebp")
 
 
 @pytest.fixture(autouse=True)

@@ -216,7 +216,7 @@ def test_killed_once_is_retried_and_killed_twice_is_crashed(
 
 
 def test_a_child_that_fails_by_itself_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UserError, match="training stopped .exit code 2"):
+    with pytest.raises(UserError, match=r"training stopped \(exit code 2\)"):
         train_pack(
             [spec("add", "one-column")],
             tmp_path / "nowhere",
