@@ -144,6 +144,7 @@ def test_catalogue_that_announces_something_else(
         gzip.compress(b"1,2,3\n"),
         gzip.compress(b"17" + b",0" * 64 + b"\n"),
     ],
+    ids=["no gzip", "letters", "three columns", "beyond 16"],  # compressed bytes carry the time
 )
 def test_raw_file_of_another_format(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / FILE
