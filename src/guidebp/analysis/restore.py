@@ -6,6 +6,7 @@ from pathlib import Path
 
 from guidebp.analysis.archive import unpack_records
 from guidebp.analysis.packs import data_hashes, write_index
+from guidebp.canonical import readable_json
 from guidebp.errors import UserError
 from guidebp.store import RECORD, TELEMETRY, RunStore, parse_record
 from guidebp.study.layout import RUNS, Layout
@@ -55,11 +56,16 @@ def verify(files: dict[str, bytes], key: str, archive: Path) -> None:
 
 
 def read_telemetry(layout: Layout) -> dict[str, bytes]:
-    """Key to the bytes of the run's telemetry.json."""
+    """Key to the bytes of the run's telemetry.json; UserError when the file is damaged."""
     if not layout.telemetry.exists():
         return {}
     found = {}
-    for line in layout.telemetry.read_text().splitlines():
-        cost = json.loads(line)
-        found[cost.pop("key")] = (json.dumps(cost, indent=2) + "\n").encode()
+    try:
+        for line in layout.telemetry.read_text().splitlines():
+            cost = json.loads(line)
+            found[cost.pop("key")] = readable_json(cost)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{layout.telemetry}: damaged ({error}); run: git checkout {layout.telemetry}"
+        ) from error
     return found
