@@ -9,6 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from guidebp.errors import UserError
@@ -18,11 +19,22 @@ Verb = Callable[[argparse.Namespace], None]
 
 def fetch(args: argparse.Namespace) -> None:
     """Bring raw files to data/raw/, verified against the catalogue."""
-    from guidebp.data.fetch import fetch
+    from guidebp.data.fetch import fetch, mirrors_of
+    from guidebp.study.catalogue import wholes
+    from guidebp.study.files import read_file
     from guidebp.study.layout import RAW
 
-    for name, dataset in _datasets(args.datasets).items():
-        fetch(name, dataset, RAW)
+    config = read_file(Path("config/config.yaml"), "config")
+    allowed = args.allow_unverified or config.allow_unverified
+    faults = []
+    for name, dataset in wholes(_datasets(args.datasets)).items():
+        try:
+            fetch(name, dataset, RAW, mirrors_of(config.mirrors), allowed)
+            print(f"{name}: {RAW / name} is complete", file=sys.stderr)
+        except UserError as error:  # the others are fetched all the same
+            faults.append(str(error))
+    if faults:
+        raise UserError("\n".join(faults))
 
 
 def prepare(args: argparse.Namespace) -> None:
@@ -32,6 +44,26 @@ def prepare(args: argparse.Namespace) -> None:
 
     for name, dataset in _datasets(args.datasets).items():
         prepare(name, dataset, RAW, PREPARED)
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Re-hash all raw and prepared files that are there; fails when one is damaged."""
+    from guidebp.data.verify import verify
+    from guidebp.study.layout import PREPARED, RAW
+
+    findings = [
+        finding
+        for name, dataset in _datasets(args.datasets).items()
+        for finding in verify(name, dataset, RAW, PREPARED)
+    ]
+    for finding in findings:
+        if finding.state != "damaged" and (finding.state == "ok" or args.datasets):
+            print(f"{finding.dataset:<20} {finding.kind:<9} {finding.state:<7} {finding.text}")
+    damaged = [f"{finding.dataset}: {finding.text}" for finding in findings if finding.state == "damaged"]
+    if damaged:
+        raise UserError("\n".join(damaged))
+    if not any(finding.state == "ok" for finding in findings):
+        print("nothing has been fetched yet; run: guidebp fetch DATASET")
 
 
 def train(args: argparse.Namespace) -> None:
@@ -119,15 +151,15 @@ def generate(args: argparse.Namespace) -> None:
 
 
 def _datasets(names: Sequence[str]) -> dict[str, Any]:
-    from pathlib import Path
+    """The datasets of these names, or all."""
+    from guidebp.study.catalogue import read_datasets
+    from guidebp.study.files import nearest
 
-    from guidebp.study.files import nearest, read_file
-
-    known = read_file(Path("config/datasets.yaml"), "datasets")
+    known = read_datasets()
     for name in names:
         if name not in known:
             raise UserError(f"config/datasets.yaml: no dataset '{name}'; {nearest(name, known)}")
-    return {name: known[name] for name in names}
+    return {name: known[name] for name in names} if names else known
 
 
 def parser() -> argparse.ArgumentParser:
@@ -135,17 +167,23 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="guidebp", description="Replications with parallel logits.")
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def add(verb: Verb, *, study: bool = False, datasets: bool = False) -> argparse.ArgumentParser:
+    def add(verb: Verb, *, study: bool = False, datasets: str = "") -> argparse.ArgumentParser:
         made = verbs.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__)
         made.set_defaults(function=verb)
         if study:
             made.add_argument("--study", default=None, help="default: the study of config/config.yaml")
         if datasets:
-            made.add_argument("datasets", nargs="+", metavar="DATASET")
+            made.add_argument("datasets", nargs=datasets, metavar="DATASET")
         return made
 
-    for verb in (fetch, prepare):
-        add(verb, datasets=True)
+    fetcher = add(fetch, datasets="+")
+    fetcher.add_argument(
+        "--allow-unverified",
+        action="store_true",
+        help="download also files whose owner publishes no checksum",
+    )
+    add(prepare, datasets="+")
+    add(verify, datasets="*")
     trainer = add(train, study=True)
     trainer.add_argument("--pack", required=True, help="the pack's id")
     trainer.add_argument(
@@ -168,7 +206,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.study = _configured_study()
         args.function(args)
     except UserError as error:
-        print(f"guidebp {args.verb}: {error}", file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"guidebp {args.verb}: {line}", file=sys.stderr)
         return 2
     except FileNotFoundError as error:
         print(
@@ -182,8 +221,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _configured_study() -> str:
-    from pathlib import Path
-
     from guidebp.study.files import read_file
 
     return str(read_file(Path("config/config.yaml"), "config").study)

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +141,9 @@ class RunStore:
             raise
         sync_folder(self.root)
 
-    @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold the run alone, waiting if need be; the kernel lets go when the process dies."""
-        folder = self.root / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / key).open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+    def lock(self, key: str) -> AbstractContextManager[None]:
+        """Hold the run alone, waiting if need be."""
+        return locked(self.root / ".locks", key)
 
     def running(self) -> set[str]:
         """Keys of the runs that some process trains now."""
@@ -160,6 +155,15 @@ class RunStore:
                 except BlockingIOError:
                     found.add(path.name)
         return found
+
+
+@contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Hold a lock of this name alone, waiting if need be; the kernel lets go when the process dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / name).open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def file_hash(path: Path) -> str:

@@ -3,7 +3,7 @@
 import json
 
 from guidebp.canonical import readable_json
-from guidebp.data.prepared import read_manifest
+from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
 from guidebp.progress import Progress
 from guidebp.store import RunStore, write_atomic

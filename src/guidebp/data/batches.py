@@ -1,4 +1,4 @@
-"""Batches of a run: the data stays on the device as uint8, a batch is gathered and normalised there."""
+"""Batches of a run: the data stays as it is; a batch is gathered, augmented and normalised on the device."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,24 +6,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from guidebp.data.augmentation import cut, draw, joined, move
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import Split
 from guidebp.errors import UserError
 from guidebp.streams import permutation
 
+ROWS = 4096  # images looked at together, so that nothing of a dataset's size is ever copied
 
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel, float32 [C], of uint8 images [N, C, H, W].
+
+def channel_statistics(images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation per channel, float32 [C], of the uint8 images [N, C, H, W] at `index`.
 
     From counts of the 256 values, so exact and the same on every machine.
     """
     values = torch.arange(256, dtype=torch.float64)
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
+    for rows in index.split(ROWS):
+        for channel, part in enumerate(images[rows].unbind(dim=1)):
+            counts[channel] += torch.bincount(part.flatten(), minlength=256).cpu()
     means, deviations = [], []
-    for channel in images.unbind(dim=1):
-        counts = torch.bincount(channel.flatten(), minlength=256).double()
-        mean = (counts * values).sum() / counts.sum()
+    for count in counts:
+        mean = (count * values).sum() / count.sum()
         means.append(mean)
-        deviations.append(((counts * (values - mean) ** 2).sum() / counts.sum()).sqrt())
+        deviations.append(((count * (values - mean) ** 2).sum() / count.sum()).sqrt())
     return torch.stack(means).float(), torch.stack(deviations).clamp(min=1.0).float()
 
 
@@ -31,16 +37,18 @@ class Batches:
     """The images of one run on its device, and its batches in an order that follows from streams."""
 
     def __init__(self, data: Prepared, split: Split, spec: dict[str, Any], device: torch.device) -> None:
-        """Keep the splits of the run on the device; the statistics are those of its training images."""
+        """`data` lies on the device; the statistics are those of the run's training images."""
         self.dataset: str = spec["dataset"]["name"]
         self.repetition: int = spec["repetition"]
         self.size: int = spec["recipe"]["batch_size"]
+        self.augmentation: dict[str, Any] | None = spec["recipe"].get("augmentation")
         self.device = device
-        mean, deviation = channel_statistics(data.images[split.train])
+        self.images = data.images
+        self.index = {name: index.to(device) for name, index in split._asdict().items()}
+        self.labels = {name: data.labels[index].to(device) for name, index in split._asdict().items()}
+        mean, deviation = channel_statistics(data.images, self.index["train"])
         self.scale = (1.0 / deviation).view(1, -1, 1, 1).to(device)
         self.shift = (-mean / deviation).view(1, -1, 1, 1).to(device)
-        self.images = {name: data.images[index].to(device) for name, index in split._asdict().items()}
-        self.labels = {name: data.labels[index].to(device) for name, index in split._asdict().items()}
         self.steps = len(split.train) // self.size  # whole batches only: batch norm dislikes small ones
         if not self.steps:
             raise UserError(
@@ -55,18 +63,25 @@ class Batches:
 
     def epoch(self, epoch: int, streams: int) -> Iterator[tuple[Tensor, Tensor]]:
         """(images, labels) for each step; with several streams their batches one after another."""
-        count = len(self.labels["train"])
-        orders = torch.stack(
-            [
-                permutation(count, "batch order", self.dataset, self.repetition, epoch, stream)
-                for stream in range(streams)
-            ]
-        ).to(self.device)
+        count, size = len(self.labels["train"]), (self.images.shape[2], self.images.shape[3])
+        names = [(self.dataset, self.repetition, epoch, stream) for stream in range(streams)]
+        orders = torch.stack([permutation(count, "batch order", *name) for name in names]).to(self.device)
+        first = torch.arange(streams, device=self.device).view(-1, 1) * count  # place of a stream's draws
+        if self.augmentation:
+            draws = joined([draw(self.augmentation, count, size, *name) for name in names]).to(self.device)
         for step in range(self.steps):
-            index = orders[:, step * self.size : (step + 1) * self.size].flatten()
-            yield self.normalise(self.images["train"][index]), self.labels["train"][index]
+            batch = orders[:, step * self.size : (step + 1) * self.size]
+            index = batch.flatten()
+            images = self.images[self.index["train"][index]]
+            if self.augmentation:
+                which = (batch + first).flatten()
+                images = self.normalise(move(images, self.augmentation, draws, which))
+                images = cut(images, self.augmentation, draws, which)
+            else:
+                images = self.normalise(images)
+            yield images, self.labels["train"][index]
 
     def evaluation(self, part: str, size: int = 1000) -> Iterator[Tensor]:
         """The images of "validation" or "test" in order, in large batches."""
-        for images in self.images[part].split(size):
-            yield self.normalise(images)
+        for rows in self.index[part].split(size):
+            yield self.normalise(self.images[rows])

@@ -1,49 +1,257 @@
-"""Bring a dataset's raw files to data/raw/, verified against the catalogue, or say what is missing."""
+"""Bring a dataset's raw files to data/raw/DATASET/, verified against the catalogue, or say what is missing.
 
-import hashlib
+Tried in order: the file itself where it is intact, mirrors, the package that bundles it, its official address, the
+archive that holds it. A file appears in its place only when it is what the catalogue says; what has arrived of a
+download stays beside it, hidden, for the next attempt.
+"""
+
+import errno
 import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from guidebp.canonical import readable_json
+from guidebp.data.archives import decompress, unpack
+from guidebp.data.checks import fault, fingerprints
+from guidebp.data.download import Downloader, UnavailableError
 from guidebp.errors import UserError
-from guidebp.store import file_hash, write_atomic
-from guidebp.study.schema import Dataset, SourceFile
+from guidebp.store import locked, sync_folder, write_atomic
+from guidebp.study.datasets import Dataset, Files, RawFile, Subset, Torchvision
+
+FETCHED = "fetched.json"
+PACKINGS = ("", ".xz", ".gz")  # how a mirror may hold a file
+
+# A place that may have a file: its name for messages, and what writes the file to a temporary path.
+Place = tuple[str, Callable[[Path], None]]
 
 
-def intact(path: Path, wanted: SourceFile) -> bool:
-    """Whether the file is there with the size and checksum of the catalogue."""
-    return path.exists() and path.stat().st_size == wanted.size and file_hash(path) == wanted.sha256
+def fetch(
+    name: str,
+    dataset: Dataset,
+    raw: Path,
+    mirrors: Sequence[str] = (),
+    allow_unverified: bool = False,
+    downloader: Downloader | None = None,
+) -> None:
+    """Make everything that preparing the dataset needs present and verified, and list it in fetched.json.
 
-
-def fetch(name: str, dataset: Dataset, raw: Path) -> None:
-    """Make every raw file of the dataset present and verified below `raw`.
-
-    Raises UserError naming the file and what to do when it cannot be had or is not what it should be.
+    `raw` is data/raw/. Raises UserError that names the files, what to put where, and what was tried.
     """
-    for wanted in dataset.files:
-        target = raw / wanted.path
-        if intact(target, wanted):
-            continue
-        content = bundled(name, wanted)
-        if len(content) != wanted.size or hashlib.sha256(content).hexdigest() != wanted.sha256:
-            raise UserError(
-                f"{wanted.package}: not the file of the catalogue (expected {wanted.size} bytes, sha256 "
-                f"{wanted.sha256}); install the package at the version of requirements.lock, or put the "
-                f"right file at {target}"
-            )
-        write_atomic(target, content)
+    folder = raw / name
+    with disk_trouble(folder):
+        if isinstance(dataset.source, Files):
+            Fetch(name, folder, mirrors, allow_unverified, downloader or Downloader()).files(dataset.source)
+        elif isinstance(dataset.source, Torchvision) and dataset.source.download:
+            from guidebp.data.readers.torchvision_class import instance
+
+            folder.mkdir(parents=True, exist_ok=True)
+            for arguments in (dataset.source.arguments, dataset.source.test_arguments):
+                if arguments is not None:
+                    instance(dataset.source, folder, arguments, download=True)
+        if not isinstance(dataset.source, Subset):
+            write_atomic(folder / FETCHED, readable_json({"files": fingerprints(dataset, folder)}))
 
 
-def bundled(name: str, wanted: SourceFile) -> bytes:
-    """The file out of the installed package that bundles it, without importing the package."""
-    if wanted.package is None:
-        raise UserError(
-            f"dataset '{name}': no source for {wanted.path}; put the file of {wanted.size} bytes with sha256 "
-            f"{wanted.sha256} at data/raw/{wanted.path}"
+def mirrors_of(configured: Sequence[str]) -> list[str]:
+    """All mirrors: those of the environment (separated by commas), then those of config/config.yaml."""
+    named = [mirror.strip() for mirror in os.environ.get("GUIDEBP_MIRRORS", "").split(",")]
+    return list(dict.fromkeys([*filter(None, named), *configured]))
+
+
+class Fetch:
+    """One dataset's published files on their way into `folder`."""
+
+    def __init__(
+        self, name: str, folder: Path, mirrors: Sequence[str], allow_unverified: bool, downloader: Downloader
+    ) -> None:
+        self.name, self.folder, self.mirrors = name, folder, mirrors
+        self.allow_unverified, self.downloader = allow_unverified, downloader
+
+    def files(self, source: Files) -> None:
+        """Every file of the source; UserError with a line for each that cannot be had."""
+        missing = {}
+        for wanted in source.files:
+            tried = self.place(wanted)
+            if tried is not None:
+                missing[wanted.path] = (wanted, tried)
+        if missing and source.archive:
+            tried = self.place(source.archive)
+            if tried is None:
+                self.take_out(source.archive, [wanted for wanted, _ in missing.values()])
+                return
+            missing[source.archive.path] = (source.archive, tried)
+        if missing:
+            raise UserError("\n".join(self.explain(source, *entry) for entry in missing.values()))
+
+    def explain(self, source: Files, wanted: RawFile, tried: list[str]) -> str:
+        """What to do about a file that cannot be had."""
+        whole = ", or the whole archive as said below" if source.archive and wanted != source.archive else ""
+        what = f", which holds all of {self.name}" if wanted == source.archive else ""
+        return (
+            f"{self.folder / wanted.path}: not to be had{what} ({wanted.described}); put it there, or as "
+            f"{wanted.path} into a folder that GUIDEBP_MIRRORS names{whole}, and run: guidebp fetch {self.name}; "
+            f"tried: {'; '.join(tried) or 'no mirror is named and no address known'}"
         )
-    package, _, inside = wanted.package.partition("/")
-    found = importlib.util.find_spec(package)
-    folders = list(found.submodule_search_locations or []) if found else []
-    for folder in folders:
-        if (Path(folder) / inside).exists():
-            return (Path(folder) / inside).read_bytes()
-    raise UserError(f"dataset '{name}': package '{package}' with {inside} is not installed; run: make setup")
+
+    def place(self, wanted: RawFile) -> list[str] | None:
+        """Bring one file to its place; None when it is there, else what was tried and why each failed."""
+        target = self.folder / wanted.path
+        found = fault(target, wanted)
+        if found is None:
+            return None
+        with locked(self.folder.parent / ".locks", f"{self.name}/{wanted.path}".replace("/", "_")):
+            found = fault(target, wanted)  # another process may have been faster
+            if found is None:
+                return None
+            tried = [f"{target}: {found}"] if target.exists() else []
+            for place, write in self.places(wanted):
+                part = target.parent / f".{target.name}.part"
+                resumed = part.exists()
+                found = self.attempt(write, part, wanted)
+                if found and resumed and not part.exists():  # the beginning was of another file
+                    found = self.attempt(write, part, wanted)
+                if found is None:
+                    part.replace(target)
+                    sync_folder(target.parent)
+                    return None
+                tried.append(f"{place}: {found}")
+        return tried
+
+    def attempt(self, write: Callable[[Path], None], part: Path, wanted: RawFile) -> str | None:
+        """Write `part` and check it; None when it is what is wanted, else why not. What is wrong is removed."""
+        part.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(part)
+        except UnavailableError as error:
+            return str(error)
+        except UserError as error:  # a damaged or hostile packing
+            part.unlink(missing_ok=True)
+            return str(error)
+        found = fault(part, wanted)
+        if found:
+            part.unlink(missing_ok=True)
+        return found
+
+    def places(self, wanted: RawFile) -> Iterator[Place]:
+        """Where the file may be, in the order to try."""
+        for mirror in self.mirrors:
+            for packing in PACKINGS:
+                if mirror.startswith(("http://", "https://")):
+                    if wanted.verifiable or self.allow_unverified:
+                        address = f"{mirror.rstrip('/')}/{wanted.path}{packing}"
+                        yield address, self.from_address(address, packing, wanted.size)
+                    continue
+                path = Path(mirror).expanduser() / f"{wanted.path}{packing}"
+                if path.is_file():
+                    yield str(path), self.from_folder(path, packing, wanted.size)
+                elif not packing and not Path(mirror).expanduser().is_dir():
+                    yield str(mirror), refuse("no such folder")
+        if wanted.package:
+            yield f"package {wanted.package}", self.from_package(wanted.package)
+        if wanted.url and (wanted.verifiable or self.allow_unverified):
+            yield wanted.url, self.from_address(wanted.url, "", wanted.size)
+        elif wanted.url:
+            reason = (
+                "not downloaded, as its owner publishes no checksum to verify it by; to allow it, run: "
+                f"guidebp fetch --allow-unverified {self.name}, or set allow_unverified in config/config.yaml"
+            )
+            yield wanted.url, refuse(reason)
+
+    def from_address(self, address: str, packing: str, size: int | None) -> Callable[[Path], None]:
+        """Download, and unpack what is packed."""
+
+        def write(part: Path) -> None:
+            if not packing:
+                self.downloader.download(address, part, size)
+                return
+            packed = part.with_name(f"{part.name}{packing}")
+            self.downloader.download(address, packed, None)
+            try:
+                decompress(packed, part, size)
+            finally:
+                packed.unlink()
+
+        return write
+
+    def from_folder(self, path: Path, packing: str, size: int | None) -> Callable[[Path], None]:
+        """Copy, and unpack what is packed."""
+
+        def write(part: Path) -> None:
+            if packing:
+                decompress(path, part, size)
+            else:
+                shutil.copyfile(path, part)
+
+        return write
+
+    def from_package(self, package: str) -> Callable[[Path], None]:
+        """Copy out of an installed package, without importing it."""
+
+        def write(part: Path) -> None:
+            top, _, inside = package.partition("/")
+            found = importlib.util.find_spec(top)
+            for place in (found.submodule_search_locations or []) if found else []:
+                if (Path(place) / inside).is_file():
+                    shutil.copyfile(Path(place) / inside, part)
+                    return
+            raise UnavailableError(f"'{top}' with {inside} is not installed; run: make setup")
+
+        return write
+
+    def take_out(self, archive: RawFile, wanted: Sequence[RawFile]) -> None:
+        """Unpack files of a verified archive into their places; UserError when one is not what it should be."""
+        path = self.folder / archive.path
+        with locked(self.folder.parent / ".locks", f"{self.name}_archive"):
+            left = {file.path: file for file in wanted if fault(self.folder / file.path, file) is not None}
+            parts = {}
+            for file in left:
+                parts[file] = (self.folder / file).with_name(f".{Path(file).name}.part")
+                parts[file].parent.mkdir(parents=True, exist_ok=True)
+            try:
+                unpack(path, parts)
+                for file, part in parts.items():
+                    found = fault(part, left[file])
+                    if found:
+                        raise UserError(f"{path}: {file} in it {found}; delete the archive and fetch again")
+                    part.replace(self.folder / file)
+                    sync_folder(part.parent)
+            finally:
+                for part in parts.values():
+                    part.unlink(missing_ok=True)
+
+
+def refuse(reason: str) -> Callable[[Path], None]:
+    """A place that only says why it is none."""
+
+    def write(part: Path) -> None:
+        raise UnavailableError(reason)
+
+    return write
+
+
+@contextmanager
+def disk_trouble(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into a UserError that says what to do."""
+    remedies = {
+        errno.ENOSPC: "free some space",
+        errno.EDQUOT: "free some of your quota",
+        errno.EFBIG: "raise the limit on the size of files",
+        errno.EACCES: "give yourself the right to write there",
+        errno.EPERM: "give yourself the right to write there",
+        errno.EROFS: "mount it writable or work elsewhere",
+        errno.ENOTDIR: "a file stands where a folder should be: move it away",
+        errno.EEXIST: "a file stands where a folder should be: move it away",
+        errno.EISDIR: "a folder stands where a file should be: move it away",
+    }
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in remedies:
+            raise
+        where = error.filename2 or error.filename or folder
+        raise UserError(
+            f"{os.fspath(where)}: {error.strerror}; {remedies[error.errno]} and run the same again"
+        ) from error

@@ -1,57 +1,257 @@
-"""Turn raw files into one prepared file per dataset and the manifest that says what it holds."""
+"""Turn raw files into one prepared file per dataset, the manifest that says what it holds, and a sheet of samples.
 
+Images go through part by part and wait in a temporary file, so memory stays below the size of a dataset. NumPy
+only: importing torch would cost more than preparing most datasets.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
-import torch
-from safetensors.torch import save
+from numpy.typing import NDArray
 
 from guidebp.canonical import readable_json
-from guidebp.data.fetch import intact
-from guidebp.data.prepared import content_hash
-from guidebp.data.readers import READERS
+from guidebp.data.checks import fault, fingerprints
+from guidebp.data.contents import Contents, Part
+from guidebp.data.fetch import disk_trouble
+from guidebp.data.readers import reader_of
+from guidebp.data.samples import Samples
+from guidebp.data.subset import read_subset
 from guidebp.errors import UserError
-from guidebp.store import write_atomic
-from guidebp.study.files import nearest
-from guidebp.study.schema import Dataset
+from guidebp.store import sync_folder, write_atomic
+from guidebp.study.datasets import Dataset, Files, Subset
+
+BLOCK = 4096  # images
+
+
+@dataclass
+class Summary:
+    """What is learned of a dataset while its images go by.
+
+    Attributes:
+        shape: channels, height, width.
+        labels, test: one entry per image.
+        digests: one per image; equal images have equal ones.
+        counts: [C, 256], how often each value occurs in the training images of a channel.
+    """
+
+    shape: tuple[int, int, int]
+    labels: list[NDArray[np.int64]] = field(default_factory=list)
+    test: list[NDArray[np.bool_]] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    counts: NDArray[np.int64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.counts = np.zeros((self.shape[0], 256), dtype=np.int64)
+
+    def add(self, part: Part) -> None:
+        """Take in a part."""
+        self.labels.append(part.labels)
+        self.test.append(np.full(len(part.labels), part.test))
+        self.digests += [hashlib.blake2b(image.data, digest_size=16).digest() for image in part.images]
+        if not part.test:
+            for channel, counts in enumerate(self.counts):
+                for start in range(0, len(part.images), BLOCK):
+                    counts += np.bincount(part.images[start : start + BLOCK, channel].ravel(), minlength=256)
+
+    def mean_and_deviation(self) -> tuple[list[float], list[float]]:
+        """Per channel, of the training images' values from 0 to 255; exact up to the last rounding."""
+        values = np.arange(256)
+        means = (self.counts * values).sum(axis=1) / self.counts.sum(axis=1)
+        squares = (self.counts * (values - means[:, None]) ** 2).sum(axis=1) / self.counts.sum(axis=1)
+        return [float(f"{mean:.6g}") for mean in means], [float(f"{std:.6g}") for std in np.sqrt(squares)]
 
 
 def prepare(name: str, dataset: Dataset, raw: Path, prepared: Path) -> None:
-    """Write `prepared`/NAME.safetensors and, after it, `prepared`/NAME.json.
+    """Write `prepared`/NAME.safetensors, NAME.png and, after them, NAME.json.
 
     Raises UserError when a raw file is not that of the catalogue or holds something else than announced.
     """
-    for wanted in dataset.files:
-        if not intact(raw / wanted.path, wanted):
-            raise UserError(f"{raw / wanted.path}: missing or damaged; run: guidebp fetch {name}")
-    if dataset.reader not in READERS:
+    with disk_trouble(prepared):
+        prepared.mkdir(parents=True, exist_ok=True)
+        contents = opened(name, dataset, raw, prepared)
+        summary, samples = Summary(dataset.shape), Samples(dataset.class_count)
+        with tempfile.TemporaryFile(dir=prepared) as waiting:
+            for part in contents.parts:
+                check_part(name, dataset, part)
+                images = np.ascontiguousarray(part.images)
+                part = part._replace(images=images)
+                summary.add(part)
+                samples.add(part)
+                waiting.write(images.data)
+            if not summary.labels:
+                raise UserError(f"dataset '{name}': holds no images")
+            waiting.seek(0)
+            manifest = write_prepared(name, dataset, summary, waiting, prepared / f"{name}.safetensors")
+        manifest["classes"] = class_names(name, dataset, contents.names)
+        manifest["files"] = files_of(dataset, raw / name, prepared)
+        write_atomic(prepared / f"{name}.png", samples.sheet(dataset.shape))
+        write_atomic(prepared / f"{name}.json", readable_json(manifest))
+
+
+def opened(name: str, dataset: Dataset, raw: Path, prepared: Path) -> Contents:
+    """The dataset's contents, its raw files checked."""
+    source = dataset.source
+    if isinstance(source, Subset):
+        return read_subset(prepared, source)
+    if isinstance(source, Files):
+        for wanted in source.files:
+            found = fault(raw / name / wanted.path, wanted)
+            if found:
+                raise UserError(f"{raw / name / wanted.path}: {found}; run: guidebp fetch {name}")
+    try:
+        return reader_of(dataset)(raw / name, dataset)
+    except ValueError as error:
+        raise UserError(f"dataset '{name}': {error}") from error
+
+
+def check_part(name: str, dataset: Dataset, part: Part) -> None:
+    """UserError when a part's labels are beyond the catalogue's classes."""
+    if len(part.labels) and (part.labels.min() < 0 or part.labels.max() >= dataset.class_count):
         raise UserError(
-            f"dataset '{name}': unknown reader '{dataset.reader}'; {nearest(dataset.reader, READERS)}"
+            f"dataset '{name}': labels from {part.labels.min()} to {part.labels.max()}, "
+            f"not 0 to {dataset.class_count - 1}, as the catalogue's classes say"
         )
-    images, labels, test = READERS[dataset.reader]([raw / wanted.path for wanted in dataset.files])
-    if images.shape[1:] != dataset.shape:
+    if part.images.shape[1:] != dataset.shape:
         raise UserError(
-            f"dataset '{name}': images are {images.shape[1:]}, the catalogue says {dataset.shape}"
+            f"dataset '{name}': images are {part.images.shape[1:]}, the catalogue says {dataset.shape}"
         )
-    if labels.min() < 0 or labels.max() >= dataset.classes:
-        raise UserError(
-            f"dataset '{name}': labels from {labels.min()} to {labels.max()}, not 0 to classes - 1"
-        )
+
+
+def write_prepared(
+    name: str, dataset: Dataset, summary: Summary, waiting: IO[bytes], path: Path
+) -> dict[str, Any]:
+    """Write the waiting images that are kept, with labels and split; returns what the manifest says of them."""
+    labels, test = np.concatenate(summary.labels), np.concatenate(summary.test)
     if dataset.split.test == "official" and not test.any():
         raise UserError(f"dataset '{name}': has no official test set; give a share as split.test")
-    tensors = {
-        "images": torch.from_numpy(images),
-        "labels": torch.from_numpy(labels.astype(np.int16)),
-        "test": torch.from_numpy(test.astype(np.uint8)),
-    }
-    manifest = {
+    if test.all():
+        raise UserError(f"dataset '{name}': has no training images")
+    copies = Copies(summary.digests, test)
+    kept = np.ones(len(labels), dtype=np.bool_)
+    if dataset.drop_copies:
+        kept[copies.across if dataset.split.test == "official" else copies.any] = False
+    listed = copies.listed() | {"dropped": int((~kept).sum())}
+    labels, test = labels[kept], test[kept]
+    tensors = {"labels": labels.astype("<i2"), "test": test.astype(np.uint8)}
+    shape = (len(labels), *dataset.shape)
+    digest = hashlib.sha256(f"images |u1 {shape}\n".encode())
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(safetensors_header(shape))
+            file.write(tensors["labels"].tobytes())
+            for block in blocks(waiting, kept, dataset.shape):
+                digest.update(block)
+                file.write(block)
+            file.write(tensors["test"].tobytes())
+            for key in ("labels", "test"):
+                digest.update(f"{key} {tensors[key].dtype.str} {tensors[key].shape}\n".encode())
+                digest.update(tensors[key].data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    means, deviations = summary.mean_and_deviation()
+    return {
         "dataset": name,
-        "sha256": content_hash(tensors),
-        "images": len(images),
+        "sha256": digest.hexdigest(),
+        "images": len(labels),
         "official_test_images": int(test.sum()),
-        "shape": list(images.shape[1:]),
-        "per_class": np.bincount(labels, minlength=dataset.classes).tolist(),
-        "files": {wanted.path: wanted.sha256 for wanted in dataset.files},
+        "shape": list(dataset.shape),
+        "classes": [],
+        "per_class": {
+            "training": np.bincount(labels[~test], minlength=dataset.class_count).tolist(),
+            "test": np.bincount(labels[test], minlength=dataset.class_count).tolist(),
+        },
+        "mean": means,
+        "deviation": deviations,
+        "copies": listed,
     }
-    write_atomic(prepared / f"{name}.safetensors", save(tensors))
-    write_atomic(prepared / f"{name}.json", readable_json(manifest))
+
+
+def safetensors_header(shape: tuple[int, ...]) -> bytes:
+    """The head of a safetensors file of int16 labels, uint8 images and uint8 test flags, in this order.
+
+    Labels first: two-byte numbers have to start at an even place.
+    """
+    count = shape[0]
+    sizes = {"labels": ("I16", [count], 2 * count), "images": ("U8", list(shape), int(np.prod(shape)))}
+    sizes["test"] = ("U8", [count], count)
+    entries, start = {}, 0
+    for name, (kind, dimensions, size) in sizes.items():
+        entries[name] = {"dtype": kind, "shape": dimensions, "data_offsets": [start, start + size]}
+        start += size
+    text = json.dumps(entries, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def blocks(waiting: IO[bytes], kept: NDArray[np.bool_], shape: tuple[int, int, int]) -> Iterator[bytes]:
+    """The bytes of the images to keep, block by block."""
+    size = int(np.prod(shape))
+    for start in range(0, len(kept), BLOCK):
+        mask = kept[start : start + BLOCK]
+        block = waiting.read(len(mask) * size)
+        yield block if mask.all() else np.frombuffer(block, np.uint8).reshape(-1, size)[mask].tobytes()
+
+
+class Copies:
+    """Which images are exact copies, by their digests [N] and whether they are official test images [N].
+
+    Attributes:
+        across: places of the test images that are equal to a training image.
+        any: places of all images that are equal to an earlier one.
+    """
+
+    def __init__(self, digests: list[bytes], test: NDArray[np.bool_]) -> None:
+        self.test = test
+        training = {digest for digest, is_test in zip(digests, test, strict=True) if not is_test}
+        seen: dict[bool, set[bytes]] = {False: set(), True: set()}
+        self.across: list[int] = []
+        self.any: list[int] = []
+        self.within = {False: 0, True: 0}
+        for place, (digest, is_test) in enumerate(zip(digests, test.tolist(), strict=True)):
+            across = is_test and digest in training
+            self.across += [place] * across
+            self.any += [place] * (across or digest in seen[is_test])
+            self.within[is_test] += digest in seen[is_test]
+            seen[is_test].add(digest)
+
+    def listed(self) -> dict[str, Any]:
+        """For the manifest; test images by their place in the official test set."""
+        order = np.cumsum(self.test) - 1
+        return {
+            "within_training": self.within[False],
+            "within_test": self.within[True],
+            "test_in_training": [int(order[place]) for place in self.across],
+        }
+
+
+def class_names(name: str, dataset: Dataset, found: list[str] | None) -> list[str]:
+    """Names in the order of the labels: the catalogue's, else the files', else numbers."""
+    if found is not None and len(found) != dataset.class_count:
+        raise UserError(
+            f"dataset '{name}': its files name {len(found)} classes, the catalogue says {dataset.class_count}"
+        )
+    if isinstance(dataset.classes, list):
+        return list(dataset.classes)
+    return found or [str(label) for label in range(dataset.class_count)]
+
+
+def files_of(dataset: Dataset, folder: Path, prepared: Path) -> dict[str, str]:
+    """What the prepared file was made from: raw files by sha256, a subset's dataset by its content hash."""
+    if isinstance(dataset.source, Subset):
+        base = json.loads((prepared / f"{dataset.source.subset_of}.json").read_bytes())
+        return {f"{dataset.source.subset_of}.safetensors": base["sha256"]}
+    return fingerprints(dataset, folder)

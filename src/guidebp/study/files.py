@@ -74,8 +74,8 @@ def explain(error: ValidationError) -> list[str]:
     """One line per fault: key, expectation, what was found."""
     lines = []
     for fault in error.errors():
-        # pydantic appends the tried type of a union or a mapping's "[key]" to the location
-        where = ".".join(str(part) for part in fault["loc"] if part != "[key]")
+        # pydantic appends the tag of a union's member or a mapping's "[key]" to the location
+        where = ".".join(str(part) for part in fault["loc"] if str(part)[:1] not in ("[", "<"))
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = "unknown key"

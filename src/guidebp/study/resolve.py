@@ -15,6 +15,8 @@ from guidebp import ENGINE_VERSION
 from guidebp.canonical import json_hash
 from guidebp.errors import UserError
 from guidebp.study import schema
+from guidebp.study.catalogue import read_datasets
+from guidebp.study.datasets import Augmentation, Dataset
 from guidebp.study.families import families, plain
 from guidebp.study.files import nearest, read_file
 
@@ -59,7 +61,7 @@ class Study:
     file: schema.StudyFile
     runs: list[Run]
     packs: list[Pack]
-    datasets: dict[str, schema.Dataset]
+    datasets: dict[str, Dataset]
     architectures: dict[str, schema.Architecture]
     methods: dict[str, schema.Method]
     recipes: dict[str, schema.Recipe]
@@ -73,7 +75,7 @@ class Catalogues:
 
     root: Path
     config: schema.Config = field(init=False)
-    datasets: dict[str, schema.Dataset] = field(init=False)
+    datasets: dict[str, Dataset] = field(init=False)
     architectures: dict[str, schema.Architecture] = field(init=False)
     methods: dict[str, schema.Method] = field(init=False)
     recipes: dict[str, schema.Recipe] = field(init=False)
@@ -83,7 +85,7 @@ class Catalogues:
         """Read the files below root/config; UserError at the first that is wrong."""
         folder = self.root / "config"
         self.config = read_file(folder / "config.yaml", "config")
-        self.datasets = read_file(folder / "datasets.yaml", "datasets")
+        self.datasets = read_datasets(self.root)
         self.architectures = read_file(folder / "architectures.yaml", "architectures")
         self.methods = read_file(folder / "methods.yaml", "methods")
         self.claims = read_file(folder / "claims.yaml", "claims")
@@ -208,7 +210,7 @@ class _Parts:
             "dataset": self.dataset(dataset),
             "architecture": self.architecture(architecture),
             "method": self.method(method),
-            "recipe": self.recipe(recipe),
+            "recipe": self.recipe(recipe, dataset),
             "repetition": repetition,
         }
         spec = {"key": json_hash(spec, 20), "claims": claims, **spec}
@@ -223,16 +225,25 @@ class _Parts:
 
     def dataset(self, name: str) -> Spec:
         """What of a dataset decides results: name, split, classes."""
-        entry: schema.Dataset = self.entry("datasets", name)
-        return {"name": name, "split": entry.split.model_dump(mode="json"), "classes": entry.classes}
+        entry: Dataset = self.entry("datasets", name)
+        return {"name": name, "split": entry.split.model_dump(mode="json"), "classes": entry.class_count}
 
-    def recipe(self, name: str) -> Spec:
-        """The recipe with all defaults filled in."""
+    def recipe(self, name: str, dataset: str) -> Spec:
+        """The recipe with all defaults filled in, the dataset's augmentation among them.
+
+        Without augmentation there is no such key, so that older runs keep theirs.
+        """
         if name not in self.catalogues.recipes:
             raise UserError(
                 f"{self.where}.recipe: unknown name '{name}'; {nearest(name, self.catalogues.recipes)}"
             )
-        recipe: Spec = self.catalogues.recipes[name].model_dump(mode="json")
+        entry = self.catalogues.recipes[name]
+        recipe: Spec = entry.model_dump(mode="json", exclude={"augmentation"})
+        chosen = entry.augmentation
+        if chosen == "dataset":
+            chosen = self.entry("datasets", dataset).augmentation
+        if isinstance(chosen, Augmentation) and chosen != Augmentation():
+            recipe["augmentation"] = chosen.model_dump(mode="json")
         return recipe
 
     def method(self, name: str) -> Spec:
@@ -247,7 +258,7 @@ class _Parts:
 
     def check_fit(self, dataset: str, architecture: str, method: str, recipe: str) -> None:
         """UserError when the method cannot train the architecture or the images are too small for it."""
-        self.recipe(recipe)
+        self.recipe(recipe, dataset)
         family, options, offers = self._resolve("architectures", "models", architecture)[1:]
         needs = self._resolve("methods", "methods", method)[1].literals.get("NEEDS", {})
         for need, reason in needs.items():

@@ -6,17 +6,10 @@ Unknown keys are refused everywhere. What one file alone cannot tell (does this 
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([.-][a-z0-9]+)*$", max_length=60)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Entry(BaseModel):
-    """Base of all entries: nothing unknown, nothing changed after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from guidebp.study.datasets import Augmentation, DatasetEntry
+from guidebp.study.entry import Entry, Name, Share, Text
 
 
 class Config(Entry):
@@ -27,41 +20,11 @@ class Config(Entry):
         "auto", description="Where to train; auto takes a CUDA device when there is one."
     )
     keep_weights: bool = Field(False, description="Store each run's final weights as safetensors.")
-
-
-class SourceFile(Entry):
-    """One raw file of a dataset and what is known about it."""
-
-    path: Annotated[str, StringConstraints(pattern=r"^[\w-][\w.-]*(/[\w-][\w.-]*)*$")] = Field(
-        description="Where it lies below data/raw/."
+    mirrors: list[Text] = Field(
+        default_factory=list,
+        description="Folders or addresses that hold copies of raw files; tried before the official address.",
     )
-    package: Text | None = Field(None, description="Path inside an installed Python package that bundles it.")
-    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(description="Its checksum.")
-    size: int = Field(gt=0, description="Its size in bytes.")
-
-
-class Split(Entry):
-    """How test and validation images are chosen."""
-
-    test: Literal["official"] | Share = Field(
-        description="`official`, or the stratified share that each repetition draws anew."
-    )
-    validation: Annotated[float, Field(ge=0, lt=1)] = Field(
-        description="Stratified share of the images outside the test set; 0 for none."
-    )
-
-
-class Dataset(Entry):
-    """An entry of config/datasets.yaml."""
-
-    title: Text
-    files: Annotated[list[SourceFile], Field(min_length=1)]
-    reader: Name = Field(description="Which function of guidebp.data.readers turns the files into arrays.")
-    shape: tuple[int, int, int] = Field(description="Channels, height, width of every image.")
-    classes: int = Field(ge=2, le=32767)
-    split: Split
-    licence: Text
-    citation: Text
+    allow_unverified: bool = Field(False, description="Download files whose owner publishes no checksum.")
 
 
 class Architecture(Entry):
@@ -146,6 +109,9 @@ class Recipe(Entry):
     schedule: Schedule = Field(default_factory=lambda: Schedule(name="constant"))
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
+    augmentation: Literal["dataset", "none"] | Augmentation = Field(
+        "dataset", description="Of training images; `dataset`: as the dataset's entry says."
+    )
     numerics: Literal["exact", "fast"] = Field(
         "exact", description="exact: fp32, deterministic; fast: bf16 autocast, TF32."
     )
@@ -229,7 +195,7 @@ class StudyFile(Entry):
 FILES: dict[str, Any] = {
     "config": Config,
     "study": StudyFile,
-    "datasets": dict[Name, Dataset],
+    "datasets": dict[Name, DatasetEntry],
     "architectures": dict[Name, Architecture],
     "methods": dict[Name, Method],
     "recipes": dict[Name, Recipe],

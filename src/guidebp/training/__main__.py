@@ -48,7 +48,7 @@ def train_all(specs: list[dict[str, Any]], data: Path, store: RunStore, device: 
         key, name = spec["key"], spec["dataset"]["name"]
         with store.lock(key):
             if name not in loaded:
-                loaded[name] = load_prepared(data, name)
+                loaded[name] = load_prepared(data, name).on(chosen)
             dataset = loaded[name]
             if store.holds(key, dataset.manifest["sha256"]):
                 say("held", key=key)

@@ -1,0 +1,97 @@
+"""Augmentation of training images: whole batches on the device, every image with parameters of its own.
+
+Parameters are drawn for all images of an epoch at once, on the CPU, from streams named by purpose, dataset,
+repetition, epoch and stream number: any image of any epoch can be replayed alone, and switching one change on
+leaves the draws of the others as they were. The order is torchvision's usual one: RandomCrop(padding),
+RandomHorizontalFlip, Normalize; then Cutout (DeVries and Taylor, arXiv 1708.04552): a square around any pixel, cut
+off at the border, set to the mean, which is zero after normalisation. Their square of odd side loses a row and a
+column to integer division; ours does not.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from guidebp.streams import stream_seed
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Parameters of all images of an epoch, int64 [N] or bool [N]; None where a change is off.
+
+    Attributes:
+        flip: whether the image is mirrored.
+        crop: [2, N], row and column of the cut-out in the padded image, from 0 to twice the padding.
+        cutout: [2, N], row and column of the square's first pixel; may lie outside the image.
+    """
+
+    flip: Tensor | None
+    crop: Tensor | None
+    cutout: Tensor | None
+
+    def to(self, device: torch.device) -> "Draws":
+        """The same on the device."""
+        found = (None if part is None else part.to(device) for part in (self.flip, self.crop, self.cutout))
+        return Draws(*found)
+
+
+def draw(augmentation: dict[str, Any], count: int, size: tuple[int, int], *stream: object) -> Draws:
+    """Parameters for `count` images of `size` (height, width); `stream` names what they may depend on."""
+
+    def integers(purpose: str, low: int, high: int) -> Tensor:
+        generator = torch.Generator().manual_seed(stream_seed(f"augmentation: {purpose}", *stream))
+        return torch.randint(low, high, (count,), generator=generator)
+
+    flip = crop = cutout = None
+    if augmentation["flip"]:
+        flip = integers("flip", 0, 2).bool()
+    if padding := augmentation["crop"]:
+        crop = torch.stack([integers(f"crop {axis}", 0, 2 * padding + 1) for axis in ("row", "column")])
+    if side := augmentation["cutout"]:
+        centres = [
+            integers(f"cutout {axis}", 0, length)
+            for axis, length in zip(("row", "column"), size, strict=True)
+        ]
+        cutout = torch.stack(centres) - side // 2
+    return Draws(flip, crop, cutout)
+
+
+def joined(parts: list[Draws]) -> Draws:
+    """The draws of several streams, one after another."""
+
+    def cat(name: str) -> Tensor | None:
+        found = [getattr(part, name) for part in parts]
+        return None if found[0] is None else torch.cat(found, dim=-1)
+
+    return Draws(cat("flip"), cat("crop"), cat("cutout"))
+
+
+def move(images: Tensor, augmentation: dict[str, Any], draws: Draws, index: Tensor) -> Tensor:
+    """Crop and flip uint8 images [B, C, H, W]; `index` [B] says which images of the epoch they are."""
+    if draws.flip is None and draws.crop is None:
+        return images
+    count, channels, height, width = images.shape
+    rows = torch.arange(height, device=images.device).expand(count, height)
+    columns = torch.arange(width, device=images.device).expand(count, width)
+    if draws.flip is not None:
+        columns = torch.where(draws.flip[index, None], width - 1 - columns, columns)
+    if draws.crop is not None:
+        images = torch.nn.functional.pad(images, (augmentation["crop"],) * 4)
+        rows, columns = rows + draws.crop[0, index, None], columns + draws.crop[1, index, None]
+    places = rows[:, :, None] * images.shape[3] + columns[:, None, :]
+    places = places.view(count, 1, -1).expand(count, channels, -1)
+    return images.flatten(2).gather(2, places).view(count, channels, height, width)
+
+
+def cut(images: Tensor, augmentation: dict[str, Any], draws: Draws, index: Tensor) -> Tensor:
+    """Set the squares of normalised images [B, C, H, W] to zero, in place."""
+    if draws.cutout is None:
+        return images
+    inside = []
+    for axis, length in enumerate(images.shape[2:]):
+        place = torch.arange(length, device=images.device) - draws.cutout[axis, index, None]
+        inside.append((place >= 0) & (place < augmentation["cutout"]))
+    square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
+    return images.masked_fill_(square, 0.0)

@@ -1,0 +1,67 @@
+"""What a reader yields, and the few things every reader needs. NumPy only: preparing needs no torch."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guidebp.errors import UserError
+
+Images = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+ROWS = 2_000  # images in a part: bounds the memory of preparing
+
+
+class Part(NamedTuple):
+    """Some images of a dataset.
+
+    Attributes:
+        images: uint8 [N, C, H, W].
+        labels: int64 [N].
+        test: whether they belong to the official test set.
+    """
+
+    images: Images
+    labels: Labels
+    test: bool
+
+
+class Contents(NamedTuple):
+    """A dataset as its files hold it: parts, read one by one, and the class names if the files name them."""
+
+    parts: Iterator[Part]
+    names: list[str] | None = None
+
+
+def channels_first(images: NDArray[Any], shape: tuple[int, int, int], where: Path | str) -> Images:
+    """Images [N, H, W], [N, H, W, C] or [N, C, H, W] as [N, C, H, W] of the catalogue's `shape`.
+
+    Three equal channels become one where the catalogue says so. UserError for anything else.
+    """
+    if images.dtype != np.uint8:
+        raise UserError(f"{where}: images are {images.dtype}, expected uint8 from 0 to 255; convert them")
+    channels, height, width = shape
+    found = images.shape[1:]
+    if found == (channels, height, width):
+        return images
+    if found == (height, width, channels):
+        return images.transpose(0, 3, 1, 2)
+    if channels == 1 and found == (height, width):
+        return images[:, None]
+    if channels == 1 and found == (height, width, 3) and (images == images[..., :1]).all():
+        return images[:, None, :, :, 0]
+    raise UserError(
+        f"{where}: images are {tuple(found)}, the catalogue's shape is {shape}; correct the entry"
+    )
+
+
+def integer_labels(labels: NDArray[Any], count: int, where: Path | str) -> Labels:
+    """Labels [N] or [N, 1] as int64 [N]; UserError when they are not `count` integers."""
+    if not np.issubdtype(labels.dtype, np.integer) or labels.size != count or labels.shape[0] != count:
+        raise UserError(
+            f"{where}: labels are {labels.dtype} {labels.shape}, expected {count} integers, one for each image"
+        )
+    return labels.reshape(-1).astype(np.int64)

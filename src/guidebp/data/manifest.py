@@ -1,0 +1,104 @@
+"""Manifests: the small JSON files, kept in git, that say what a prepared file must contain.
+
+Imports no torch: preparing and verifying need none.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guidebp.errors import UserError
+
+ROWS = 4096
+HEADER = 1 << 16  # bytes
+TYPES = {"U8": "|u1", "I16": "<i2"}
+
+
+def read_manifest(folder: Path, dataset: str) -> dict[str, Any]:
+    """The manifest of a prepared dataset; UserError when there is none or it is no JSON object."""
+    path = folder / f"{dataset}.json"
+    remedy = f"run: snakemake {path}"
+    if not path.exists():
+        raise UserError(f"{path}: no manifest of dataset '{dataset}'; {remedy}")
+    try:
+        manifest = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: not a JSON manifest ({error}); delete it and {remedy}") from error
+    if not isinstance(manifest, dict):
+        raise UserError(f"{path}: expected a JSON object; delete it and {remedy}")
+    return manifest
+
+
+def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """sha256 over names, types, shapes and bytes, in name order: independent of the file's layout."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+class PreparedFile:
+    """A prepared file read block by block: memory-mapping it would count as memory of the reader.
+
+    Raises UserError when it is not a safetensors file as preparing writes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read and check the header."""
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                if length > HEADER:
+                    raise ValueError("its header is too long")
+                entries: dict[str, Any] = json.loads(file.read(length))
+            self.places = {}
+            for name, entry in entries.items():
+                dtype, shape = np.dtype(TYPES[entry["dtype"]]), tuple(entry["shape"])
+                start, end = (8 + length + offset for offset in entry["data_offsets"])
+                if end - start != prod(shape) * dtype.itemsize or end > path.stat().st_size:
+                    raise ValueError(f"'{name}' has not the size of its header")
+                self.places[name] = (start, dtype, shape)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError(f"{path}: not a prepared dataset ({error}); {remedy(path)}") from error
+
+    def blocks(self, name: str) -> Iterator[NDArray[Any]]:
+        """The rows of an array, up to ROWS at a time."""
+        start, dtype, shape = self.places[name]
+        size = prod(shape[1:])
+        with self.path.open("rb") as file:
+            file.seek(start)
+            for row in range(0, shape[0], ROWS):
+                count = min(ROWS, shape[0] - row)
+                found = file.read(count * size * dtype.itemsize)
+                yield np.frombuffer(found, dtype).reshape(count, *shape[1:])
+
+    def content_hash(self) -> str:
+        """As the function of this name gives it for the arrays in memory."""
+        digest = hashlib.sha256()
+        for name, (_, dtype, shape) in sorted(self.places.items()):
+            digest.update(f"{name} {dtype.str} {shape}\n".encode())
+            for block in self.blocks(name):
+                digest.update(block.data)
+        return digest.hexdigest()
+
+
+def check_contents(found: str, manifest: Mapping[str, Any], path: Path) -> None:
+    """UserError when the hash of a prepared file's contents is not that of its manifest."""
+    if found != manifest.get("sha256"):
+        raise UserError(
+            f"{path}: its contents differ from the manifest {path.with_suffix('.json')}; {remedy(path)}"
+        )
+
+
+def remedy(path: Path) -> str:
+    """How to make a prepared file anew."""
+    return f"delete it and run: snakemake {path}"

@@ -1,0 +1,53 @@
+"""The Python version of CIFAR-10 and CIFAR-100: pickled batches, opened by a reader that builds only data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guidebp.data.contents import Contents, Part, channels_first
+from guidebp.data.pickles import read_pickle
+from guidebp.data.readers import raw_paths
+from guidebp.errors import UserError
+from guidebp.study.datasets import Dataset
+
+
+def read(folder: Path, dataset: Dataset) -> Contents:
+    """Files in the order training batches, one test batch, the file with the class names."""
+    *batches, names = raw_paths(folder, dataset, 3, 7)
+    parts = (batch(path, dataset, test=path == batches[-1]) for path in batches)
+    return Contents(parts, class_names(names))
+
+
+def batch(path: Path, dataset: Dataset, test: bool) -> Part:
+    """One batch: pixels [N, 3 * 32 * 32], red first, and labels (CIFAR-100: the fine ones)."""
+    found = entries(path)
+    pixels, labels = found.get(b"data"), found.get(b"fine_labels", found.get(b"labels"))
+    if not isinstance(labels, list):
+        raise UserError(f"{path}: holds no list of labels; fetch again")
+    count, size = len(labels), int(np.prod(dataset.shape))
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (count, size):
+        raise UserError(
+            f"{path}: no CIFAR batch of images of shape {dataset.shape} with as many labels; fetch again"
+        )
+    if not all(type(label) is int and 0 <= label < 1 << 15 for label in labels):
+        raise UserError(f"{path}: labels are no small integers; fetch again")
+    images = channels_first(pixels.reshape(count, *dataset.shape), dataset.shape, path)
+    return Part(images, np.array(labels, dtype=np.int64), test)
+
+
+def class_names(path: Path) -> list[str]:
+    """The names of the classes, in the order of the labels."""
+    found = entries(path)
+    names = found.get(b"fine_label_names", found.get(b"label_names"))
+    if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
+        raise UserError(f"{path}: holds no class names; fetch again")
+    return [name.decode("ascii", "replace").replace("_", " ") for name in names]
+
+
+def entries(path: Path) -> dict[Any, Any]:
+    """The dictionary in a file."""
+    found = read_pickle(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: no CIFAR file; delete it and fetch again")
+    return found

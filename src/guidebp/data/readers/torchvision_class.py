@@ -1,0 +1,86 @@
+"""Any class of torchvision.datasets whose items are (picture, integer label)."""
+
+from collections.abc import Iterator
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from guidebp.data.contents import ROWS, Contents, Part
+from guidebp.data.pictures import as_array
+from guidebp.errors import UserError
+from guidebp.study.datasets import Dataset, Torchvision, local_path
+from guidebp.study.files import nearest
+
+
+def read(folder: Path, dataset: Dataset) -> Contents:
+    """The class with `arguments`, and with `test_arguments` for the official test set; nothing is downloaded."""
+    source = dataset.source
+    assert isinstance(source, Torchvision)
+    training = instance(source, folder, source.arguments, download=False)
+    tests = [] if source.test_arguments is None else [source.test_arguments]
+
+    def parts() -> Iterator[Part]:
+        yield from read_items(training, dataset, test=False)
+        for arguments in tests:
+            yield from read_items(instance(source, folder, arguments, download=False), dataset, test=True)
+
+    listed = getattr(training, "classes", None)
+    names = [str(name) for name in listed] if isinstance(listed, list) else []
+    return Contents(parts(), names if len(names) == dataset.class_count else None)
+
+
+def instance(source: Torchvision, folder: Path, arguments: dict[str, Any], download: bool) -> Any:
+    """An object of the class; UserError when there is no such class or it cannot be made."""
+    import torchvision.datasets
+
+    known = [
+        name for name in torchvision.datasets.__all__ if isinstance(getattr(torchvision.datasets, name), type)
+    ]
+    if source.torchvision not in known:
+        raise UserError(
+            f"torchvision.datasets has no '{source.torchvision}'; {nearest(source.torchvision, known)}"
+        )
+    made = getattr(torchvision.datasets, source.torchvision)
+    given = dict(arguments)
+    if "root" in signature(made).parameters:
+        given["root"] = str(local_path(source.root) if source.root else folder)
+    if download and "download" in signature(made).parameters:
+        given["download"] = True
+    try:
+        return made(**given)
+    except (RuntimeError, TypeError, ValueError, OSError, ImportError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"torchvision.datasets.{source.torchvision}: {reason}; correct its arguments, or put its files below "
+            f"{given.get('root', folder)}, or set download: true in its source and run: guidebp fetch"
+        ) from error
+
+
+def read_items(items: Any, dataset: Dataset, test: bool) -> Iterator[Part]:
+    """All items, part by part."""
+    for start in range(0, len(items), ROWS):
+        numbers = range(start, min(start + ROWS, len(items)))
+        found = [item(items, number, dataset) for number in numbers]
+        yield Part(np.stack([image for image, _ in found]), np.array([label for _, label in found]), test)
+
+
+def item(items: Any, number: int, dataset: Dataset) -> tuple[NDArray[np.uint8], int]:
+    """One image uint8 [C, H, W] and its label."""
+    assert isinstance(dataset.source, Torchvision)
+    where = f"torchvision.datasets.{dataset.source.torchvision}: item {number}"
+    entry = items[number]
+    if not isinstance(entry, tuple) or len(entry) != 2:
+        raise UserError(f"{where}: is no pair of picture and label; only classification datasets fit")
+    image, label = entry
+    if not isinstance(image, Image.Image):
+        raise UserError(f"{where}: is a {type(image).__name__}, not a picture; only image datasets fit")
+    try:
+        return as_array(image, dataset.shape, dataset.source.fit, where), int(label)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{where}: its label {label!r:.60} is no integer; only classification datasets fit"
+        ) from error

@@ -1,0 +1,59 @@
+"""All datasets of config/datasets.yaml, with subsets filled in from the datasets they are parts of."""
+
+from pathlib import Path
+
+from guidebp.errors import UserError
+from guidebp.study.datasets import Dataset, Files, Subset, SubsetEntry
+from guidebp.study.files import nearest, read_file
+
+READERS = Path(__file__).parent.parent / "data" / "readers"
+
+
+def read_datasets(root: Path = Path()) -> dict[str, Dataset]:
+    """Every dataset below root/config by name; UserError names the key that is wrong."""
+    path = root / "config" / "datasets.yaml"
+    entries: dict[str, Dataset | SubsetEntry] = read_file(path, "datasets")
+    whole = {name: entry for name, entry in entries.items() if isinstance(entry, Dataset)}
+    found = {}
+    for name, entry in entries.items():
+        if isinstance(entry, SubsetEntry):
+            if entry.subset_of not in whole:
+                raise UserError(
+                    f"{path}: {name}.subset_of: no whole dataset '{entry.subset_of}'; "
+                    f"{nearest(entry.subset_of, whole)}"
+                )
+            found[name] = part_of(whole[entry.subset_of], entry)
+        else:
+            check_reader(entry, f"{path}: {name}")
+            found[name] = entry
+    return found
+
+
+def part_of(base: Dataset, entry: SubsetEntry) -> Dataset:
+    """The subset as a dataset of its own."""
+    what = "training images" if base.split.test == "official" else "images"
+    return base.model_copy(
+        update={
+            "title": entry.title or f"{base.title}, {entry.images:,} {what}",
+            "source": Subset(subset_of=entry.subset_of, images=entry.images),
+        }
+    )
+
+
+def check_reader(dataset: Dataset, where: str) -> None:
+    """UserError when there is no file for the reader."""
+    if isinstance(dataset.source, Files):
+        known = [path.stem.replace("_", "-") for path in READERS.glob("*.py") if path.stem != "__init__"]
+        reader = dataset.source.reader
+        if reader not in known:
+            raise UserError(f"{where}.source.reader: unknown reader '{reader}'; {nearest(reader, known)}")
+
+
+def wholes(datasets: dict[str, Dataset]) -> dict[str, Dataset]:
+    """The datasets that raw files belong to: a subset stands for the dataset it is a part of."""
+    found = {}
+    known = read_datasets() if any(isinstance(d.source, Subset) for d in datasets.values()) else datasets
+    for name, dataset in datasets.items():
+        whole = dataset.source.subset_of if isinstance(dataset.source, Subset) else name
+        found[whole] = known[whole]
+    return found
