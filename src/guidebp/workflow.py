@@ -6,29 +6,33 @@ from typing import Any
 
 from guidebp.errors import UserError
 from guidebp.rendering.catalogue import FIGURES, TABLES
+from guidebp.study.catalogue import read_datasets, reader_name
+from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
 from guidebp.study.files import check
-from guidebp.study.layout import FIGURE_KINDS, PREPARED, TABLE_KINDS, Layout
+from guidebp.study.layout import FETCHED, FIGURE_KINDS, PREPARED, RAW, TABLE_KINDS, Layout
 from guidebp.study.resolve import Study, load_study
 
 
 def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dict[str, Any]]:
-    """The study that `config` names, its layout, and lists of files for the rules.
+    """The study that `config` names, its layout, and for the rules lists of files and the settings.
 
     A mistake in the configuration becomes Snakemake's own error, which is printed without a traceback.
     """
     from snakemake.exceptions import WorkflowError
 
     try:
-        check("--config or config/config.yaml", dict(config), "config")
-        study = load_study(str(config["study"]))
+        settings = check("--config or config/config.yaml", dict(config), "config")
+        study = load_study(settings.study)
+        found = files(study)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    return study, Layout(study.name), files(study)
+    return study, Layout(study.name), found | {"settings": settings}
 
 
 def files(study: Study) -> dict[str, Any]:
     """Input and output files of the rules as strings."""
     layout = Layout(study.name)
+    catalogue = read_datasets()
     curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
     figures = [
         layout.figure(name, dataset, kind)
@@ -45,18 +49,21 @@ def files(study: Study) -> dict[str, Any]:
     sources = ["config.yaml", "datasets.yaml", "architectures.yaml", "methods.yaml", "claims.yaml"]
     return {
         "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],
+        "sheets": [str(PREPARED / f"{name}.png") for name in study.datasets],
         "manifest of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.json") for p in study.packs},
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
         "packs": [str(layout.pack(pack.id)) for pack in study.packs],
         "files": [f"config/studies/{study.name}.yaml", *(str(Path("config") / name) for name in sources)],
         # an edited figure is drawn again; an edited method is another key, see `resolve.py`
-        "data code": sources_of("data", "readers.py", "prepare.py"),
+        "data code": sources_of(
+            "data", "prepare.py", "contents.py", "pictures.py", "subset.py", "samples.py"
+        ),
         "collect code": sources_of("analysis", "collect.py", "archive.py"),
         "analysis code": sources_of("analysis", "analyse.py", "comparisons.py", "tables.py"),
-        "dataset entries": {
-            name: entry.model_dump_json(include={"files", "reader", "shape", "classes", "split"})
-            for name, entry in study.datasets.items()
-        },
+        "fetch of": {name: what_to_fetch(entry) for name, entry in catalogue.items()},
+        "prepare of": {name: what_to_prepare(entry) for name, entry in catalogue.items()},
+        "reader of": {name: reader_file(entry) for name, entry in catalogue.items()},
+        "source of": {name: prepared_from(name, entry) for name, entry in catalogue.items()},
         "rendering code": sources_of("rendering"),
         "curves": [str(path) for path in curves],
         "figures": [str(path) for path in figures],
@@ -66,6 +73,43 @@ def files(study: Study) -> dict[str, Any]:
         "summary": str(layout.summary),
         "report": str(layout.report),
     }
+
+
+def what_to_fetch(dataset: Dataset) -> str:
+    """What decides whether a dataset has to be fetched anew: its source, and the state of the user's own files."""
+    return f"{dataset.source.model_dump_json()} {state_of_own_files(dataset)}"
+
+
+def what_to_prepare(dataset: Dataset) -> str:
+    """What decides whether a dataset has to be prepared anew."""
+    return dataset.model_dump_json(include={"source", "shape", "classes", "split", "drop_copies"})
+
+
+def prepared_from(name: str, dataset: Dataset) -> str:
+    """The small file that changes when what a dataset is prepared from does."""
+    if isinstance(dataset.source, Subset):
+        return str(PREPARED / f"{dataset.source.subset_of}.json")
+    return str(RAW / name / FETCHED)
+
+
+def state_of_own_files(dataset: Dataset) -> str:
+    """Count, bytes and newest change of the user's own files; empty for others."""
+    source = dataset.source
+    if isinstance(source, Folder):
+        files = [path for path in local_path(source.folder).rglob("*") if path.is_file()]
+    elif isinstance(source, Npz):
+        files = [local_path(arrays.path) for arrays in (source.npz, source.test) if arrays]
+    else:
+        return ""
+    states = [path.stat() for path in files if path.exists()]
+    newest = max((state.st_mtime_ns for state in states), default=0)
+    return f"{len(states)} files, {sum(state.st_size for state in states)} bytes, {newest}"
+
+
+def reader_file(dataset: Dataset) -> list[str]:
+    """The source file of a dataset's reader: an edited reader prepares its datasets anew."""
+    name = reader_name(dataset)
+    return sources_of("data", f"{name}.py") if name else []
 
 
 def sources_of(package: str, *names: str) -> list[str]:

@@ -56,6 +56,13 @@ def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | Non
         "datasets": {
             "digits": {"title": "Digits", "classes": 10, "split": {"test": test, "validation": 0.1}}
         },
+        "data": {
+            "digits": {
+                "classes": [str(label) for label in range(10)],
+                "shape": [1, 8, 8],
+                "per_class": {"training": [100] * 10, "test": [0] * 10},
+            }
+        },
         "architectures": {"columns": entry},
         "methods": {name: {"title": name, "group": "usual merges"} for name in METHODS},
         "recipes": {},

@@ -1,7 +1,13 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
 
 from guidebp.analysis.comparisons import compare
+from guidebp.data.contents import Part
+from guidebp.data.samples import Samples
 from guidebp.rendering import tables
 from guidebp.rendering.catalogue import FIGURES, TABLES
 from guidebp.rendering.figures import figure_function
@@ -16,10 +22,34 @@ def test_figures_are_the_same_bytes_again_and_show_their_data(name: str) -> None
     first, second = (figure_function(name)(results, "digits") for _ in range(2))
     for kind in ("pdf", "svg", "png"):
         assert file_bytes(first.figure, kind) == file_bytes(second.figure, kind)
-    assert set(first.data["method"]) == set(METHODS)
+    if name == "samples":
+        assert first.data["owner's training images"].tolist() == [100] * 10
+    else:
+        assert set(first.data["method"]) == set(METHODS)
     pd.testing.assert_frame_equal(first.data, second.data)
     close(first.figure)
     close(second.figure)
+
+
+def test_samples_of_many_classes_stand_in_several_columns(tmp_path: Path) -> None:
+    results, count = made_up(test="official"), 101
+    names = [f"a class with the number {label}" for label in range(count)]
+    data = {"classes": names, "shape": [3, 6, 4], "per_class": {"training": [7] * count, "test": [2] * count}}
+    samples = Samples(count)
+    images = np.arange(count * 72, dtype=np.uint8).reshape(count, 3, 6, 4)
+    samples.add(Part(images, np.arange(count), test=False))
+    (tmp_path / "many.png").write_bytes(samples.sheet((3, 6, 4)))
+    about = results.about | {
+        "data": {"many": data},
+        "datasets": {"many": results.about["datasets"]["digits"]},
+    }
+    drawn = figure_function("samples")(replace(results, about=about, prepared=tmp_path), "many")
+    assert len(drawn.figure.axes) == 6, "five columns of twenty classes, and the bars"
+    shown = [label.get_text() for axes in drawn.figure.axes[:5] for label in axes.get_yticklabels()]
+    assert len(shown) == 100
+    assert drawn.data["test images"].tolist() == [2] * count
+    assert len(file_bytes(drawn.figure, "png")) > 0
+    close(drawn.figure)
 
 
 @pytest.mark.parametrize("name", TABLES)

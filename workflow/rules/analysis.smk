@@ -31,6 +31,7 @@ rule render:
         # cached by DVC, which renews time stamps; study.json and metrics.csv change with it
         history=ancient(LAYOUT.history),
         comparisons=LAYOUT.comparisons,
+        sheets=RESULTS["sheets"],
     output:
         pictures=report(
             RESULTS["pictures"],

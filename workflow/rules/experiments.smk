@@ -14,8 +14,8 @@ rule train:
     threads: 1
     params:
         study=STUDY.name,
-        device=config["device"],
-        weights="--keep-weights" if config["keep_weights"] else "",
+        device=RESULTS["settings"].device,
+        weights="--keep-weights" if RESULTS["settings"].keep_weights else "",
     shell:
         "guidebp train --study {params.study} --pack {wildcards.pack} --device {params.device} {params.weights} 2>&1 | tee {log}"
 

@@ -13,9 +13,10 @@ import pandas as pd
 from guidebp.analysis.archive import pack_records
 from guidebp.analysis.packs import data_hashes, indexed
 from guidebp.canonical import canonical_json, readable_json
+from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
 from guidebp.store import RunStore, write_atomic
-from guidebp.study.layout import RUNS, Layout
+from guidebp.study.layout import PREPARED, RUNS, Layout
 from guidebp.study.resolve import Run, Study
 
 Row = dict[str, Any]
@@ -123,6 +124,7 @@ def describe(study: Study) -> Row:
         "about": study.file.about,
         "references": study.file.references,
         "datasets": {name: json.loads(study.datasets[name].model_dump_json()) for name in order("dataset")},
+        "data": {name: read_manifest(PREPARED, name) for name in order("dataset")},
         "architectures": {
             name: json.loads(study.architectures[name].model_dump_json()) for name in order("architecture")
         },

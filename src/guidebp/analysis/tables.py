@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from guidebp.errors import UserError
-from guidebp.study.layout import Layout
+from guidebp.study.layout import PREPARED, Layout
 
 # Measures of a run's test accuracy that comparisons and figures speak of.
 MERGED, SOFTMAX_AVERAGE, PRIMARY = "merged", "softmax average", "primary"
@@ -23,11 +24,13 @@ class Results:
         about: study.json: titles and order.
         metrics: one row per run and output.
         history: one row per run, epoch, output and quantity.
+        prepared: the folder with the sheets of sample images.
     """
 
     about: dict[str, Any]
     metrics: pd.DataFrame
     history: pd.DataFrame
+    prepared: Path = PREPARED
 
     @property
     def cells(self) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ def write_report(layout: Layout) -> None:
         {
             "name": name,
             "entry": entry,
+            "data": results.about["data"][name],
             "figures": [
                 {
                     "name": figure,

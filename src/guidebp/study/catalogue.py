@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from guidebp.errors import UserError
-from guidebp.study.datasets import Dataset, Files, Subset, SubsetEntry
+from guidebp.study.datasets import Dataset, Files, Folder, Npz, Subset, SubsetEntry, Torchvision
 from guidebp.study.files import nearest, read_file
 
+# The reader of each source that needs no choice of one.
+OF_SOURCE = {Folder: "image_folder", Npz: "npz", Torchvision: "torchvision_class"}
 READERS = Path(__file__).parent.parent / "data" / "readers"
 
 
@@ -38,6 +40,13 @@ def part_of(base: Dataset, entry: SubsetEntry) -> Dataset:
             "source": Subset(subset_of=entry.subset_of, images=entry.images),
         }
     )
+
+
+def reader_name(dataset: Dataset) -> str | None:
+    """The file of guidebp.data.readers for a dataset's source; None for a subset, which has none."""
+    if isinstance(dataset.source, Files):
+        return dataset.source.reader.replace("-", "_")
+    return OF_SOURCE.get(type(dataset.source))
 
 
 def check_reader(dataset: Dataset, where: str) -> None:

@@ -7,6 +7,8 @@ RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 RUNS = Path("results/runs")
 
+FETCHED = "fetched.json"  # beside a dataset's raw files: what was fetched, by sha256
+
 FIGURE_KINDS = ("pdf", "svg", "png", "csv", "provenance.json")
 TABLE_KINDS = ("md", "tex", "csv")
 
