@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ["Snakefile", "workflow", "profiles", "config", "src", "dvc.yaml", "environment.yml", ".dvc/config"]
@@ -110,7 +111,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 def test_one_command_gives_the_report_and_a_second_has_nothing_to_do(project: Project) -> None:
     page = (project.folder / "results/tiny/report.html").read_text()
-    assert page.count("<img") == 4
+    assert page.count("<img") == 5
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert len(project.runs()) == 6
     assert "Nothing to be done" in project.call("snakemake", "-n")
@@ -219,6 +220,33 @@ def test_dvc_and_snakemake_leave_each_other_nothing_to_do(project: Project) -> N
     assert "Nothing to be done" in project.call("snakemake", "-n"), "nor leaves work to snakemake"
     assert "didn't change" in project.call("dvc", "repro")
     assert "guidebp" in project.call("dvc", "metrics", "show")
+
+
+def test_dvc_brings_back_from_a_remote_what_it_tracks(project: Project, tmp_path: Path) -> None:
+    lost = (
+        "data/raw/digits/*",
+        "data/prepared/*.safetensors",
+        "results/tiny/figures/*",
+        "results/tiny/*.[hp]*",
+    )
+    before = project.files(*lost)
+    assert {"data/raw/digits/digits.csv.gz", "results/tiny/report.html"} <= before.keys()
+    project.call("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    project.call("dvc", "push")
+    shutil.rmtree(project.folder / ".dvc/cache")
+    for name in before:
+        (project.folder / name).unlink()
+    project.call("dvc", "pull")
+    assert project.files(*lost) == before
+    assert "Nothing to be done" in project.call("snakemake", "-n")
+    assert "up to date" in project.call("dvc", "status")
+
+
+def test_no_file_is_tracked_twice() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values()
+    outs = [out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage["outs"]]
+    assert len(outs) == len(set(outs))
+    assert not [path for path in ROOT.rglob("*.dvc") if path.name != ".dvc" and ".venv" not in path.parts]
 
 
 def test_a_mistake_is_one_line_without_a_traceback(project: Project) -> None:

@@ -25,7 +25,7 @@ Row = dict[str, Any]
 def collect(study: Study) -> None:
     """Write study.json, metrics.csv, history.parquet, telemetry.jsonl and records.tar.xz."""
     layout, store = Layout(study.name), RunStore(RUNS)
-    hashes, index = data_hashes(study), indexed(study)
+    hashes, index = data_hashes(study.datasets), indexed(study)
     metrics: list[Row] = []
     history: list[Row] = []
     telemetry: list[bytes] = []

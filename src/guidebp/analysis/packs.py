@@ -1,6 +1,7 @@
 """Pack indexes: the small files by which the workflow knows that a pack's runs are in the store."""
 
 import json
+from collections.abc import Iterable
 
 from guidebp.canonical import readable_json
 from guidebp.data.manifest import read_manifest
@@ -13,9 +14,9 @@ from guidebp.study.resolve import Pack, Study
 from guidebp.training.pack import train_pack
 
 
-def data_hashes(study: Study) -> dict[str, str]:
+def data_hashes(datasets: Iterable[str]) -> dict[str, str]:
     """Content hash of each dataset's manifest."""
-    return {name: str(read_manifest(PREPARED, name).get("sha256")) for name in study.datasets}
+    return {name: str(read_manifest(PREPARED, name).get("sha256")) for name in datasets}
 
 
 def train_and_index(study: Study, pack_id: str, device: str, keep_weights: bool) -> None:
@@ -30,7 +31,7 @@ def train_and_index(study: Study, pack_id: str, device: str, keep_weights: bool)
     train_pack(
         [run.spec for run in pack.runs],
         PREPARED,
-        data_hashes(study),
+        data_hashes({run.dataset for run in pack.runs}),
         store,
         device,
         keep_weights,

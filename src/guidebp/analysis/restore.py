@@ -19,7 +19,7 @@ def restore(study: Study) -> str:
     Raises UserError when the archive is damaged, or lacks runs of the study as it is configured now, or
     holds records of other data: then training is needed, and the message says of which runs.
     """
-    layout, store, hashes = Layout(study.name), RunStore(RUNS), data_hashes(study)
+    layout, store, hashes = Layout(study.name), RunStore(RUNS), data_hashes(study.datasets)
     costs = read_telemetry(layout)
     datasets = {run.key: run.dataset for run in study.runs}
     unpacked = 0

@@ -54,7 +54,10 @@ def draw(results: Results, dataset: str) -> Drawn:
             top = number * TOGETHER * height
             show(panel, sheet[top : top + len(block) * height], block, height, width)
         title = "First training images" + (f" of the first {SHOWN} classes" if len(counts) > SHOWN else "")
-        panels[0].set_title(title)
+        if len(blocks) == 1:
+            panels[0].set_title(title)
+        else:  # the title of one panel would widen it
+            figure.suptitle(title, x=0.0, ha="left", fontsize=8.5, fontweight="bold")
     return Drawn(figure, counts)
 
 
