@@ -7,20 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 from guidebp.data.fetch import fetch
+from guidebp.data.manifest import content_hash, read_manifest
 from guidebp.data.prepare import prepare
-from guidebp.data.prepared import content_hash, load_prepared, read_manifest
+from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
 from guidebp.store import file_hash
-from guidebp.study.files import read_file
-from guidebp.study.schema import Dataset
+from guidebp.study.catalogue import read_datasets
+from guidebp.study.datasets import Files
 from tests.unit.tiny import ROOT
 
-DIGITS: Dataset = read_file(ROOT / "config/datasets.yaml", "datasets")["digits"]
-FILE = "digits/digits.csv.gz"
+DIGITS = read_datasets(ROOT)["digits"]
+assert isinstance(DIGITS.source, Files)
+SOURCE, FILE = DIGITS.source, DIGITS.source.files[0]
+RAW = f"raw/digits/{FILE.path}"
+PREPARED = ["prepared/digits.json", "prepared/digits.png", "prepared/digits.safetensors"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied(made: Path, tmp_path: Path) -> Path:
-    for name in (f"raw/{FILE}", "prepared/digits.json", "prepared/digits.safetensors"):
+    for name in (RAW, *PREPARED):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((made / name).read_bytes())
     return tmp_path
@@ -55,85 +60,86 @@ def test_content_is_that_of_scikit_learn(made: Path) -> None:
 
 def test_manifest_says_what_the_file_holds(made: Path) -> None:
     manifest = read_manifest(made / "prepared", "digits")
-    tensors = load_file(made / "prepared/digits.safetensors")
-    assert manifest["sha256"] == content_hash(tensors)
-    assert manifest["images"] == 1797 == sum(manifest["per_class"]) and manifest["shape"] == [1, 8, 8]
-    assert manifest["per_class"] == np.bincount(load_digits().target).tolist()
+    arrays = load_file(made / "prepared/digits.safetensors")
+    assert manifest["dataset"] == "digits" and manifest["sha256"] == content_hash(arrays)
+    assert manifest["images"] == 1797 and manifest["shape"] == [1, 8, 8]
+    counts = np.bincount(load_digits().target).tolist()
+    assert manifest["per_class"] == {"training": counts, "test": [0] * 10}
+    assert manifest["classes"] == [str(digit) for digit in range(10)]
     assert manifest["official_test_images"] == 0
-    assert manifest["files"] == {FILE: file_hash(made / "raw" / FILE)} == {FILE: DIGITS.files[0].sha256}
+    assert manifest["copies"] == {
+        "within_training": 0,
+        "within_test": 0,
+        "test_in_training": [],
+        "dropped": 0,
+    }
+    assert manifest["files"] == {FILE.path: file_hash(made / RAW)} == {FILE.path: FILE.sha256}
+
+
+def test_committed_manifest_is_that_of_the_digits(made: Path) -> None:
+    committed = read_manifest(ROOT / "data/prepared", "digits")
+    assert committed["sha256"] == read_manifest(made / "prepared", "digits")["sha256"]
 
 
 def test_preparing_again_writes_the_same_bytes(copied: Path) -> None:
     before = {path.name: path.read_bytes() for path in (copied / "prepared").iterdir()}
     prepare("digits", DIGITS, copied / "raw", copied / "prepared")
     assert {path.name: path.read_bytes() for path in (copied / "prepared").iterdir()} == before
+    assert sorted(before) == [Path(name).name for name in PREPARED]
 
 
 def test_content_hash_sees_names_types_shapes_and_values() -> None:
-    base = {"a": torch.arange(6, dtype=torch.int16)}
-    variants = [
+    base = {"a": np.arange(6, dtype=np.int16)}
+    variants: list[dict[str, np.ndarray]] = [
         {"b": base["a"]},
-        {"a": base["a"].to(torch.int32)},
-        {"a": base["a"].view(2, 3)},
+        {"a": base["a"].astype(np.int32)},
+        {"a": base["a"].reshape(2, 3)},
         {"a": base["a"] + 1},
         base | {"b": base["a"]},
     ]
-    hashes = [content_hash(tensors) for tensors in [base, *variants]]
+    hashes = [content_hash(arrays) for arrays in [base, *variants]]
     assert len(set(hashes)) == len(hashes)
-    assert content_hash({"a": torch.arange(12, dtype=torch.int16)[:6]}) == hashes[0]
+    assert content_hash({"a": np.arange(12, dtype=np.int16).repeat(2)[:12:2]}) == hashes[0]
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed", "truncated"])
-def test_damaged_raw_file(copied: Path, damage: str) -> None:
-    path = copied / "raw" / FILE
+def test_damaged_raw_file_is_not_prepared(copied: Path, damage: str) -> None:
+    path = copied / RAW
     good = path.read_bytes()
+    before = {name: (copied / name).read_bytes() for name in PREPARED}
     if damage == "missing":
         path.unlink()
     elif damage == "changed":
         flip(path, 1000)
     else:
         path.write_bytes(good[:-1])
-    with pytest.raises(UserError, match=r"digits\.csv\.gz: missing or damaged; run: guidebp fetch digits"):
+    reason = {
+        "missing": "is missing",
+        "changed": "has sha256 ",
+        "truncated": "has 57522 bytes, expected 57523",
+    }
+    with pytest.raises(UserError, match=rf"digits\.csv\.gz: {reason[damage]}.*; run: guidebp fetch digits"):
         prepare("digits", DIGITS, copied / "raw", copied / "prepared")
+    assert {name: (copied / name).read_bytes() for name in PREPARED} == before
     fetch("digits", DIGITS, copied / "raw")
     assert path.read_bytes() == good
 
 
-def test_fetch_leaves_an_intact_file_alone(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guidebp.data.fetch.bundled", lambda *_: pytest.fail("fetched again"))
-    fetch("digits", DIGITS, copied / "raw")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"sha256": "0" * 64}, "not the file of the catalogue"),
-        ({"package": None}, "no source for digits/digits.csv.gz; put the file of 57523 bytes"),
-        ({"package": "nowhere_at_all/x.csv"}, "package 'nowhere_at_all' with x.csv is not installed"),
-    ],
-)
-def test_what_cannot_be_fetched(tmp_path: Path, change: dict[str, object], message: str) -> None:
-    wrong = DIGITS.model_copy(update={"files": [DIGITS.files[0].model_copy(update=change)]})
-    with pytest.raises(UserError, match=message):
-        fetch("digits", wrong, tmp_path)
-    assert list(tmp_path.rglob("*.gz")) == []
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"reader": "digit-csv"}, "unknown reader 'digit-csv'; did you mean 'digits-csv'"),
-        ({"shape": (1, 4, 16)}, "the catalogue says"),
-        ({"classes": 9}, "not 0 to classes - 1"),
+        ({"shape": (1, 4, 16)}, r"images are \(1, 8, 8\), the catalogue says \(1, 4, 16\)"),
+        ({"classes": 9}, "labels from 0 to 9, not 0 to 8, as the catalogue's classes say"),
         ({"split": DIGITS.split.model_copy(update={"test": "official"})}, "has no official test set"),
     ],
+    ids=["shape", "classes", "split"],
 )
 def test_catalogue_that_announces_something_else(
     copied: Path, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         prepare("digits", DIGITS.model_copy(update=change), copied / "raw", copied / "other")
-    assert not (copied / "other").exists()
+    assert list((copied / "other").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -147,12 +153,13 @@ def test_catalogue_that_announces_something_else(
     ids=["no gzip", "letters", "three columns", "beyond 16"],  # compressed bytes carry the time
 )
 def test_raw_file_of_another_format(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / FILE
-    path.parent.mkdir()
+    path = tmp_path / RAW
+    path.parent.mkdir(parents=True)
     path.write_bytes(content)
-    source = DIGITS.files[0].model_copy(update={"sha256": file_hash(path), "size": len(content)})
+    file = FILE.model_copy(update={"sha256": file_hash(path), "size": len(content)})
+    dataset = DIGITS.model_copy(update={"source": SOURCE.model_copy(update={"files": [file]})})
     with pytest.raises(UserError, match=r"digits\.csv\.gz: .*fetch again"):
-        prepare("digits", DIGITS.model_copy(update={"files": [source]}), tmp_path, tmp_path / "prepared")
+        prepare("digits", dataset, tmp_path / "raw", tmp_path / "prepared")
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed", "truncated", "empty", "other contents"])
@@ -171,7 +178,9 @@ def test_damaged_prepared_file(copied: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [None, "", "{", "[]", "\ud7ff", json.dumps({"sha256": "0" * 64}), "{}"], ids=repr
+    "content",
+    [None, "", "{", "[]", "[" * 100_000, "\ud7ff", json.dumps({"sha256": "0" * 64}), "{}"],
+    ids=["missing", "empty", "no JSON", "a list", "nested too deep", "one letter", "other hash", "no hash"],
 )
 def test_damaged_manifest(copied: Path, content: str | None) -> None:
     path = copied / "prepared/digits.json"

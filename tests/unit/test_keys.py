@@ -1,11 +1,13 @@
 """Run keys: what is part of them, what is not, and that resolving a study needs no torch."""
 
+import csv
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,6 +178,100 @@ def test_what_decides_results_changes_the_key(
     before = keys(root)
     edit(root / "config" / file, old, new)
     assert changed(before, keys(root)) == expected
+
+
+ON = {"flip": True, "crop": 0, "cutout": 0}
+
+
+def augmentations(root: Path) -> list[Any]:
+    """Every run's augmentation; `no key` where its recipe has none."""
+    return [run.spec["recipe"].get("augmentation", "no key") for run in load_study("smoke", root).runs]
+
+
+def of_the_digits(root: Path, augmentation: str) -> None:
+    """Give the digits an augmentation."""
+    title = "  title: Handwritten digits, 8x8\n"
+    edit(root / "config/datasets.yaml", title, f"{title}  augmentation: {augmentation}\n")
+
+
+def of_the_recipes(root: Path, augmentation: str) -> None:
+    """Give all recipes an augmentation."""
+    edit(root / "config/recipes/digits.yaml", "  epochs:", f"  augmentation: {augmentation}\n  epochs:")
+
+
+@pytest.mark.parametrize("recipe", [None, "dataset", "none", "{}", "{flip: false, crop: 0}"])
+def test_no_augmentation_is_not_part_of_the_key(root: Path, recipe: str | None) -> None:
+    before = keys(root)
+    if recipe:
+        of_the_recipes(root, recipe)
+    assert keys(root) == before and augmentations(root) == ["no key"] * 16
+
+
+@pytest.mark.parametrize("dataset", ["{}", "{flip: false}", "{cutout: 0}"])
+def test_dataset_without_augmentation_keeps_its_keys(root: Path, dataset: str) -> None:
+    before = keys(root)
+    of_the_digits(root, dataset)
+    assert keys(root) == before and augmentations(root) == ["no key"] * 16
+
+
+@pytest.mark.parametrize(
+    ("dataset", "recipe", "expected"),
+    [
+        ("{flip: true}", None, ON),
+        ("{flip: true}", "dataset", ON),
+        ("{flip: true}", "none", "no key"),
+        ("{flip: true}", "{}", "no key"),
+        ("{flip: true}", "{crop: 2}", ON | {"flip": False, "crop": 2}),
+        ("{}", "{flip: true}", ON),
+        ("{crop: 4, cutout: 8}", None, {"flip": False, "crop": 4, "cutout": 8}),
+    ],
+)
+def test_recipe_chooses_the_augmentation(
+    root: Path, dataset: str, recipe: str | None, expected: dict[str, Any] | str
+) -> None:
+    before = keys(root)
+    of_the_digits(root, dataset)
+    if recipe:
+        of_the_recipes(root, recipe)
+    assert augmentations(root) == [expected] * 16
+    if expected == "no key":
+        assert keys(root) == before
+    else:
+        assert changed(before, keys(root)) == ALL
+
+
+def test_augmentations_that_differ_have_keys_that_differ(root: Path) -> None:
+    config, found = (root / "config/recipes/digits.yaml").read_text(), [keys(root)]
+    for chosen in ("{flip: true}", "{crop: 1}", "{crop: 2}", "{cutout: 1}", "{flip: true, crop: 1}"):
+        of_the_recipes(root, chosen)
+        found.append(keys(root))
+        (root / "config/recipes/digits.yaml").write_text(config)
+    assert len({key for some in found for key in some.values()}) == 6 * 16
+    of_the_recipes(root, "{flip: true}")
+    explicit = keys(root)
+    (root / "config/recipes/digits.yaml").write_text(config)
+    of_the_digits(root, "{flip: true}")
+    assert keys(root) == explicit  # wherever it is written
+
+
+def test_subset_has_keys_of_its_own_and_the_augmentation_of_its_whole(root: Path) -> None:
+    smoke = root / "config/studies/smoke.yaml"
+    found = {}
+    for name in ("cifar-10", "cifar-10-10k"):
+        edit(smoke, "datasets: [digits]", f"datasets: [{name}]")
+        runs = load_study("smoke", root).runs
+        assert all(run.spec["recipe"]["augmentation"] == ON | {"crop": 4} for run in runs)
+        assert all(run.spec["dataset"]["name"] == name for run in runs)
+        found[name] = {run.key for run in runs}
+        edit(smoke, f"datasets: [{name}]", "datasets: [digits]")
+    assert not found["cifar-10"] & found["cifar-10-10k"]
+
+
+def test_committed_demo_holds_every_run_of_the_study() -> None:
+    """Shared code, methods or recipes that change the keys of the demo ask for training and committing it anew."""
+    with (ROOT / "results/demo/metrics.csv").open(newline="") as file:
+        committed = {row["key"] for row in csv.DictReader(file)}
+    assert {run.key for run in load_study("demo", ROOT).runs} <= committed
 
 
 def test_engine_version_changes_every_key(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,9 +161,10 @@ def test_split_depends_on_the_repetition_only_where_the_test_set_is_drawn(test: 
 @given(st.integers(0, 2**31), st.integers(1, 3), st.integers(1, 9))
 def test_channel_statistics_are_numpys(seed: int, channels: int, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    images = torch.randint(0, 256, (count, channels, 4, 5), generator=generator).to(torch.uint8)
-    mean, deviation = channel_statistics(images)
-    array = images.numpy().astype(np.float64)
+    images = torch.randint(0, 256, (count + 2, channels, 4, 5), generator=generator).to(torch.uint8)
+    index = torch.randperm(count + 2, generator=generator)[:count]
+    mean, deviation = channel_statistics(images, index)
+    array = images[index].numpy().astype(np.float64)
     np.testing.assert_allclose(mean.numpy(), array.mean(axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(deviation.numpy(), array.std(axis=(0, 2, 3)), rtol=1e-6)
 

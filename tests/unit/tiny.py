@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from guidebp.canonical import readable_json
-from guidebp.data.prepared import Prepared, content_hash
+from guidebp.data.manifest import content_hash
+from guidebp.data.prepared import Prepared
 from guidebp.methods import build_method
 from guidebp.methods.contract import MakeOptimiser, Method
 from guidebp.models import build_network
@@ -70,6 +71,8 @@ def recipe(lr: float = 0.05, momentum: float = 0.9, **changes: Any) -> dict[str,
     optimiser = {"name": "sgd", "lr": lr, "momentum": momentum, "nesterov": momentum > 0}
     made = Recipe.model_validate({"optimiser": optimiser, "epochs": 2, "batch_size": 8} | changes)
     resolved: dict[str, Any] = made.model_dump(mode="json")
+    if not isinstance(resolved["augmentation"], dict):  # the tiny dataset has none
+        del resolved["augmentation"]
     return resolved
 
 
@@ -123,10 +126,15 @@ def tensors(count: int = 60) -> dict[str, Tensor]:
     return {"images": images, "labels": labels.to(torch.int16), "test": torch.zeros(count, dtype=torch.uint8)}
 
 
+def hash_of(found: dict[str, Tensor]) -> str:
+    """The content hash of tensors."""
+    return content_hash({name: tensor.numpy() for name, tensor in found.items()})
+
+
 def prepared(count: int = 60) -> Prepared:
     """The tiny dataset in memory."""
     found = tensors(count)
-    manifest = {"sha256": content_hash(found)}
+    manifest = {"sha256": hash_of(found)}
     return Prepared(found["images"], found["labels"].long(), found["test"].bool(), manifest)
 
 
@@ -134,7 +142,7 @@ def write_prepared(folder: Path, count: int = 60) -> str:
     """The tiny dataset on disk; its content hash."""
     folder.mkdir(parents=True, exist_ok=True)
     found = tensors(count)
-    checksum = content_hash(found)
+    checksum = hash_of(found)
     save_file(found, folder / "tiny.safetensors")
     (folder / "tiny.json").write_bytes(readable_json({"dataset": "tiny", "sha256": checksum}))
     return checksum

@@ -12,7 +12,7 @@ from guidebp.data.splits import Split
 from guidebp.errors import UserError
 from guidebp.streams import permutation
 
-ROWS = 4096  # images looked at together, so that nothing of a dataset's size is ever copied
+BLOCK = 1 << 22  # bytes of images looked at together, so that nothing of a dataset's size is ever copied
 
 
 def channel_statistics(images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,7 +22,7 @@ def channel_statistics(images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """
     values = torch.arange(256, dtype=torch.float64)
     counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
-    for rows in index.split(ROWS):
+    for rows in index.split(max(1, BLOCK // images[0].numel())):
         for channel, part in enumerate(images[rows].unbind(dim=1)):
             counts[channel] += torch.bincount(part.flatten(), minlength=256).cpu()
     means, deviations = [], []

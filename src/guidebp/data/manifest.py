@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from guidebp.errors import UserError
 
-ROWS = 4096
+BLOCK = 1 << 22  # bytes
 HEADER = 1 << 16  # bytes
-TYPES = {"U8": "|u1", "I16": "<i2"}
+# The arrays of a prepared file: safetensors' and NumPy's name of their type, number of dimensions.
+ARRAYS = {"images": ("U8", "|u1", 4), "labels": ("I16", "<i2", 1), "test": ("U8", "|u1", 1)}
 
 
 def read_manifest(folder: Path, dataset: str) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def read_manifest(folder: Path, dataset: str) -> dict[str, Any]:
         raise UserError(f"{path}: no manifest of dataset '{dataset}'; {remedy}")
     try:
         manifest = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a JSON manifest ({error}); delete it and {remedy}") from error
     if not isinstance(manifest, dict):
         raise UserError(f"{path}: expected a JSON object; delete it and {remedy}")
@@ -59,25 +60,20 @@ class PreparedFile:
                 length = int.from_bytes(file.read(8), "little")
                 if length > HEADER:
                     raise ValueError("its header is too long")
-                entries: dict[str, Any] = json.loads(file.read(length))
-            self.places = {}
-            for name, entry in entries.items():
-                dtype, shape = np.dtype(TYPES[entry["dtype"]]), tuple(entry["shape"])
-                start, end = (8 + length + offset for offset in entry["data_offsets"])
-                if end - start != prod(shape) * dtype.itemsize or end > path.stat().st_size:
-                    raise ValueError(f"'{name}' has not the size of its header")
-                self.places[name] = (start, dtype, shape)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+                entries: dict[str, Any] = json.loads(file.read(length).decode())
+            self.places = places(entries, 8 + length, path.stat().st_size)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: not a prepared dataset ({error}); {remedy(path)}") from error
 
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:
-        """The rows of an array, up to ROWS at a time."""
+        """The rows of an array, some at a time."""
         start, dtype, shape = self.places[name]
         size = prod(shape[1:])
+        rows = max(1, BLOCK // (size * dtype.itemsize))
         with self.path.open("rb") as file:
             file.seek(start)
-            for row in range(0, shape[0], ROWS):
-                count = min(ROWS, shape[0] - row)
+            for row in range(0, shape[0], rows):
+                count = min(rows, shape[0] - row)
                 found = file.read(count * size * dtype.itemsize)
                 yield np.frombuffer(found, dtype).reshape(count, *shape[1:])
 
@@ -89,6 +85,33 @@ class PreparedFile:
             for block in self.blocks(name):
                 digest.update(block.data)
         return digest.hexdigest()
+
+
+def places(
+    entries: dict[str, Any], start: int, end: int
+) -> dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]]:
+    """Start, type and shape of each array, which together fill the file from `start` to `end`.
+
+    `entries` are those of the header; ValueError and the like when they do not describe a prepared file.
+    """
+    if entries.keys() != ARRAYS.keys():
+        raise ValueError(f"it does not hold the arrays {', '.join(ARRAYS)}")
+    found, at = {}, 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
+        kind, dtype, dimensions = ARRAYS[name]
+        shape, offsets = tuple(entry["shape"]), entry["data_offsets"]
+        if any(type(number) is not int for number in (*shape, *offsets)) or min(shape, default=0) < 1:
+            raise ValueError(f"'{name}' has an impossible size or place")
+        if entry["dtype"] != kind or len(shape) != dimensions or shape[0] != entries["labels"]["shape"][0]:
+            raise ValueError(f"'{name}' has another type or shape")
+        size = prod(shape) * np.dtype(dtype).itemsize
+        if offsets != [at, at + size]:
+            raise ValueError(f"'{name}' is not where its header says")
+        found[name] = (start + at, np.dtype(dtype), shape)
+        at += size
+    if start + at != end:
+        raise ValueError("it is longer or shorter than its header says")
+    return found
 
 
 def check_contents(found: str, manifest: Mapping[str, Any], path: Path) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from guidebp.canonical import readable_json
 from guidebp.data.checks import fault, fingerprints
-from guidebp.data.contents import Contents, Part
+from guidebp.data.contents import Contents, Images, Part
 from guidebp.data.fetch import disk_trouble
 from guidebp.data.readers import reader_of
 from guidebp.data.samples import Samples
@@ -27,7 +27,7 @@ from guidebp.errors import UserError
 from guidebp.store import sync_folder, write_atomic
 from guidebp.study.datasets import Dataset, Files, Subset
 
-BLOCK = 4096  # images
+BLOCK = 1 << 20  # bytes
 
 
 @dataclass
@@ -35,33 +35,34 @@ class Summary:
     """What is learned of a dataset while its images go by.
 
     Attributes:
-        shape: channels, height, width.
         labels, test: one entry per image.
         digests: one per image; equal images have equal ones.
-        counts: [C, 256], how often each value occurs in the training images of a channel.
     """
 
-    shape: tuple[int, int, int]
     labels: list[NDArray[np.int64]] = field(default_factory=list)
     test: list[NDArray[np.bool_]] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
-    counts: NDArray[np.int64] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.counts = np.zeros((self.shape[0], 256), dtype=np.int64)
 
     def add(self, part: Part) -> None:
         """Take in a part."""
         self.labels.append(part.labels)
         self.test.append(np.full(len(part.labels), part.test))
         self.digests += [hashlib.blake2b(image.data, digest_size=16).digest() for image in part.images]
-        if not part.test:
-            for channel, counts in enumerate(self.counts):
-                for start in range(0, len(part.images), BLOCK):
-                    counts += np.bincount(part.images[start : start + BLOCK, channel].ravel(), minlength=256)
+
+
+class Statistics:
+    """Counts [C, 256] of how often each value occurs in a channel of the images taken in."""
+
+    def __init__(self, channels: int) -> None:
+        self.counts = np.zeros((channels, 256), dtype=np.int64)
+
+    def add(self, images: Images) -> None:
+        """Take in some images."""
+        for channel, counts in enumerate(self.counts):
+            counts += np.bincount(images[:, channel].ravel(), minlength=256)
 
     def mean_and_deviation(self) -> tuple[list[float], list[float]]:
-        """Per channel, of the training images' values from 0 to 255; exact up to the last rounding."""
+        """Per channel, of values from 0 to 255; exact up to the last rounding."""
         values = np.arange(256)
         means = (self.counts * values).sum(axis=1) / self.counts.sum(axis=1)
         squares = (self.counts * (values - means[:, None]) ** 2).sum(axis=1) / self.counts.sum(axis=1)
@@ -76,7 +77,8 @@ def prepare(name: str, dataset: Dataset, raw: Path, prepared: Path) -> None:
     with disk_trouble(prepared):
         prepared.mkdir(parents=True, exist_ok=True)
         contents = opened(name, dataset, raw, prepared)
-        summary, samples = Summary(dataset.shape), Samples(dataset.class_count)
+        names = class_names(name, dataset, contents.names)
+        summary, samples = Summary(), Samples(dataset.class_count)
         with tempfile.TemporaryFile(dir=prepared) as waiting:
             for part in contents.parts:
                 check_part(name, dataset, part)
@@ -88,10 +90,10 @@ def prepare(name: str, dataset: Dataset, raw: Path, prepared: Path) -> None:
             if not summary.labels:
                 raise UserError(f"dataset '{name}': holds no images")
             waiting.seek(0)
+            files, sheet = files_of(dataset, raw / name, prepared), samples.sheet(dataset.shape)
             manifest = write_prepared(name, dataset, summary, waiting, prepared / f"{name}.safetensors")
-        manifest["classes"] = class_names(name, dataset, contents.names)
-        manifest["files"] = files_of(dataset, raw / name, prepared)
-        write_atomic(prepared / f"{name}.png", samples.sheet(dataset.shape))
+        manifest |= {"classes": names, "files": files}
+        write_atomic(prepared / f"{name}.png", sheet)
         write_atomic(prepared / f"{name}.json", readable_json(manifest))
 
 
@@ -99,7 +101,7 @@ def opened(name: str, dataset: Dataset, raw: Path, prepared: Path) -> Contents:
     """The dataset's contents, its raw files checked."""
     source = dataset.source
     if isinstance(source, Subset):
-        return read_subset(prepared, source)
+        return read_subset(prepared, source, dataset.split.test == "official")
     if isinstance(source, Files):
         for wanted in source.files:
             found = fault(raw / name / wanted.path, wanted)
@@ -139,17 +141,25 @@ def write_prepared(
         kept[copies.across if dataset.split.test == "official" else copies.any] = False
     listed = copies.listed() | {"dropped": int((~kept).sum())}
     labels, test = labels[kept], test[kept]
+    if dataset.split.test == "official" and not test.any():
+        raise UserError(
+            f"dataset '{name}': all of its official test images are copies of training images; "
+            "give a share as split.test"
+        )
     tensors = {"labels": labels.astype("<i2"), "test": test.astype(np.uint8)}
     shape = (len(labels), *dataset.shape)
     digest = hashlib.sha256(f"images |u1 {shape}\n".encode())
+    statistics, done = Statistics(dataset.shape[0]), 0
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(safetensors_header(shape))
             file.write(tensors["labels"].tobytes())
-            for block in blocks(waiting, kept, dataset.shape):
-                digest.update(block)
-                file.write(block)
+            for images in blocks(waiting, kept, dataset.shape):
+                digest.update(images.data)
+                file.write(images.data)
+                statistics.add(images[~test[done : done + len(images)]])
+                done += len(images)
             file.write(tensors["test"].tobytes())
             for key in ("labels", "test"):
                 digest.update(f"{key} {tensors[key].dtype.str} {tensors[key].shape}\n".encode())
@@ -162,7 +172,7 @@ def write_prepared(
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    means, deviations = summary.mean_and_deviation()
+    means, deviations = statistics.mean_and_deviation()
     return {
         "dataset": name,
         "sha256": digest.hexdigest(),
@@ -197,13 +207,15 @@ def safetensors_header(shape: tuple[int, ...]) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def blocks(waiting: IO[bytes], kept: NDArray[np.bool_], shape: tuple[int, int, int]) -> Iterator[bytes]:
-    """The bytes of the images to keep, block by block."""
+def blocks(waiting: IO[bytes], kept: NDArray[np.bool_], shape: tuple[int, int, int]) -> Iterator[Images]:
+    """The images to keep, block by block."""
     size = int(np.prod(shape))
-    for start in range(0, len(kept), BLOCK):
-        mask = kept[start : start + BLOCK]
-        block = waiting.read(len(mask) * size)
-        yield block if mask.all() else np.frombuffer(block, np.uint8).reshape(-1, size)[mask].tobytes()
+    rows = max(1, BLOCK // size)
+    for start in range(0, len(kept), rows):
+        mask = kept[start : start + rows]
+        images = np.frombuffer(waiting.read(len(mask) * size), np.uint8).reshape(-1, *shape)
+        if mask.any():
+            yield images if mask.all() else images[mask]
 
 
 class Copies:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from guidebp.data.manifest import check_contents, content_hash, read_manifest, remedy
+from guidebp.data.manifest import PreparedFile, check_contents, content_hash, read_manifest, remedy
 from guidebp.errors import UserError
 
 
@@ -48,6 +48,7 @@ def load_prepared(folder: Path, dataset: str) -> Prepared:
     path = folder / f"{dataset}.safetensors"
     if not path.exists():
         raise UserError(f"{path}: missing; run: snakemake {path}")
+    PreparedFile(path)  # refuses what safetensors can read but preparing never writes
     try:
         tensors = load_file(path)
     except SafetensorError as error:

@@ -2,7 +2,7 @@
 
 So many of the images outside the official test set, each class by its share (largest remainders, ties to the
 lower label), chosen by a stream that follows from the dataset's name and the size alone; the official test set
-stays whole.
+stays whole. Where each repetition draws its own test set, so many of all images.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from guidebp.errors import UserError
 from guidebp.study.datasets import Subset
 
 
-def read_subset(prepared: Path, source: Subset) -> Contents:
+def read_subset(prepared: Path, source: Subset, official: bool) -> Contents:
     """The part's contents, from `prepared`/NAME.safetensors of the whole, which must be what its manifest says."""
     path, manifest = prepared / f"{source.subset_of}.safetensors", read_manifest(prepared, source.subset_of)
     if not path.exists():
@@ -27,25 +27,27 @@ def read_subset(prepared: Path, source: Subset) -> Contents:
     check_contents(file.content_hash(), manifest, path)
     labels = np.concatenate(list(file.blocks("labels"))).astype(np.int64)
     test = np.concatenate(list(file.blocks("test"))).astype(np.bool_)
-    candidates = np.flatnonzero(~test)
+    kept = test & official
+    candidates = np.flatnonzero(~kept)
     if source.images > len(candidates):
+        where = " outside its test set" if official else ""
         raise UserError(
-            f"dataset '{source.subset_of}' has {len(candidates)} images outside its test set, fewer than the "
+            f"dataset '{source.subset_of}' has {len(candidates)} images{where}, fewer than the "
             f"{source.images} of its subset; lower `images`"
         )
-    chosen = np.zeros(len(labels), dtype=np.bool_)
-    chosen[stratified_choice(labels, candidates, source.images, source.subset_of)] = True
+    kept[stratified_choice(labels, candidates, source.images, source.subset_of)] = True
 
     def parts() -> Iterator[Part]:
         start = 0
         for images in file.blocks("images"):
             rows = slice(start, start + len(images))
             start += len(images)
-            for mask, is_test in ((chosen[rows], False), (test[rows], True)):
+            for is_test in (False, True):
+                mask = kept[rows] & (test[rows] == is_test)
                 if mask.any():
                     yield Part(images[mask], labels[rows][mask], is_test)
 
-    return Contents(parts(), manifest["classes"])
+    return Contents(parts(), manifest.get("classes"))
 
 
 def stratified_choice(
@@ -53,9 +55,8 @@ def stratified_choice(
 ) -> NDArray[np.int64]:
     """Places of `count` of the candidates, in ascending order."""
     classes, sizes = np.unique(labels[candidates], return_counts=True)
-    exact = sizes * count / len(candidates)
-    quota = np.floor(exact).astype(np.int64)
-    rest = np.argsort(-(exact - quota), kind="stable")[: count - quota.sum()]
+    quota, remainders = np.divmod(sizes * count, len(candidates))  # integers, so ties are ties
+    rest = np.argsort(-remainders, kind="stable")[: count - quota.sum()]
     quota[rest] += 1
     chosen = []
     for label, wanted in zip(classes.tolist(), quota.tolist(), strict=True):
