@@ -6,9 +6,11 @@ say which member goes where.
 """
 
 import bz2
+import errno
 import gzip
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -17,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
+from guidebp.data.contents import reason
 from guidebp.errors import UserError
 
 MEMBERS = 100_000
@@ -26,13 +29,17 @@ FREE = 64 << 20  # bytes that may unpack from anything
 BLOCK = 1 << 20
 
 MAGICS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+ZIP_PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks the others without a bound
 DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
+    struct.error,
     EOFError,
+    ValueError,
     NotImplementedError,
+    MemoryError,
     OSError,
 )
 
@@ -49,16 +56,18 @@ def unpack(archive: Path, wanted: Mapping[str, Path]) -> None:
                 with missing.pop(name).open("wb") as target:
                     copy(file, target, BYTES, archive)
     except DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise  # the disk's fault, not the archive's
-        raise UserError(f"{archive}: damaged ({error}); delete it and fetch again") from error
+        raise UserError(f"{archive}: damaged ({reason(error)}); delete it and fetch again") from error
     if missing:
         raise UserError(f"{archive}: holds no {', '.join(missing)}; delete it and fetch again")
 
 
 def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Name and contents of every regular file in a zip or tar archive, in order."""
-    if zipfile.is_zipfile(archive):
+    with archive.open("rb") as file:
+        zipped = file.read(2) == b"PK"  # a tar archive may end with a zip archive that is a member of it
+    if zipped:
         with zipfile.ZipFile(archive) as found:
             check_zip(found, archive)
             for info in found.infolist():
@@ -69,40 +78,49 @@ def members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with bounded(archive) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
         for count, member in enumerate(tar):
             if count >= MEMBERS:
-                raise UserError(f"{archive}: refused: holds more than {MEMBERS} members")
+                raise refusal(archive, f"holds more than {MEMBERS} members")
             check_name(member.name, archive)
-            if not member.isreg() and not member.isdir():
-                raise UserError(f"{archive}: refused: '{member.name}' is a link or a device")
+            if member.issparse() or not (member.isreg() or member.isdir()):
+                raise refusal(archive, f"{member.name!r:.80} is a link, a device or sparse")
+            if not 0 <= member.size <= allowed(archive):  # tarfile would skip it step by step, for years
+                raise refusal(archive, f"{member.name!r:.80} announces {member.size} bytes")
             contents = tar.extractfile(member)
             if member.isreg() and contents is not None:
-                yield member.name, contents
+                yield member.name.removeprefix("./"), contents
+        while stream.read(BLOCK):
+            pass  # to the end, where checksums are
 
 
 def check_zip(archive: zipfile.ZipFile, path: Path) -> None:
     """UserError when the list of members of a zip archive is not that of an honest one."""
     listed = archive.infolist()
     if len(listed) > MEMBERS or len({info.filename for info in listed}) != len(listed):
-        raise UserError(f"{path}: refused: holds more than {MEMBERS} members or one name twice")
+        raise refusal(path, f"holds more than {MEMBERS} members or one name twice")
     for info in listed:
-        check_name(info.filename, path)
+        check_name(info.orig_filename, path)  # zipfile cuts the other one at a zero byte
         mode = info.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise UserError(f"{path}: refused: '{info.filename}' is a link or a device")
-        if info.flag_bits & 1:
-            raise UserError(f"{path}: refused: '{info.filename}' is encrypted")
+            raise refusal(path, f"{info.filename!r:.80} is a link or a device")
+        if info.flag_bits & 1 or info.compress_type not in ZIP_PACKINGS:
+            raise refusal(path, f"{info.filename!r:.80} is encrypted or packed in an unusual way")
         if info.file_size > max(FREE, RATIO * info.compress_size):
-            raise UserError(f"{path}: refused: '{info.filename}' unpacks to {info.file_size} bytes, a bomb")
+            raise refusal(path, f"{info.filename!r:.80} unpacks to {info.file_size} bytes, a bomb")
     if sum(info.file_size for info in listed) > BYTES:
-        raise UserError(f"{path}: refused: unpacks to more than {BYTES} bytes")
+        raise refusal(path, f"unpacks to more than {BYTES} bytes")
+    if sum(info.compress_size for info in listed) > path.stat().st_size:
+        raise refusal(path, "its members overlap, as in a bomb")
 
 
 def check_name(name: str, archive: Path) -> None:
     """UserError for a name that is absolute, leads upwards or is no plain path."""
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\\" in name or "\0" in name or ":" in name:
-        raise UserError(
-            f"{archive}: refused: a member is called {name!r:.80}, which leads out of the archive"
-        )
+        raise refusal(archive, f"a member is called {name!r:.80}, which leads out of the archive")
+
+
+def refusal(path: Path, why: str) -> UserError:
+    """The error for an archive that no honest hand has made."""
+    return UserError(f"{path}: refused: {why}; delete it and get it from a source that you trust")
 
 
 class _Bounded:
@@ -115,8 +133,13 @@ class _Bounded:
         found = self.file.read(min(size, BLOCK) if size >= 0 else BLOCK)
         self.left -= len(found)
         if self.left < 0:
-            raise UserError(f"{self.path}: refused: unpacks to far more than its own size, a bomb")
+            raise refusal(self.path, "unpacks to far more than its own size, a bomb")
         return found
+
+
+def allowed(path: Path) -> int:
+    """How many bytes a file may unpack to."""
+    return min(BYTES, max(FREE, RATIO * path.stat().st_size))
 
 
 @contextmanager
@@ -125,9 +148,8 @@ def bounded(path: Path) -> Iterator[Any]:
     with path.open("rb") as raw:
         head = raw.read(5)
     opener = next((function for magic, function in MAGICS.items() if head.startswith(magic)), None)
-    allowed = min(BYTES, max(FREE, RATIO * path.stat().st_size))
     with opener(path, "rb") if opener else path.open("rb") as file:
-        yield _Bounded(file, allowed, path)
+        yield _Bounded(file, allowed(path), path)
 
 
 def decompress(packed: Path, target: Path, size: int | None) -> None:
@@ -138,7 +160,7 @@ def decompress(packed: Path, target: Path, size: int | None) -> None:
     except DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # the disk's fault, not the file's
-        raise UserError(f"{packed}: damaged ({error})") from error
+        raise UserError(f"{packed}: damaged ({reason(error)}); replace it") from error
 
 
 def copy(file: Any, target: IO[bytes], limit: int, source: Path) -> None:
@@ -147,5 +169,5 @@ def copy(file: Any, target: IO[bytes], limit: int, source: Path) -> None:
     while block := file.read(BLOCK):
         left -= len(block)
         if left < 0:
-            raise UserError(f"{source}: refused: holds more than the {limit} bytes expected")
+            raise refusal(source, f"holds more than the {limit} bytes expected")
         target.write(block)

@@ -26,6 +26,8 @@ def fault(path: Path, wanted: RawFile) -> str | None:
                 found = hashlib.file_digest(file, kind).hexdigest()
             if found != expected:
                 return f"{page(path)}has {kind} {found}, expected {expected}"
+    if not wanted.verifiable and page(path):
+        return "is a web page, not data"
     return None
 
 

@@ -36,6 +36,12 @@ class Contents(NamedTuple):
     names: list[str] | None = None
 
 
+def reason(error: BaseException) -> str:
+    """What an exception says, short and on one line; a hostile file may have chosen the words."""
+    said = "".join(letter if letter.isprintable() else " " for letter in str(error)[:2000])
+    return " ".join(said.split())[:200] or type(error).__name__
+
+
 def channels_first(images: NDArray[Any], shape: tuple[int, int, int], where: Path | str) -> Images:
     """Images [N, H, W], [N, H, W, C] or [N, C, H, W] as [N, C, H, W] of the catalogue's `shape`.
 
@@ -62,6 +68,7 @@ def integer_labels(labels: NDArray[Any], count: int, where: Path | str) -> Label
     """Labels [N] or [N, 1] as int64 [N]; UserError when they are not `count` integers."""
     if not np.issubdtype(labels.dtype, np.integer) or labels.size != count or labels.shape[0] != count:
         raise UserError(
-            f"{where}: labels are {labels.dtype} {labels.shape}, expected {count} integers, one for each image"
+            f"{where}: labels are {labels.dtype} {labels.shape}, expected {count} integers, one for each image; "
+            "correct the file"
         )
     return labels.reshape(-1).astype(np.int64)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -40,33 +39,42 @@ class Downloader:
     slowest: int = 1000
     silent: set[str] = field(default_factory=set)
 
-    def download(self, url: str, part: Path, size: int | None) -> None:
-        """Complete `part`, which may hold the file's beginning. Raises UnavailableError; OSError is the disk's."""
-        host = urlsplit(url).netloc
+    def download(self, url: str, part: Path, size: int | None, limit: int = LARGEST) -> None:
+        """Complete `part`, which may hold the file's beginning; accept up to `limit` bytes if `size` is unknown.
+
+        Raises UnavailableError; OSError is the disk's.
+        """
+        host = url.partition("//")[2].partition("/")[0]
         if host in self.silent:
             raise UnavailableError("no answer before")
+        before, quiet = size_of(part), 0
         for attempt in range(self.attempts):
             if attempt:
                 time.sleep(self.pause * 2 ** (attempt - 1))
             try:
-                return self._attempt(url, part, size)
+                return self._attempt(url, part, size, limit if size is None else size)
             except requests.exceptions.ConnectionError as error:
-                if not part.exists() or not part.stat().st_size:  # nothing ever came from there
+                lost = any(isinstance(cause, urllib3.exceptions.ProtocolError) for cause in error.args)
+                if not lost and not attempt:  # there never was one
                     self.silent.add(host)
                     raise UnavailableError(f"no connection ({innermost(error)})") from error
                 reason = f"connection lost ({innermost(error)})"
             except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
-                reason = f"no answer within {self.timeout:g} s"
+                reason, quiet = f"no answer within {self.timeout:g} s", quiet + 1
+            except ValueError as error:
+                raise UnavailableError(f"no usable address ({innermost(error)})") from error
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
                 reason = f"connection lost ({innermost(error)})"
             except PassingError as error:
                 reason = str(error)
+        if quiet == self.attempts and size_of(part) == before:
+            self.silent.add(host)
         raise UnavailableError(f"{reason}, {self.attempts} attempts")
 
-    def _attempt(self, url: str, part: Path, size: int | None) -> None:
+    def _attempt(self, url: str, part: Path, size: int | None, limit: int) -> None:
         """One request, appended to what is there."""
         part.parent.mkdir(parents=True, exist_ok=True)
-        have = part.stat().st_size if part.exists() else 0
+        have = size_of(part)
         if size is not None and have >= size:
             if have == size:
                 return
@@ -77,7 +85,7 @@ class Downloader:
             headers["Range"] = f"bytes={have}-"
         with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as answer:
             if answer.status_code == 416:  # we hold more than there is
-                part.unlink()
+                part.unlink(missing_ok=True)
                 raise PassingError("the server has less than was there")
             if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
                 raise PassingError(f"HTTP {answer.status_code}")
@@ -91,7 +99,8 @@ class Downloader:
             total = have + int(length) if length.isdigit() else None
             if size is not None and total not in (None, size):
                 raise UnavailableError(f"offers {total} bytes, expected {size}")
-            self._store(answer, part, have, total if size is None else size, limit=size or LARGEST)
+            total = size if total is None else total
+            self._store(answer, part, have, total, limit)
         if total is not None and part.stat().st_size < total:
             raise PassingError("connection lost")
 
@@ -104,7 +113,7 @@ class Downloader:
                 initial=have,
                 unit="B",
                 unit_scale=True,
-                desc=part.name.removeprefix(".").removesuffix(".part"),
+                desc=part.name.removeprefix(".").replace(".part", ""),
                 mininterval=0.2 if sys.stderr.isatty() else 10,
                 leave=False,
             ) as bar,
@@ -112,6 +121,7 @@ class Downloader:
             for chunk in self._brisk(answer):
                 have += len(chunk)
                 if have > limit:
+                    part.unlink()
                     raise UnavailableError(f"sends more than {limit} bytes")
                 file.write(chunk)
                 bar.update(len(chunk))
@@ -128,6 +138,11 @@ class Downloader:
                 if arrived < self.slowest * waited:
                     raise PassingError(f"less than {self.slowest} bytes a second")
                 since, arrived = time.monotonic(), 0
+
+
+def size_of(part: Path) -> int:
+    """How many bytes have arrived."""
+    return part.stat().st_size if part.exists() else 0
 
 
 def innermost(error: BaseException) -> str:

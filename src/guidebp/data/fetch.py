@@ -9,20 +9,33 @@ import errno
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from guidebp.canonical import readable_json
 from guidebp.data.archives import decompress, unpack
 from guidebp.data.checks import fault, fingerprints
-from guidebp.data.download import Downloader, UnavailableError
+from guidebp.data.download import LARGEST, Downloader, UnavailableError
 from guidebp.errors import UserError
 from guidebp.store import locked, sync_folder, write_atomic
 from guidebp.study.datasets import Dataset, Files, RawFile, Subset, Torchvision
+from guidebp.study.layout import FETCHED
 
-FETCHED = "fetched.json"
 PACKINGS = ("", ".xz", ".gz")  # how a mirror may hold a file
+
+# What of the file system is no fault of a source, and what mends it.
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "raise the limit on the size of files",
+    errno.EACCES: "give yourself the right to write there",
+    errno.EPERM: "give yourself the right to write there",
+    errno.EROFS: "mount it writable or work elsewhere",
+    errno.ENOTDIR: "a file stands where a folder should be: move it away",
+    errno.EEXIST: "a file stands where a folder should be: move it away",
+    errno.EISDIR: "a folder stands where a file should be: move it away",
+}
 
 # A place that may have a file: its name for messages, and what writes the file to a temporary path.
 Place = tuple[str, Callable[[Path], None]]
@@ -52,7 +65,9 @@ def fetch(
                 if arguments is not None:
                     instance(dataset.source, folder, arguments, download=True)
         if not isinstance(dataset.source, Subset):
-            write_atomic(folder / FETCHED, readable_json({"files": fingerprints(dataset, folder)}))
+            note, marker = readable_json({"files": fingerprints(dataset, folder)}), folder / FETCHED
+            if not marker.is_file() or marker.read_bytes() != note:  # else it may lie where nobody may write
+                write_atomic(marker, note)
 
 
 def mirrors_of(configured: Sequence[str]) -> list[str]:
@@ -102,26 +117,31 @@ class Fetch:
         found = fault(target, wanted)
         if found is None:
             return None
-        with locked(self.folder.parent / ".locks", f"{self.name}/{wanted.path}".replace("/", "_")):
+        with locked(self.folder.parent / ".locks", self.name):
             found = fault(target, wanted)  # another process may have been faster
             if found is None:
                 return None
             tried = [f"{target}: {found}"] if target.exists() else []
+            part = part_of(target)
+            parts = [part.with_name(f"{part.name}{packing}") for packing in PACKINGS]
             for place, write in self.places(wanted):
-                part = target.parent / f".{target.name}.part"
-                resumed = part.exists()
-                found = self.attempt(write, part, wanted)
-                if found and resumed and not part.exists():  # the beginning was of another file
-                    found = self.attempt(write, part, wanted)
+                if not wanted.verifiable:  # nothing would tell that a beginning is of another version
+                    remove(parts)
+                resumed = [path for path in parts if path.exists()]
+                found = self.attempt(write, target, wanted)
+                if found and not all(path.exists() for path in resumed):  # the beginning was of another file
+                    found = self.attempt(write, target, wanted)
                 if found is None:
                     part.replace(target)
                     sync_folder(target.parent)
+                    remove(parts)
                     return None
                 tried.append(f"{place}: {found}")
         return tried
 
-    def attempt(self, write: Callable[[Path], None], part: Path, wanted: RawFile) -> str | None:
-        """Write `part` and check it; None when it is what is wanted, else why not. What is wrong is removed."""
+    def attempt(self, write: Callable[[Path], None], target: Path, wanted: RawFile) -> str | None:
+        """Write the part and check it; None when it is what is wanted, else why not. What is wrong is removed."""
+        part = part_of(target)
         part.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(part)
@@ -130,6 +150,10 @@ class Fetch:
         except UserError as error:  # a damaged or hostile packing
             part.unlink(missing_ok=True)
             return str(error)
+        except OSError as error:
+            if error.errno not in REMEDIES:
+                return f"cannot be read ({error.strerror})"
+            raise OSError(error.errno, error.strerror, str(target)) from error
         found = fault(part, wanted)
         if found:
             part.unlink(missing_ok=True)
@@ -137,28 +161,37 @@ class Fetch:
 
     def places(self, wanted: RawFile) -> Iterator[Place]:
         """Where the file may be, in the order to try."""
+        allowed = wanted.verifiable or self.allow_unverified
+        addresses = [mirror for mirror in self.mirrors if mirror.startswith(("http://", "https://"))]
         for mirror in self.mirrors:
-            for packing in PACKINGS:
-                if mirror.startswith(("http://", "https://")):
-                    if wanted.verifiable or self.allow_unverified:
-                        address = f"{mirror.rstrip('/')}/{wanted.path}{packing}"
-                        yield address, self.from_address(address, packing, wanted.size)
-                    continue
-                path = Path(mirror).expanduser() / f"{wanted.path}{packing}"
-                if path.is_file():
-                    yield str(path), self.from_folder(path, packing, wanted.size)
-                elif not packing and not Path(mirror).expanduser().is_dir():
-                    yield str(mirror), refuse("no such folder")
+            if mirror not in addresses:
+                yield from self.in_folder(home(mirror), wanted)
+            elif allowed:
+                for packing in PACKINGS:
+                    address = f"{mirror.rstrip('/')}/{wanted.path}{packing}"
+                    yield address, self.from_address(address, packing, wanted.size)
         if wanted.package:
             yield f"package {wanted.package}", self.from_package(wanted.package)
-        if wanted.url and (wanted.verifiable or self.allow_unverified):
+        if wanted.url and allowed:
             yield wanted.url, self.from_address(wanted.url, "", wanted.size)
-        elif wanted.url:
+        elif wanted.url or (addresses and not allowed):
             reason = (
                 "not downloaded, as its owner publishes no checksum to verify it by; to allow it, run: "
                 f"guidebp fetch --allow-unverified {self.name}, or set allow_unverified in config/config.yaml"
             )
-            yield wanted.url, refuse(reason)
+            yield wanted.url or addresses[0], refuse(reason)
+
+    def in_folder(self, mirror: Path, wanted: RawFile) -> Iterator[Place]:
+        """The files of a mirror folder that may be it."""
+        path = mirror / wanted.path
+        packings = [packing for packing in PACKINGS if there(path.with_name(f"{path.name}{packing}"))]
+        for packing in packings:
+            packed = path.with_name(f"{path.name}{packing}")
+            yield str(packed), self.from_folder(packed, packing, wanted.size)
+        if not packings and mirror.is_dir():
+            yield str(path), refuse("no such file")
+        elif not packings:
+            yield str(mirror), refuse("no such folder")
 
     def from_address(self, address: str, packing: str, size: int | None) -> Callable[[Path], None]:
         """Download, and unpack what is packed."""
@@ -168,7 +201,10 @@ class Fetch:
                 self.downloader.download(address, part, size)
                 return
             packed = part.with_name(f"{part.name}{packing}")
-            self.downloader.download(address, packed, None)
+            # packing makes no file much larger
+            self.downloader.download(
+                address, packed, None, LARGEST if size is None else size + size // 8 + 4096
+            )
             try:
                 decompress(packed, part, size)
             finally:
@@ -180,6 +216,10 @@ class Fetch:
         """Copy, and unpack what is packed."""
 
         def write(part: Path) -> None:
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                raise UnavailableError(f"cannot be read ({error.strerror})") from error
             if packing:
                 decompress(path, part, size)
             else:
@@ -192,7 +232,7 @@ class Fetch:
 
         def write(part: Path) -> None:
             top, _, inside = package.partition("/")
-            found = importlib.util.find_spec(top)
+            found = importlib.util.find_spec(top) if top.isidentifier() else None
             for place in (found.submodule_search_locations or []) if found else []:
                 if (Path(place) / inside).is_file():
                     shutil.copyfile(Path(place) / inside, part)
@@ -204,23 +244,53 @@ class Fetch:
     def take_out(self, archive: RawFile, wanted: Sequence[RawFile]) -> None:
         """Unpack files of a verified archive into their places; UserError when one is not what it should be."""
         path = self.folder / archive.path
-        with locked(self.folder.parent / ".locks", f"{self.name}_archive"):
+        with locked(self.folder.parent / ".locks", self.name):
             left = {file.path: file for file in wanted if fault(self.folder / file.path, file) is not None}
             parts = {}
             for file in left:
-                parts[file] = (self.folder / file).with_name(f".{Path(file).name}.part")
+                parts[file] = part_of(self.folder / file)
                 parts[file].parent.mkdir(parents=True, exist_ok=True)
             try:
                 unpack(path, parts)
+                wrong = []
                 for file, part in parts.items():
                     found = fault(part, left[file])
                     if found:
-                        raise UserError(f"{path}: {file} in it {found}; delete the archive and fetch again")
-                    part.replace(self.folder / file)
-                    sync_folder(part.parent)
+                        wrong.append(f"{path}: {file} in it {found}; delete the archive and fetch again")
+                    else:
+                        part.replace(self.folder / file)
+                        sync_folder(part.parent)
+                if wrong:
+                    raise UserError("\n".join(wrong))
             finally:
-                for part in parts.values():
-                    part.unlink(missing_ok=True)
+                remove(parts.values())
+
+
+def home(mirror: str) -> Path:
+    """A folder as a user names it: `~` is the home folder; that of an unknown user is no folder."""
+    try:
+        return Path(mirror).expanduser()
+    except RuntimeError:
+        return Path(mirror)
+
+
+def part_of(target: Path) -> Path:
+    """Where a file waits until it is complete and checked."""
+    return target.with_name(f".{target.name}.part")
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Delete those that are there."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def there(path: Path) -> bool:
+    """Whether it is a file; what may not be looked at counts, so that the attempt to read it says why."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def refuse(reason: str) -> Callable[[Path], None]:
@@ -235,23 +305,12 @@ def refuse(reason: str) -> Callable[[Path], None]:
 @contextmanager
 def disk_trouble(folder: Path) -> Iterator[None]:
     """Turn what the file system refuses into a UserError that says what to do."""
-    remedies = {
-        errno.ENOSPC: "free some space",
-        errno.EDQUOT: "free some of your quota",
-        errno.EFBIG: "raise the limit on the size of files",
-        errno.EACCES: "give yourself the right to write there",
-        errno.EPERM: "give yourself the right to write there",
-        errno.EROFS: "mount it writable or work elsewhere",
-        errno.ENOTDIR: "a file stands where a folder should be: move it away",
-        errno.EEXIST: "a file stands where a folder should be: move it away",
-        errno.EISDIR: "a folder stands where a file should be: move it away",
-    }
     try:
         yield
     except OSError as error:
-        if error.errno not in remedies:
+        if error.errno not in REMEDIES:
             raise
         where = error.filename2 or error.filename or folder
         raise UserError(
-            f"{os.fspath(where)}: {error.strerror}; {remedies[error.errno]} and run the same again"
+            f"{os.fspath(where)}: {error.strerror}; {REMEDIES[error.errno]} and run the same again"
         ) from error

@@ -1,29 +1,38 @@
 """Picture files to arrays of the catalogue's shape, with Pillow."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.Image import Resampling
 
-from guidebp.data.contents import Images
+from guidebp.data.contents import Images, reason
 from guidebp.errors import UserError
 from guidebp.study.datasets import Fit
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # not those that run other programs, as EPS
 EIGHT_BITS = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}
 
 
-def open_picture(path: Any) -> Image.Image:
+def open_picture(path: Path) -> Image.Image:
     """A picture file, decoded and turned upright; UserError when it is none or unreasonably large."""
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of oddities that change no pixel
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            with Image.open(path, formats=FORMATS) as image:
+                if any(";16" + order in str(tile) for tile in image.tile for order in "BLN"):
+                    raise ValueError(
+                        "it has 16 bits a channel, convert it to 8"
+                    )  # Pillow keeps 8 of a colour's
                 return ImageOps.exif_transpose(image)
-    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: no picture that can be read ({error}); remove or replace it") from error
+    except Exception as error:  # a damaged file takes Pillow to any of them
+        raise UserError(
+            f"{path}: no picture that can be read ({reason(error)}); remove or replace it"
+        ) from error
 
 
 def as_array(image: Image.Image, shape: tuple[int, int, int], fit: Fit, where: Any) -> Images:
@@ -32,8 +41,15 @@ def as_array(image: Image.Image, shape: tuple[int, int, int], fit: Fit, where: A
     if image.mode not in EIGHT_BITS:
         raise UserError(f"{where}: has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
     if channels not in MODES:
-        raise UserError(f"{where}: pictures have 1, 3 or 4 channels, the catalogue's shape is {shape}")
-    image = image.convert(MODES[channels])
+        raise UserError(
+            f"{where}: pictures have 1, 3 or 4 channels, the catalogue's shape is {shape}; correct the entry"
+        )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's advice on palettes with transparency
+            image = image.convert(MODES[channels])
+    except (ValueError, OSError) as error:
+        raise UserError(f"{where}: cannot be converted ({reason(error)}); save it as PNG") from error
     if image.size != (width, height):
         if fit == "exact":
             raise UserError(

@@ -1,15 +1,15 @@
 """Re-hash everything: raw files against the catalogue, prepared files against their manifests."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from guidebp.data.checks import fault, fingerprints
-from guidebp.data.fetch import FETCHED
 from guidebp.data.manifest import PreparedFile, check_contents, read_manifest
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset, Files, Subset
+from guidebp.study.layout import FETCHED
 
 State = Literal["ok", "absent", "damaged"]
 
@@ -26,8 +26,17 @@ class Finding(NamedTuple):
 def verify(name: str, dataset: Dataset, raw: Path, prepared: Path) -> Iterator[Finding]:
     """Findings on one dataset."""
     if not isinstance(dataset.source, Subset):
-        yield Finding(name, "raw", *verify_raw(name, dataset, raw / name))
-    yield Finding(name, "prepared", *verify_prepared(name, prepared))
+        yield Finding(name, "raw", *readable(lambda: verify_raw(name, dataset, raw / name)))
+    yield Finding(name, "prepared", *readable(lambda: verify_prepared(name, prepared)))
+
+
+def readable(check: Callable[[], tuple[State, str]]) -> tuple[State, str]:
+    """What the check says; `damaged` when a file cannot be read."""
+    try:
+        return check()
+    except OSError as error:
+        reason = f"{error.filename or 'a file'} cannot be read ({error.strerror})"
+        return "damaged", f"{reason}; give yourself the right to read it, or delete it and run: snakemake"
 
 
 def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[State, str]:
@@ -41,10 +50,10 @@ def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[State, str]:
         if found:
             return "damaged", f"{folder / wanted.path} {found}; {again}"
     try:
-        noted = json.loads(marker.read_bytes())["files"]
+        noted = dict(json.loads(marker.read_bytes())["files"])
     except FileNotFoundError:
         return "damaged", f"{marker} is missing; {again}"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "damaged", f"{marker} is no note of what was fetched; {again}"
     try:
         now = fingerprints(dataset, folder)

@@ -9,20 +9,15 @@ from importlib import import_module
 from pathlib import Path
 
 from guidebp.data.contents import Contents
-from guidebp.study.datasets import Dataset, Files, Folder, Npz
+from guidebp.study.catalogue import reader_name
+from guidebp.study.datasets import Dataset, Files
 
 Reader = Callable[[Path, Dataset], Contents]
 
 
 def reader_of(dataset: Dataset) -> Reader:
     """The `read` function for a dataset's source."""
-    if isinstance(dataset.source, Files):
-        name = dataset.source.reader.replace("-", "_")
-    elif isinstance(dataset.source, Folder):
-        name = "image_folder"
-    else:
-        name = "npz" if isinstance(dataset.source, Npz) else "torchvision_class"
-    found: Reader = import_module(f"guidebp.data.readers.{name}").read
+    found: Reader = import_module(f"guidebp.data.readers.{reader_name(dataset)}").read
     return found
 
 

@@ -40,14 +40,18 @@ def class_names(path: Path) -> list[str]:
     """The names of the classes, in the order of the labels."""
     found = entries(path)
     names = found.get(b"fine_label_names", found.get(b"label_names"))
-    if not isinstance(names, list) or not all(isinstance(name, bytes) for name in names):
-        raise UserError(f"{path}: holds no class names; fetch again")
-    return [name.decode("ascii", "replace").replace("_", " ") for name in names]
+    if isinstance(names, list):
+        texts = [name.decode("ascii", "replace") if type(name) is bytes else name for name in names]
+        if all(type(text) is str and text.isprintable() for text in texts):
+            return [text.replace("_", " ") for text in texts]
+    raise UserError(f"{path}: holds no class names; fetch again")
 
 
 def entries(path: Path) -> dict[Any, Any]:
-    """The dictionary in a file."""
+    """The dictionary in a file; its keys as bytes, which they are where Python 2 wrote it."""
     found = read_pickle(path)
     if not isinstance(found, dict):
         raise UserError(f"{path}: no CIFAR file; delete it and fetch again")
-    return found
+    return {
+        key.encode("ascii", "replace") if type(key) is str else key: value for key, value in found.items()
+    }

@@ -1,16 +1,18 @@
 """scikit-learn's handwritten digits: a gzipped line of 64 grey values from 0 to 16 and the label per image."""
 
 import gzip
+import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
 
-from guidebp.data.contents import Contents, Part
+from guidebp.data.contents import Contents, Part, reason
 from guidebp.data.readers import raw_paths
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset
 
-LIMIT = 64 << 20  # bytes, unpacked
+LIMIT = 4 << 20  # bytes, unpacked
 
 
 def read(folder: Path, dataset: Dataset) -> Contents:
@@ -21,10 +23,12 @@ def read(folder: Path, dataset: Dataset) -> Contents:
             text = file.read(LIMIT + 1)
         if len(text) > LIMIT:
             raise ValueError(f"unpacks to more than {LIMIT} bytes")
-        table = np.loadtxt(text.decode("ascii").splitlines(), delimiter=",", dtype=np.int64, ndmin=2)
-    except (OSError, EOFError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # of an empty table, of numbers that are no integers
+            table = np.loadtxt(text.decode("ascii").splitlines(), delimiter=",", dtype=np.int64, ndmin=2)
+    except (OSError, EOFError, zlib.error, ValueError, Warning) as error:
         raise UserError(
-            f"{path}: not a gzipped table of integers ({error}); delete it and fetch again"
+            f"{path}: not a gzipped table of integers ({reason(error)}); delete it and fetch again"
         ) from error
     if table.shape[1] != 65 or table[:, :64].min() < 0 or table[:, :64].max() > 16:
         raise UserError(f"{path}: expected 64 values from 0 to 16 and a label in each line; fetch again")

@@ -13,7 +13,8 @@ from typing import IO
 
 import numpy as np
 
-from guidebp.data.contents import ROWS, Contents, Part, channels_first
+from guidebp.data.archives import allowed, refusal
+from guidebp.data.contents import ROWS, Contents, Part, channels_first, reason
 from guidebp.data.readers import raw_paths
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset
@@ -40,13 +41,17 @@ def read_pair(images: Path, labels: Path, dataset: Dataset, test: bool) -> Itera
                 f"{images}: holds {count} images of {height}x{width} for {label_count} labels, the catalogue's "
                 f"shape is {dataset.shape}; correct the entry or fetch again"
             )
+        if count * height * width > allowed(images):
+            raise refusal(
+                images, f"announces {count * height * width} bytes, far more than such a file holds"
+            )
         for start in range(0, count, ROWS):
             rows = min(ROWS, count - start)
             pixels = exactly(image_file, rows * height * width, images).reshape(rows, height, width)
             numbers = exactly(label_file, rows, labels).astype(np.int64)
             yield Part(channels_first(pixels, dataset.shape, images), numbers, test)
         for file, path in ((image_file, images), (label_file, labels)):
-            if file.read(1):
+            if taken(file, 1, path):
                 raise UserError(
                     f"{path}: goes on after the {count} entries of its header; delete it and fetch again"
                 )
@@ -54,19 +59,24 @@ def read_pair(images: Path, labels: Path, dataset: Dataset, test: bool) -> Itera
 
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file, unpacked if it is gzipped; what is no gzip inside is a UserError."""
+    """The file, unpacked if it is gzipped."""
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        yield file  # type: ignore[misc]
+
+
+def taken(file: IO[bytes], size: int, path: Path) -> bytes:
+    """The next `size` bytes, or what is left; what is no gzip inside is a UserError."""
     try:
-        with gzip.open(path, "rb") if packed else path.open("rb") as file:
-            yield file  # type: ignore[misc]
+        return file.read(size)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: damaged ({error}); delete it and fetch again") from error
+        raise UserError(f"{path}: damaged ({reason(error)}); delete it and fetch again") from error
 
 
 def header(file: IO[bytes], dimensions: int, path: Path) -> tuple[int, ...]:
     """The sizes that the header announces."""
-    head = file.read(4 + 4 * dimensions)
+    head = taken(file, 4 + 4 * dimensions, path)
     if len(head) != 4 + 4 * dimensions or head[:4] != bytes([0, 0, 8, dimensions]):
         raise UserError(f"{path}: no idx file of unsigned bytes in {dimensions} dimensions; fetch again")
     return tuple(int(size) for size in np.frombuffer(head, ">u4", offset=4))
@@ -74,7 +84,7 @@ def header(file: IO[bytes], dimensions: int, path: Path) -> tuple[int, ...]:
 
 def exactly(file: IO[bytes], count: int, path: Path) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     """The next `count` bytes; UserError when the file ends before."""
-    found = file.read(count)
+    found = taken(file, count, path)
     if len(found) != count:
         raise UserError(f"{path}: ends before the entries of its header do; delete it and fetch again")
     return np.frombuffer(found, np.uint8)

@@ -20,9 +20,15 @@ def read(folder: Path, dataset: Dataset) -> Contents:
     root = local_path(dataset.source.folder)
     halves = splits(root)
     names = class_folders(halves[0][0])
+    if not names:
+        raise UserError(
+            f"{halves[0][0]}: holds no folders; put the pictures of each class into one of its own"
+        )
     for half, _ in halves[1:]:
         if class_folders(half) != names:
-            raise UserError(f"{half}: its classes {class_folders(half)} are not those of training: {names}")
+            raise UserError(
+                f"{half}: its classes {class_folders(half)} are not those of training: {names}; make them agree"
+            )
     if isinstance(dataset.classes, list):
         if sorted(dataset.classes) != names:
             raise UserError(
@@ -60,8 +66,11 @@ def pictures(folder: Path) -> list[Path]:
     found = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
     if not found:
-        raise UserError(f"{folder}: holds no pictures; a class needs some ({', '.join(sorted(SUFFIXES))})")
+        raise UserError(
+            f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}); put some there or remove it"
+        )
     return found

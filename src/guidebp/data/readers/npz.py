@@ -1,7 +1,8 @@
 """NumPy archives, without pickles: every header is checked against its member's size before a byte is kept."""
 
+import io
+import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -11,13 +12,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.data.archives import check_zip
-from guidebp.data.contents import ROWS, Contents, Part, channels_first, integer_labels
+from guidebp.data.archives import DAMAGE, check_zip
+from guidebp.data.contents import ROWS, Contents, Part, channels_first, integer_labels, reason
 from guidebp.data.readers import raw_paths
 from guidebp.errors import UserError
 from guidebp.study.datasets import Arrays, Dataset, Npz, local_path
 
 KINDS = "buif"  # booleans and numbers
+HEADER = 1 << 14  # bytes that hold the header of any array of numbers
 
 
 def read(folder: Path, dataset: Dataset) -> Contents:
@@ -39,14 +41,19 @@ def read_arrays(arrays: Arrays, dataset: Dataset, test: bool) -> Iterator[Part]:
     path = local_path(arrays.path)
     with opened(path) as archive:
         with member(archive, path, arrays.labels) as (file, shape, dtype):
-            count = shape[0] if shape else 0
-            labels = integer_labels(rows(file, path, count, shape, dtype), count, f"{path}: {arrays.labels}")
+            if not shape or shape[1:] not in ((), (1,)):
+                raise UserError(
+                    f"{path}: {arrays.labels}: has shape {shape!s:.80}, expected [N]; correct the file"
+                )
+            labels = rows(file, path, shape[0], shape, dtype)
+            labels = integer_labels(labels, shape[0], f"{path}: {arrays.labels}")
         with member(archive, path, arrays.images) as (file, shape, dtype):
             where = f"{path}: {arrays.images}"
             if len(shape) not in (3, 4) or shape[0] != len(labels):
                 raise UserError(
-                    f"{where}: has shape {shape} for {len(labels)} labels; expected one image for each"
+                    f"{where}: has shape {shape!s:.80} for {len(labels)} labels; give one image for each"
                 )
+            channels_first(np.empty((0, *shape[1:]), dtype), dataset.shape, where)  # refuses before reading
             for start in range(0, shape[0], ROWS):
                 part = rows(file, path, min(ROWS, shape[0] - start), shape, dtype)
                 images = channels_first(part, dataset.shape, where)
@@ -62,8 +69,10 @@ def opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; correct its path in config/datasets.yaml") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
-        raise UserError(f"{path}: no intact .npz file ({error}); write it again or fetch it again") from error
+    except DAMAGE as error:
+        raise UserError(
+            f"{path}: no intact .npz file ({reason(error)}); write it again or fetch it again"
+        ) from error
 
 
 @contextmanager
@@ -73,31 +82,43 @@ def member(
     """An array of the archive, opened behind its header: the file, the array's shape and type."""
     names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if key not in names:
-        raise UserError(f"{path}: holds no array '{key}', only {', '.join(sorted(names)) or 'nothing'}")
+        raise UserError(
+            f"{path}: holds no array '{key}', only {sorted(names)!s:.200}; correct its key in config/datasets.yaml"
+        )
     with archive.open(names[key]) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            header = {
-                (1, 0): np.lib.format.read_array_header_1_0,
-                (2, 0): np.lib.format.read_array_header_2_0,
-            }[version]
-            shape, fortran, dtype = header(file)
-        except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
-            raise UserError(f"{path}: {key}: no array of NumPy's format ({error})") from error
+        shape, fortran, dtype, start = header(file.read(HEADER), f"{path}: {key}")
+        file.seek(start)
         if dtype.kind not in KINDS or dtype.hasobject:
             raise UserError(
-                f"{path}: {key}: refused: holds {dtype}, not numbers; arrays of objects are pickles"
+                f"{path}: {key}: refused: holds {dtype!s:.80}, not numbers; save arrays of numbers, no objects"
             )
         if fortran and len(shape) > 1:
             raise UserError(f"{path}: {key}: is in Fortran order; save np.ascontiguousarray of it")
-        if (
-            any(size < 0 for size in shape)
-            or names[key].file_size - file.tell() != prod(shape) * dtype.itemsize
-        ):
+        sound = all(type(size) is int and size >= 0 for size in shape)
+        if not sound or names[key].file_size - start != prod(shape) * dtype.itemsize:
             raise UserError(
-                f"{path}: {key}: refused: its size is not what its header {shape} {dtype} announces"
+                f"{path}: {key}: refused: its size is not what its header {shape!s:.80} {dtype} announces; "
+                "write it again or fetch it again"
             )
         yield file, shape, dtype
+
+
+def header(head: bytes, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, Fortran order, type and size of the header at the beginning of an array."""
+    file = io.BytesIO(head)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, of headers that Python 2 wrote
+            version = np.lib.format.read_magic(file)
+            parse = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            return (*parse(file), file.tell())
+    except Exception as error:  # the header is a piece of Python, and so are its mistakes
+        raise UserError(
+            f"{where}: no array of NumPy's format ({reason(error)}); write it again or fetch it again"
+        ) from error
 
 
 def rows(

@@ -1,7 +1,9 @@
 """Any class of torchvision.datasets whose items are (picture, integer label)."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from inspect import signature
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from guidebp.data.contents import ROWS, Contents, Part
+from guidebp.data.contents import ROWS, Contents, Part, reason
 from guidebp.data.pictures import as_array
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset, Torchvision, local_path
@@ -52,35 +54,49 @@ def instance(source: Torchvision, folder: Path, arguments: dict[str, Any], downl
         given["download"] = True
     try:
         return made(**given)
-    except (RuntimeError, TypeError, ValueError, OSError, ImportError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # classes raise what they like
         raise UserError(
-            f"torchvision.datasets.{source.torchvision}: {reason}; correct its arguments, or put its files below "
-            f"{given.get('root', folder)}, or set download: true in its source and run: guidebp fetch"
+            f"torchvision.datasets.{source.torchvision}: {reason(error)}; correct its arguments, or put its files "
+            f"below {given.get('root', folder)}, or set download: true in its source and run: guidebp fetch"
         ) from error
 
 
 def read_items(items: Any, dataset: Dataset, test: bool) -> Iterator[Part]:
     """All items, part by part."""
-    for start in range(0, len(items), ROWS):
-        numbers = range(start, min(start + ROWS, len(items)))
+    count = asked(lambda: len(items), dataset, "its length")
+    for start in range(0, count, ROWS):
+        numbers = range(start, min(start + ROWS, count))
         found = [item(items, number, dataset) for number in numbers]
         yield Part(np.stack([image for image, _ in found]), np.array([label for _, label in found]), test)
+
+
+def asked(question: Callable[[], Any], dataset: Dataset, what: str) -> Any:
+    """What the class answers; its exceptions as a UserError."""
+    assert isinstance(dataset.source, Torchvision)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of oddities in pictures that change no pixel
+            return question()
+    except Exception as error:  # classes raise what they like
+        raise UserError(
+            f"torchvision.datasets.{dataset.source.torchvision}: {what}: {reason(error)}; mend its files or "
+            "correct its arguments in config/datasets.yaml"
+        ) from error
 
 
 def item(items: Any, number: int, dataset: Dataset) -> tuple[NDArray[np.uint8], int]:
     """One image uint8 [C, H, W] and its label."""
     assert isinstance(dataset.source, Torchvision)
     where = f"torchvision.datasets.{dataset.source.torchvision}: item {number}"
-    entry = items[number]
+    entry = asked(lambda: items[number], dataset, f"item {number}")
     if not isinstance(entry, tuple) or len(entry) != 2:
         raise UserError(f"{where}: is no pair of picture and label; only classification datasets fit")
     image, label = entry
     if not isinstance(image, Image.Image):
         raise UserError(f"{where}: is a {type(image).__name__}, not a picture; only image datasets fit")
     try:
-        return as_array(image, dataset.shape, dataset.source.fit, where), int(label)
-    except (TypeError, ValueError) as error:
+        return as_array(image, dataset.shape, dataset.source.fit, where), index(label)
+    except (TypeError, ValueError, RuntimeError) as error:  # what NumPy's and torch's numbers raise
         raise UserError(
             f"{where}: its label {label!r:.60} is no integer; only classification datasets fit"
         ) from error
