@@ -2,10 +2,6 @@
 
 # name: caption, printed below the figure
 FIGURES = {
-    "samples": (
-        "The dataset: the first training images of every class, and the number of images per class, after copies "
-        "have been dropped where the dataset's entry says so."
-    ),
     "accuracy": (
         "Test accuracy of every pathway alone (left) and merged without labels (right). Small marks are "
         "repetitions, large marks their mean, bars its 95 % t interval. Dotted lines carry `independent`, the "
@@ -21,6 +17,10 @@ FIGURES = {
     ),
     "gradient-share": (
         "Share of the loss gradient at the logits that each pathway receives, per epoch, mean over repetitions."
+    ),
+    "samples": (
+        "The dataset: the first training images of every class, and the number of images per class, after copies "
+        "have been dropped where the dataset's entry says so."
     ),
 }
 
