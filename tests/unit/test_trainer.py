@@ -101,6 +101,16 @@ def test_result_counts_what_the_predictions_say() -> None:
     assert other.result["history"] != result["history"]
 
 
+@pytest.mark.parametrize("method", ["guidebp", "separate"])
+def test_run_with_augmentation_is_a_function_of_its_spec(method: str) -> None:
+    data, plain = prepared(), spec(method, "columns")
+    augmented = plain | {"recipe": recipe(augmentation={"flip": True, "crop": 2, "cutout": 3})}
+    first, again = train_run(augmented, data, CPU), train_run(augmented, data, CPU)
+    assert first.result["status"] == "finished" and again.result == first.result
+    assert all(torch.equal(again.weights[name], tensor) for name, tensor in first.weights.items())
+    assert train_run(plain, data, CPU).result["history"] != first.result["history"]
+
+
 @pytest.mark.parametrize(("method", "architecture"), [p for p in PAIRS if p[1] in ("columns", "branches")])
 def test_huge_learning_rate_is_recorded_as_diverged(method: str, architecture: str) -> None:
     made_of = spec(method, architecture, recipe=recipe(lr=1e36, epochs=3))
