@@ -75,10 +75,9 @@ class Downloader:
         """One request, appended to what is there."""
         part.parent.mkdir(parents=True, exist_ok=True)
         have = size_of(part)
-        if size is not None and have >= size:
-            if have == size:
-                return
-            part.unlink()
+        if have == size:
+            return
+        if size is not None and have > size:  # of another file: written over
             have = 0
         headers = {"Accept-Encoding": "identity", "User-Agent": "guidebp"}
         if have:
