@@ -19,7 +19,7 @@ Verb = Callable[[argparse.Namespace], None]
 
 def fetch(args: argparse.Namespace) -> None:
     """Bring raw files to data/raw/, verified against the catalogue."""
-    from guidebp.data.fetch import fetch, mirrors_of
+    from guidebp.data.raw.fetch import fetch, mirrors_of
     from guidebp.study.catalogue import wholes
     from guidebp.study.files import read_file
     from guidebp.study.layout import RAW

@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from guidebp.data import pickles
-from guidebp.data.archives import unpack
-from guidebp.data.pickles import read_pickle
+from guidebp.data.untrusted import pickles
+from guidebp.data.untrusted.archives import unpack
+from guidebp.data.untrusted.pickles import read_pickle
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset
 from tests.unit.hostile import REMEDY

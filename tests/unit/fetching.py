@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from guidebp.data.download import Downloader
-from guidebp.data.fetch import fetch
+from guidebp.data.raw.download import Downloader
+from guidebp.data.raw.fetch import fetch
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset, RawFile
 

@@ -11,10 +11,10 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
-from guidebp.data.fetch import fetch
 from guidebp.data.manifest import content_hash, read_manifest
 from guidebp.data.prepare import prepare
 from guidebp.data.prepared import load_prepared
+from guidebp.data.raw.fetch import fetch
 from guidebp.errors import UserError
 from guidebp.store import file_hash
 from guidebp.study.catalogue import read_datasets

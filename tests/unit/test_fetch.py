@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from guidebp.cli import main
-from guidebp.data.fetch import Fetch, fetch, mirrors_of
+from guidebp.data.raw.fetch import Fetch, fetch, mirrors_of
 from tests.unit.fetching import (
     CONTENT,
     HTML,

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from guidebp.data.fetch import fetch
+from guidebp.data.raw.fetch import fetch
 from tests.unit.fetching import (
     CONTENT,
     HTML,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from guidebp.data.fetch import fetch
+from guidebp.data.raw.fetch import fetch
 from tests.unit.fetching import (
     CONTENT,
     OTHER,
@@ -38,7 +38,7 @@ GUIDEBP = ("-m", "guidebp.cli")
 # Everything is imported before anything happens.
 READY = """
 import os, resource, sys
-import encodings.idna, guidebp.data.fetch, guidebp.study.catalogue, guidebp.study.files, guidebp.study.layout
+import encodings.idna, guidebp.data.raw.fetch, guidebp.study.catalogue, guidebp.study.files, guidebp.study.layout
 from guidebp.cli import main
 """
 LITTLE = """

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guidebp.data.fetch import fetch
+from guidebp.data.raw.fetch import fetch
 from guidebp.data.verify import verify
 from guidebp.study.catalogue import read_datasets
 from guidebp.study.datasets import Files

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guidebp.data.fetch import fetch
+from guidebp.data.raw.fetch import fetch
 from tests.unit.fetching import (
     CONTENT,
     OTHER,

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from guidebp.data import archives
-from guidebp.data.archives import decompress, unpack
-from guidebp.data.fetch import fetch
+from guidebp.data.raw.fetch import fetch
+from guidebp.data.untrusted import archives
+from guidebp.data.untrusted.archives import decompress, unpack
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset
 from tests.unit.hostile import REMEDY, changed, refused, tree

@@ -51,7 +51,7 @@ LIMITED = f"""
 import json, resource, sys
 from pathlib import Path
 from PIL import Image
-from guidebp.data.archives import unpack
+from guidebp.data.untrusted.archives import unpack
 from guidebp.data.readers import cifar, digits_csv, idx, image_folder, mat, npz, reader_of
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guidebp.data import pickles
-from guidebp.data.pickles import read_pickle
+from guidebp.data.untrusted import pickles
+from guidebp.data.untrusted.pickles import read_pickle
 from tests.unit.hostile import refused
 from tests.unit.sound import (
     batch,
@@ -142,7 +142,7 @@ def test_nothing_in_a_pickle_is_run(
         got("copyreg._reconstructor") + b".",
         got("builtins.object") + b".",
         got("builtins.bytes") + b".",
-        got("guidebp.data.pickles._Array") + b".",
+        got("guidebp.data.untrusted.pickles._Array") + b".",
         call("_codecs.encode", "a", "idna") + b".",
         call("_codecs.encode", b"a", "latin1") + b".",
         call("_codecs.encode", "a", "latin1", "ignore") + b".",

@@ -14,7 +14,7 @@ import torch
 import torchvision.datasets
 from PIL import EpsImagePlugin, Image
 
-from guidebp.data.pictures import as_array
+from guidebp.data.untrusted.pictures import as_array
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset
 from tests.unit.hostile import changed, refused, tree

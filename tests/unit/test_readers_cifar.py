@@ -9,7 +9,7 @@ import pytest
 import torchvision.datasets
 from numpy.typing import NDArray
 
-from guidebp.data.pickles import read_pickle
+from guidebp.data.untrusted.pickles import read_pickle
 from tests.unit.sound import (
     batch,
     digits,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from guidebp.cli import main
-from guidebp.data.fetch import fetch
 from guidebp.data.prepare import prepare
+from guidebp.data.raw.fetch import fetch
 from guidebp.data.verify import Finding, verify
 from guidebp.study.datasets import Dataset, Subset
 from tests.unit.fetching import HTML, OTHER, flipped, project, raw_file, run, toy, write
@@ -121,7 +121,8 @@ def test_file_without_checksum_that_has_changed(data: Path) -> None:
 def test_catalogue_that_has_changed_since(data: Path) -> None:
     """The note lists other files than the catalogue."""
     write(data / "raw/toy/b.bin", OTHER)
-    for files in ([raw_file("b.bin", OTHER)], [raw_file("in/a.npz", ARRAYS), raw_file("b.bin", OTHER)]):
+    first, second = raw_file("in/a.npz", ARRAYS), raw_file("b.bin", OTHER)
+    for files in ([second], [first, second], [first]):
         dataset = toy(*files)
         assert "has changed since it was fetched; run: guidebp fetch toy" in found(data, dataset)[0].text
         fetch("toy", dataset, data / "raw")

@@ -62,7 +62,7 @@ class PreparedFile:
                     raise ValueError("its header is too long")
                 entries: dict[str, Any] = json.loads(file.read(length).decode())
             self.places = places(entries, 8 + length, path.stat().st_size)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: not a prepared dataset ({error}); {remedy(path)}") from error
 
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:

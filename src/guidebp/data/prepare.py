@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidebp.canonical import readable_json
-from guidebp.data.checks import fault, fingerprints
 from guidebp.data.contents import Contents, Images, Part
-from guidebp.data.fetch import disk_trouble
+from guidebp.data.raw.checks import fault, fingerprints
+from guidebp.data.raw.fetch import disk_trouble
 from guidebp.data.readers import reader_of
 from guidebp.data.samples import Samples
 from guidebp.data.subset import read_subset

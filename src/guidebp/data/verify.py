@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from guidebp.data.checks import fault, fingerprints
 from guidebp.data.manifest import PreparedFile, check_contents, read_manifest
+from guidebp.data.raw.checks import fault, fingerprints
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset, Files, Subset
 from guidebp.study.layout import FETCHED

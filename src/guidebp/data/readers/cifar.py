@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from guidebp.data.contents import Contents, Part, channels_first
-from guidebp.data.pickles import read_pickle
 from guidebp.data.readers import raw_paths
+from guidebp.data.untrusted.pickles import read_pickle
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset
 

@@ -13,9 +13,9 @@ from typing import IO
 
 import numpy as np
 
-from guidebp.data.archives import allowed, refusal
 from guidebp.data.contents import ROWS, Contents, Part, channels_first, reason
 from guidebp.data.readers import raw_paths
+from guidebp.data.untrusted.archives import allowed, refusal
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset
 

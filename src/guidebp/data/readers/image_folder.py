@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from guidebp.data.contents import ROWS, Contents, Part
-from guidebp.data.pictures import as_array, open_picture
+from guidebp.data.untrusted.pictures import as_array, open_picture
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset, Folder, local_path
 

@@ -15,9 +15,9 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.data.archives import allowed
 from guidebp.data.contents import ROWS, Contents, Part, reason
 from guidebp.data.readers import raw_paths
+from guidebp.data.untrusted.archives import allowed
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset
 

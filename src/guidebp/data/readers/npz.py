@@ -12,9 +12,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.data.archives import DAMAGE, check_zip
 from guidebp.data.contents import ROWS, Contents, Part, channels_first, integer_labels, reason
 from guidebp.data.readers import raw_paths
+from guidebp.data.untrusted.archives import DAMAGE, check_zip
 from guidebp.errors import UserError
 from guidebp.study.datasets import Arrays, Dataset, Npz, local_path
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from guidebp.data.contents import ROWS, Contents, Part, reason
-from guidebp.data.pictures import as_array
+from guidebp.data.untrusted.pictures import as_array
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset, Torchvision, local_path
 from guidebp.study.files import nearest

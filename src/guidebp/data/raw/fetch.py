@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from guidebp.canonical import readable_json
-from guidebp.data.archives import decompress, unpack
-from guidebp.data.checks import fault, fingerprints
-from guidebp.data.download import LARGEST, Downloader, UnavailableError
+from guidebp.data.raw.checks import fault, fingerprints
+from guidebp.data.raw.download import LARGEST, Downloader, UnavailableError
+from guidebp.data.untrusted.archives import decompress, unpack
 from guidebp.errors import UserError
 from guidebp.store import locked, sync_folder, write_atomic
 from guidebp.study.datasets import Dataset, Files, RawFile, Subset, Torchvision

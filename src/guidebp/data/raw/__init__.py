@@ -1,0 +1,1 @@
+"""Raw files: brought to data/raw/, verified, and known by their checksums."""

@@ -1,0 +1,1 @@
+"""Opening what somebody else has written: archives, pickles, pictures. Nothing in them is believed or run."""
