@@ -19,7 +19,8 @@ Verb = Callable[[argparse.Namespace], None]
 
 def fetch(args: argparse.Namespace) -> None:
     """Bring raw files to data/raw/, verified against the catalogue."""
-    from guidebp.data.raw.fetch import fetch, mirrors_of
+    from guidebp.data.raw.fetch import fetch
+    from guidebp.data.raw.places import mirrors_of
     from guidebp.study.catalogue import wholes
     from guidebp.study.files import read_file
     from guidebp.study.layout import RAW

@@ -1,4 +1,23 @@
-"""The one exception for what a user can mend."""
+"""The one exception for what a user can mend, and what of the file system is among it."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# What of the file system is no fault of a source, and what mends it.
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "raise the limit on the size of files",
+    errno.EACCES: "give yourself the right to write there",
+    errno.EPERM: "give yourself the right to write there",
+    errno.EROFS: "mount it writable or work elsewhere",
+    errno.ENOTDIR: "a file stands where a folder should be: move it away",
+    errno.EEXIST: "a file stands where a folder should be: move it away",
+    errno.EISDIR: "a folder stands where a file should be: move it away",
+}
 
 
 class UserError(Exception):
@@ -6,3 +25,17 @@ class UserError(Exception):
 
     The command line prints it as one line, without a traceback, and exits with code 2.
     """
+
+
+@contextmanager
+def disk_trouble(folder: Path) -> Iterator[None]:
+    """Turn what the file system refuses into a UserError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        where = error.filename2 or error.filename or folder
+        raise UserError(
+            f"{os.fspath(where)}: {error.strerror}; {REMEDIES[error.errno]} and run the same again"
+        ) from error

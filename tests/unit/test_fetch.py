@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from guidebp.cli import main
-from guidebp.data.raw.fetch import Fetch, fetch, mirrors_of
+from guidebp.data.raw.fetch import Fetch, fetch
+from guidebp.data.raw.places import Places, mirrors_of
 from tests.unit.fetching import (
     CONTENT,
     HTML,
@@ -186,7 +187,9 @@ def test_archive_whose_files_another_process_has_taken_out(tmp_path: Path) -> No
     held = pack(tmp_path / "all.zip", {"a.bin": CONTENT})
     write(tmp_path / "raw/toy/all.zip", held)
     kept = write(tmp_path / "raw/toy/a.bin", CONTENT).stat()
-    Fetch("toy", tmp_path / "raw/toy", [], False, patient()).take_out(raw_file("all.zip", held), [raw_file()])
+    Fetch("toy", tmp_path / "raw/toy", Places("toy", [], False, patient())).take_out(
+        raw_file("all.zip", held), [raw_file()]
+    )
     assert (tmp_path / "raw/toy/a.bin").stat() == kept
 
 

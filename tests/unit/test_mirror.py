@@ -13,7 +13,8 @@ from safetensors.numpy import load_file
 
 from guidebp.data.manifest import read_manifest
 from guidebp.data.prepare import prepare
-from guidebp.data.raw.fetch import PACKINGS, fetch
+from guidebp.data.raw.fetch import fetch
+from guidebp.data.raw.places import PACKINGS
 from guidebp.study.catalogue import read_datasets
 from guidebp.study.datasets import Files, Subset
 from tests.unit.handmade import needs_proc, peak_memory
