@@ -60,7 +60,7 @@ LIES: dict[str, bytes] = {
     "other type": with_header(array("images", dtype="I8")),
     "list for a type": with_header(array("test", dtype=["U8"])),
     "no shape": with_header(array("test", shape=[])),
-    "no shape of the labels": with_header(array("labels", shape=[])),
+    "no shape of the labels": with_header(array("labels", shape=[], data_offsets=[50, 60])),
     "shape of a fraction": with_header(array("test", shape=[5.0])),
     "shape of text": with_header(array("test", shape="5")),
     "shape of truth": with_header(array("images", shape=[5, True, 3, 3])),
