@@ -1,6 +1,7 @@
 """Download one file: resumed, retried, with time limits, a progress bar and an end to patience."""
 
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -153,4 +154,5 @@ def innermost(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             break
         error = inner
-    return " ".join(str(error).split())[:120]
+    text = " ".join(str(error).split())
+    return re.sub(r"^HTTPS?Connection\(.*?\): ", "", text)[:120]  # the address stands beside
