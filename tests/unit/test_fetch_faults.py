@@ -285,6 +285,7 @@ HELD: dict[str, tuple[Callable[[], bytes], str]] = {
     "bomb": (lambda: tar(GOOD, member(content=bytes(100 << 20))), "refused: "),
     "bomb, zip": (lambda: zipped({"in/a.bin": CONTENT, "in/b.bin": bytes(100 << 20)}), "refused: "),
     "truncated": (lambda: tar(GOOD, member(content=OTHER))[:-2000], "damaged ("),
+    "bit flipped": (lambda: flipped(tar(GOOD, member(content=OTHER)), 50_000), "damaged ("),
     "truncated, zip": (lambda: zipped({"in/a.bin": CONTENT, "in/b.bin": OTHER})[:-40], "damaged ("),
     "bit flipped, zip": (lambda: flipped(zipped({"in/a.bin": CONTENT, "in/b.bin": OTHER})), "damaged ("),
     "no archive": (lambda: OTHER, "damaged ("),
