@@ -19,6 +19,7 @@ Verb = Callable[[argparse.Namespace], None]
 
 def fetch(args: argparse.Namespace) -> None:
     """Bring raw files to data/raw/, verified against the catalogue."""
+    from guidebp.data.raw.download import Downloader
     from guidebp.data.raw.fetch import fetch
     from guidebp.data.raw.places import mirrors_of
     from guidebp.study.catalogue import wholes
@@ -27,10 +28,10 @@ def fetch(args: argparse.Namespace) -> None:
 
     config = read_file(Path("config/config.yaml"), "config")
     allowed = args.allow_unverified or config.allow_unverified
-    faults = []
+    faults, downloader = [], Downloader()
     for name, dataset in wholes(_datasets(args.datasets)).items():
         try:
-            fetch(name, dataset, RAW, mirrors_of(config.mirrors), allowed)
+            fetch(name, dataset, RAW, mirrors_of(config.mirrors), allowed, downloader)
             print(f"{name}: {RAW / name} is complete", file=sys.stderr)
         except UserError as error:  # the others are fetched all the same
             faults.append(str(error))
@@ -216,6 +217,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    except KeyboardInterrupt:
+        print(f"guidebp {args.verb}: interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:  # `guidebp specs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

@@ -8,6 +8,7 @@ to continue a run. No stream depends on the method or on the study (paired rando
 initial weights       dataset, architecture, repetition
 a method's own parts  dataset, architecture, repetition
 batch order           dataset, repetition, epoch, stream number
+augmentation          dataset, repetition, epoch, stream number
 split                 dataset, repetition
 ====================  ===========================================
 """

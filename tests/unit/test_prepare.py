@@ -296,6 +296,15 @@ def test_sheet_of_many_classes_and_of_images_that_come_late(tmp_path: Path) -> N
     assert found[1:11, 0].tolist() == images[4990:].ravel().tolist() and not found[1:, 1:].any()
 
 
+def test_sheet_of_large_images_and_hundreds_of_classes_stays_small(tmp_path: Path) -> None:
+    images = noise(150, (3, 130, 40))
+    prepared(tmp_path, entry(tmp_path, images, list(range(150)), classes=150))
+    with Image.open(tmp_path / "prepared/made.png") as sheet:
+        found = np.asarray(sheet)
+    assert found.shape == (100 * 44, 2 * 14, 3), "every third pixel of a hundred classes"
+    assert np.array_equal(found[44:88, :14], images[1, :, ::3, ::3].transpose(1, 2, 0))
+
+
 # What cannot be prepared
 
 SMALL = (1, 2, 2)

@@ -105,6 +105,18 @@ SCHEMA = {
         ["schedule: milestones are needed by"],
     ),
     "share above 1": ("datasets.yaml", "test: 0.2", "test: 1.2", ["digits.split.test", "less than 1"]),
+    "class named twice": (
+        "datasets.yaml",
+        "classes: [T-shirt/top, trouser,",
+        "classes: [trouser, trouser,",
+        ["fashion-mnist.classes: class named twice: trouser"],
+    ),
+    "reader of another source": (
+        "datasets.yaml",
+        "reader: digits-csv",
+        "reader: image-folder",
+        ["digits.source.reader: unknown reader 'image-folder'; known: cifar, digits-csv, idx, mat, npz"],
+    ),
     "checksum": (
         "datasets.yaml",
         "sha256: 09f6",

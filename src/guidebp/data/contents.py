@@ -1,6 +1,7 @@
 """What a reader yields, and the few things every reader needs. NumPy only: preparing needs no torch."""
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,9 @@ from guidebp.errors import UserError
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-ROWS = 2_000  # images in a part: bounds the memory of preparing
+# What a part holds at most; it bounds the memory of preparing.
+ROWS = 2_000
+BYTES = 32 << 20
 
 
 class Part(NamedTuple):
@@ -40,6 +43,11 @@ def reason(error: BaseException) -> str:
     """What an exception says, short and on one line; a hostile file may have chosen the words."""
     said = "".join(letter if letter.isprintable() else " " for letter in str(error)[:2000])
     return " ".join(said.split())[:200] or type(error).__name__
+
+
+def rows_of(shape: tuple[int, int, int]) -> int:
+    """How many images of a shape a part holds at most."""
+    return max(1, min(ROWS, BYTES // prod(shape)))
 
 
 def channels_first(images: NDArray[Any], shape: tuple[int, int, int], where: Path | str) -> Images:

@@ -78,7 +78,7 @@ def check_part(name: str, dataset: Dataset, part: Part) -> None:
     if len(part.labels) and (part.labels.min() < 0 or part.labels.max() >= dataset.class_count):
         raise UserError(
             f"dataset '{name}': labels from {part.labels.min()} to {part.labels.max()}, "
-            f"not 0 to {dataset.class_count - 1}, as the catalogue's classes say"
+            f"not 0 to {dataset.class_count - 1}, as its classes in config/datasets.yaml say; correct the entry"
         )
     if part.images.shape[1:] != dataset.shape:
         raise UserError(

@@ -11,7 +11,9 @@ from PIL import Image
 from guidebp.data.contents import Images, Part
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-CELLS = 200  # at most, unless there are more classes
+CELLS = 200  # images on a sheet, at most
+CLASSES = 100  # rows, at most
+SIDE = 64  # pixels of a sample's longer side, at most
 
 
 def per_class(classes: int) -> int:
@@ -19,11 +21,22 @@ def per_class(classes: int) -> int:
     return max(1, min(10, CELLS // classes))
 
 
+def step(height: int, width: int) -> int:
+    """Of larger images every so many-th pixel is shown."""
+    return -(-max(height, width) // SIDE)
+
+
+def sample_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of a sample in pixels."""
+    every = step(height, width)
+    return -(-height // every), -(-width // every)
+
+
 class Samples:
-    """The first training images of every class."""
+    """The first training images of every class, up to CLASSES."""
 
     def __init__(self, classes: int) -> None:
-        self.found: list[list[Images]] = [[] for _ in range(classes)]
+        self.found: list[list[Images]] = [[] for _ in range(min(classes, CLASSES))]
 
     def add(self, part: Part) -> None:
         """Take what is still wanted from a part."""
@@ -31,11 +44,12 @@ class Samples:
         for label, found in enumerate(self.found):
             if not part.test and len(found) < count:
                 members = np.flatnonzero(part.labels == label)[: count - len(found)]
-                found += [part.images[member].copy() for member in members]
+                every = step(*part.images.shape[2:])
+                found += [part.images[member, :, ::every, ::every].copy() for member in members]
 
     def sheet(self, shape: tuple[int, int, int]) -> bytes:
-        """PNG of [classes * H, per_class * W] pixels; places without an image are black."""
-        channels, height, width = shape
+        """PNG of [classes * H, per_class * W] pixels, a row per class; places without an image are black."""
+        channels, (height, width) = shape[0], sample_size(*shape[1:])
         canvas = np.zeros(
             (len(self.found) * height, per_class(len(self.found)) * width, channels), dtype=np.uint8
         )

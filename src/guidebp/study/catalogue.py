@@ -52,7 +52,8 @@ def reader_name(dataset: Dataset) -> str | None:
 def check_reader(dataset: Dataset, where: str) -> None:
     """UserError when there is no file for the reader."""
     if isinstance(dataset.source, Files):
-        known = [path.stem.replace("_", "-") for path in READERS.glob("*.py") if path.stem != "__init__"]
+        others = {"__init__", *OF_SOURCE.values()} - {"npz"}
+        known = [path.stem.replace("_", "-") for path in READERS.glob("*.py") if path.stem not in others]
         reader = dataset.source.reader
         if reader not in known:
             raise UserError(f"{where}.source.reader: unknown reader '{reader}'; {nearest(reader, known)}")

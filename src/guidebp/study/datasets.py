@@ -8,7 +8,7 @@ another dataset.
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag, model_validator
+from pydantic import Discriminator, Field, JsonValue, StringConstraints, Tag, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from guidebp.study.entry import Entry, Name, Share, Text
@@ -192,9 +192,11 @@ class Dataset(Entry):
         Annotated[int, Field(ge=1, le=1024)],
         Annotated[int, Field(ge=1, le=1024)],
     ] = Field(description="Channels, height, width of every image.")
-    classes: (
-        Annotated[int, Field(ge=2, le=32767)] | Annotated[list[Text], Field(min_length=2, max_length=32767)]
-    ) = Field(description="Their number, or their names in the order of the labels.")
+    classes: Annotated[
+        Annotated[int, Field(ge=2, le=32767), Tag("<number>")]
+        | Annotated[list[Text], Field(min_length=2, max_length=32767), Tag("<names>")],
+        Discriminator(lambda value: "<names>" if isinstance(value, list) else "<number>"),
+    ] = Field(description="Their number, or their names in the order of the labels.")
     split: Split
     drop_copies: bool = Field(
         False,
@@ -207,6 +209,14 @@ class Dataset(Entry):
     licence: Text = "not stated"
     citation: Text = "not stated"
 
+    @field_validator("classes")
+    @classmethod
+    def _names_differ(cls, value: int | list[str]) -> int | list[str]:
+        twice = sorted({name for name in value if value.count(name) > 1}) if isinstance(value, list) else []
+        if twice:
+            raise ValueError(f"class named twice: {', '.join(twice)}")
+        return value
+
     @property
     def class_count(self) -> int:
         """The number of classes."""
@@ -218,7 +228,9 @@ class SubsetEntry(Entry):
 
     subset_of: Name = Field(description="Another entry of this file.")
     images: int = Field(
-        gt=0, description="So many of its images outside the official test set, the same share of each class."
+        gt=0,
+        description="So many of its images, the same share of each class: of the training images where the test "
+        "set is official and stays whole, of all where it is drawn.",
     )
     title: Text | None = Field(None, description="By default made from the other's.")
 
@@ -234,5 +246,8 @@ DatasetEntry = Annotated[
 
 
 def local_path(text: str) -> Path:
-    """A path as a user writes it: `~` is the home folder."""
-    return Path(text).expanduser()
+    """A path as a user writes it: `~` is the home folder; that of an unknown user stands for itself."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)

@@ -6,7 +6,7 @@ Unknown keys are refused everywhere. What one file alone cannot tell (does this 
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from guidebp.study.datasets import Augmentation, DatasetEntry
 from guidebp.study.entry import Entry, Name, Share, Text
@@ -109,9 +109,10 @@ class Recipe(Entry):
     schedule: Schedule = Field(default_factory=lambda: Schedule(name="constant"))
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
-    augmentation: Literal["dataset", "none"] | Augmentation = Field(
-        "dataset", description="Of training images; `dataset`: as the dataset's entry says."
-    )
+    augmentation: Annotated[
+        Annotated[Literal["dataset", "none"], Tag("<word>")] | Annotated[Augmentation, Tag("<entry>")],
+        Discriminator(lambda value: "<word>" if isinstance(value, str) else "<entry>"),
+    ] = Field("dataset", description="Of training images; `dataset`: as the dataset's entry says.")
     numerics: Literal["exact", "fast"] = Field(
         "exact", description="exact: fp32, deterministic; fast: bf16 autocast, TF32."
     )

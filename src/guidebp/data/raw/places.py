@@ -9,7 +9,7 @@ from pathlib import Path
 
 from guidebp.data.raw.download import LARGEST, Downloader, UnavailableError
 from guidebp.data.untrusted.archives import decompress
-from guidebp.study.datasets import RawFile
+from guidebp.study.datasets import RawFile, local_path
 
 PACKINGS = ("", ".xz", ".gz")  # how a mirror may hold a file
 
@@ -44,7 +44,7 @@ class Places:
         addresses = [mirror for mirror in self.mirrors if mirror.startswith(("http://", "https://"))]
         for mirror in self.mirrors:
             if mirror not in addresses:
-                yield from self.in_folder(home(mirror), wanted)
+                yield from self.in_folder(local_path(mirror), wanted)
             elif allowed:
                 for packing in PACKINGS:
                     address = f"{mirror.rstrip('/')}/{wanted.path}{packing}"
@@ -119,14 +119,6 @@ class Places:
             raise UnavailableError(f"'{top}' with {inside} is not installed; run: make setup")
 
         return write
-
-
-def home(mirror: str) -> Path:
-    """A folder as a user names it: `~` is the home folder; that of an unknown user is no folder."""
-    try:
-        return Path(mirror).expanduser()
-    except RuntimeError:
-        return Path(mirror)
 
 
 def there(path: Path) -> bool:

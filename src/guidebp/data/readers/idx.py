@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from guidebp.data.contents import ROWS, Contents, Part, channels_first, reason
+from guidebp.data.contents import Contents, Part, channels_first, reason, rows_of
 from guidebp.data.readers import raw_paths
 from guidebp.data.untrusted.archives import allowed, refusal
 from guidebp.errors import UserError
@@ -45,8 +45,9 @@ def read_pair(images: Path, labels: Path, dataset: Dataset, test: bool) -> Itera
             raise refusal(
                 images, f"announces {count * height * width} bytes, far more than such a file holds"
             )
-        for start in range(0, count, ROWS):
-            rows = min(ROWS, count - start)
+        most = rows_of(dataset.shape)
+        for start in range(0, count, most):
+            rows = min(most, count - start)
             pixels = exactly(image_file, rows * height * width, images).reshape(rows, height, width)
             numbers = exactly(label_file, rows, labels).astype(np.int64)
             yield Part(channels_first(pixels, dataset.shape, images), numbers, test)

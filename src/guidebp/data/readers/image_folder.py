@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from guidebp.data.contents import ROWS, Contents, Part
+from guidebp.data.contents import Contents, Part, rows_of
 from guidebp.data.untrusted.pictures import as_array, open_picture
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset, Folder, local_path
@@ -39,8 +39,9 @@ def read(folder: Path, dataset: Dataset) -> Contents:
     def parts() -> Iterator[Part]:
         for half, test in halves:
             files = [(path, label) for label, name in enumerate(names) for path in pictures(half / name)]
-            for start in range(0, len(files), ROWS):
-                some = files[start : start + ROWS]
+            rows = rows_of(dataset.shape)
+            for start in range(0, len(files), rows):
+                some = files[start : start + rows]
                 images = [as_array(open_picture(path), dataset.shape, fit, path) for path, _ in some]
                 yield Part(np.stack(images), np.array([label for _, label in some]), test)
 

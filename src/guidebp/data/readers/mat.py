@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.data.contents import ROWS, Contents, Part, reason
+from guidebp.data.contents import Contents, Part, reason, rows_of
 from guidebp.data.readers import raw_paths
 from guidebp.data.untrusted.archives import allowed
 from guidebp.errors import UserError
@@ -64,8 +64,9 @@ def read_file(path: Path, dataset: Dataset, test: bool) -> Iterator[Part]:
             )
         if images.kind != UINT8 or stored_as(images, limit) != np.uint8:
             raise ValueError("X does not hold bytes")
-        for start in range(0, len(labels), ROWS):
-            numbers = labels[start : start + ROWS]
+        rows = rows_of(dataset.shape)
+        for start in range(0, len(labels), rows):
+            numbers = labels[start : start + rows]
             pixels = images.element.read(len(numbers) * channels * width * height)
             turned = np.frombuffer(pixels, np.uint8).reshape(len(numbers), channels, width, height)
             yield Part(turned.transpose(0, 1, 3, 2), numbers, test)

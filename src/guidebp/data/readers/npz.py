@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.data.contents import ROWS, Contents, Part, channels_first, integer_labels, reason
+from guidebp.data.contents import Contents, Part, channels_first, integer_labels, reason, rows_of
 from guidebp.data.readers import raw_paths
 from guidebp.data.untrusted.archives import DAMAGE, check_zip
 from guidebp.errors import UserError
@@ -54,10 +54,11 @@ def read_arrays(arrays: Arrays, dataset: Dataset, test: bool) -> Iterator[Part]:
                     f"{where}: has shape {shape!s:.80} for {len(labels)} labels; give one image for each"
                 )
             channels_first(np.empty((0, *shape[1:]), dtype), dataset.shape, where)  # refuses before reading
-            for start in range(0, shape[0], ROWS):
-                part = rows(file, path, min(ROWS, shape[0] - start), shape, dtype)
+            most = rows_of(dataset.shape)
+            for start in range(0, shape[0], most):
+                part = rows(file, path, min(most, shape[0] - start), shape, dtype)
                 images = channels_first(part, dataset.shape, where)
-                yield Part(images, labels[start : start + ROWS], test)
+                yield Part(images, labels[start : start + most], test)
 
 
 @contextmanager

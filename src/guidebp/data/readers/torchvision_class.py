@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from guidebp.data.contents import ROWS, Contents, Part, reason
+from guidebp.data.contents import Contents, Part, reason, rows_of
 from guidebp.data.untrusted.pictures import as_array
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset, Torchvision, local_path
@@ -64,8 +64,9 @@ def instance(source: Torchvision, folder: Path, arguments: dict[str, Any], downl
 def read_items(items: Any, dataset: Dataset, test: bool) -> Iterator[Part]:
     """All items, part by part."""
     count = asked(lambda: len(items), dataset, "its length")
-    for start in range(0, count, ROWS):
-        numbers = range(start, min(start + ROWS, count))
+    rows = rows_of(dataset.shape)
+    for start in range(0, count, rows):
+        numbers = range(start, min(start + rows, count))
         found = [item(items, number, dataset) for number in numbers]
         yield Part(np.stack([image for image, _ in found]), np.array([label for _, label in found]), test)
 

@@ -10,11 +10,11 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from guidebp.analysis.tables import Results
+from guidebp.data.samples import CLASSES, sample_size
 from guidebp.rendering.figures import Drawn
 from guidebp.rendering.style import COLOURS, FAINT, WIDTH, look
 
 TOGETHER = 20  # classes in one column of samples
-SHOWN = 100  # classes at most
 NAMES = 0.95  # inches for the names of classes
 TALLEST = 0.42  # inches of a sample
 
@@ -31,9 +31,9 @@ def draw(results: Results, dataset: str) -> Drawn:
             f"{whose}test images": about["per_class"]["test"],
         }
     )
-    _, height, width = about["shape"]
+    height, width = sample_size(*about["shape"][1:])
     sheet = plt.imread(results.prepared / f"{dataset}.png")
-    names = about["classes"][:SHOWN]
+    names = about["classes"][:CLASSES]
     blocks = [names[start : start + TOGETHER] for start in range(0, len(names), TOGETHER)]
     columns = sheet.shape[1] // width
     room = (WIDTH * (0.6 if len(blocks) == 1 else 1) / len(blocks) - NAMES) / columns
@@ -53,7 +53,9 @@ def draw(results: Results, dataset: str) -> Drawn:
         for number, (panel, block) in enumerate(zip(panels, blocks, strict=True)):
             top = number * TOGETHER * height
             show(panel, sheet[top : top + len(block) * height], block, height, width)
-        title = "First training images" + (f" of the first {SHOWN} classes" if len(counts) > SHOWN else "")
+        title = "First training images" + (
+            f" of the first {CLASSES} classes" if len(counts) > CLASSES else ""
+        )
         if len(blocks) == 1:
             panels[0].set_title(title)
         else:  # the title of one panel would widen it
