@@ -311,7 +311,7 @@ SMALL = (1, 2, 2)
 FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "label beyond the classes": (
         lambda folder: entry(folder, noise(3, SMALL), [0, 1, 5], classes=5),
-        "dataset 'made': labels from 0 to 5, not 0 to 4, as its classes in config/datasets.yaml say; correct the entry",
+        "dataset 'made': labels from 0 to 5, not 0 to 4, as its classes in config/datasets.yaml say",
     ),
     "test label beyond the classes": (
         lambda folder: entry(folder, noise(2, SMALL), [0, 1], noise(1, SMALL), [2], classes=2),

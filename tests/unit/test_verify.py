@@ -207,6 +207,18 @@ def test_manifest(data: Path, content: bytes | None, reason: str) -> None:
     assert str(data / MANIFEST) in prepared.text and "run: snakemake " in prepared.text
 
 
+def test_root_of_the_user_s_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/of another dataset").write_text("a terabyte")
+    source = {"torchvision": "FakeData", "root": str(tmp_path / "root")}
+    rest = {"title": "x", "shape": [3, 8, 8], "classes": 10, "split": {"test": 0.2, "validation": 0.1}}
+    dataset = Dataset.model_validate(rest | {"source": source})
+    fetch("x", dataset, tmp_path / "raw")
+    assert json.loads((tmp_path / "raw/x/fetched.json").read_text()) == {"files": {}}
+    found = list(verify("x", dataset, tmp_path / "raw", tmp_path))
+    assert found[0] == ("x", "raw", "ok", "no raw files of its own")
+
+
 def test_part_of_another_dataset_has_no_raw_files(data: Path) -> None:
     part = TOY.model_copy(update={"source": Subset(subset_of="other", images=10)})
     assert found(data, part) == [PREPARED_OK]

@@ -62,6 +62,8 @@ def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[State, str]:
     changed = [path for path in {**noted, **now} if noted.get(path) != now.get(path)]
     if changed:
         return "damaged", f"{changed[0]} has changed since it was fetched; {again}, then snakemake"
+    if not now:
+        return "ok", "no raw files of its own"
     checks = {kind for file in files for kind in ("md5", "sha256") if getattr(file, kind)}
     by = " and ".join(sorted(checks)) if checks else "sha256 since it was fetched"
     unverified = sum(file.unverified for file in files)

@@ -7,6 +7,7 @@ from guidebp.data.readers.image_folder import class_folders, pictures, splits
 from guidebp.errors import UserError
 from guidebp.store import file_hash
 from guidebp.study.datasets import Dataset, Files, Folder, Npz, RawFile, Torchvision, local_path
+from guidebp.study.layout import FETCHED
 
 PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<head")
 
@@ -41,6 +42,7 @@ def page(path: Path) -> str:
 def fingerprints(dataset: Dataset, folder: Path) -> dict[str, str]:
     """sha256 of every raw file by its path; of a folder, one over the names and contents of all its files.
 
+    Of a torchvision class, of its folder in data/raw/ only.
     `folder` is data/raw/DATASET/. UserError when one of the user's own files is missing.
     """
     source = dataset.source
@@ -56,10 +58,9 @@ def fingerprints(dataset: Dataset, folder: Path) -> dict[str, str]:
         root = local_path(source.folder)
         files = [p for half, _ in splits(root) for name in class_folders(half) for p in pictures(half / name)]
         return {source.folder: tree_hash(root, files)}
-    if isinstance(source, Torchvision):
-        root = local_path(source.root) if source.root else folder
-        found = sorted(path for path in root.rglob("*") if path.is_file() and path.name != "fetched.json")
-        return {str(source.root or folder): tree_hash(root, found)} if found else {}
+    if isinstance(source, Torchvision) and not source.root:  # a root of the user's may hold far more than this
+        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FETCHED)
+        return {str(folder): tree_hash(folder, found)} if found else {}
     return {}
 
 
