@@ -1,6 +1,7 @@
 """What the Snakefile needs to know of a study: its files, by the name that the rules use."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,13 @@ def files(study: Study) -> dict[str, Any]:
         "files": [f"config/studies/{study.name}.yaml", *(str(Path("config") / name) for name in sources)],
         # an edited figure is drawn again; an edited method is another key, see `resolve.py`
         "data code": sources_of(
-            "data", "prepare.py", "contents.py", "pictures.py", "subset.py", "samples.py"
-        ),
+            "data", "prepare.py", "summary.py", "contents.py", "subset.py", "samples.py", "manifest.py"
+        )
+        + sources_of("data/untrusted"),
         "collect code": sources_of("analysis", "collect.py", "archive.py"),
         "analysis code": sources_of("analysis", "analyse.py", "comparisons.py", "tables.py"),
-        "fetch of": {name: what_to_fetch(entry) for name, entry in catalogue.items()},
+        "fetch of": {name: entry.source.model_dump_json() for name, entry in catalogue.items()},
+        "own files of": lambda name: newest_own_file(catalogue[name]) if name in catalogue else [],
         "prepare of": {name: what_to_prepare(entry) for name, entry in catalogue.items()},
         "reader of": {name: reader_file(entry) for name, entry in catalogue.items()},
         "source of": {name: prepared_from(name, entry) for name, entry in catalogue.items()},
@@ -75,11 +78,6 @@ def files(study: Study) -> dict[str, Any]:
     }
 
 
-def what_to_fetch(dataset: Dataset) -> str:
-    """What decides whether a dataset has to be fetched anew: its source, and the state of the user's own files."""
-    return f"{dataset.source.model_dump_json()} {state_of_own_files(dataset)}"
-
-
 def what_to_prepare(dataset: Dataset) -> str:
     """What decides whether a dataset has to be prepared anew."""
     return dataset.model_dump_json(include={"source", "shape", "classes", "split", "drop_copies"})
@@ -92,18 +90,24 @@ def prepared_from(name: str, dataset: Dataset) -> str:
     return str(RAW / name / FETCHED)
 
 
-def state_of_own_files(dataset: Dataset) -> str:
-    """Count, bytes and newest change of the user's own files; empty for others."""
+def newest_own_file(dataset: Dataset) -> list[str]:
+    """What of the user's own files and folders changed last, as the one input by which Snakemake sees a change.
+
+    A file added, moved or removed changes its folder. Empty for other datasets, and when the files are not here.
+    """
     source = dataset.source
     if isinstance(source, Folder):
-        files = [path for path in local_path(source.folder).rglob("*") if path.is_file()]
+        root = local_path(source.folder)
+        paths = [root, *root.rglob("*")]
     elif isinstance(source, Npz):
-        files = [local_path(arrays.path) for arrays in (source.npz, source.test) if arrays]
+        paths = [local_path(arrays.path) for arrays in (source.npz, source.test) if arrays]
     else:
-        return ""
-    states = [path.stat() for path in files if path.exists()]
-    newest = max((state.st_mtime_ns for state in states), default=0)
-    return f"{len(states)} files, {sum(state.st_size for state in states)} bytes, {newest}"
+        return []
+    times = {}
+    for path in paths:
+        with suppress(FileNotFoundError):  # gone meanwhile, or a link that leads nowhere
+            times[str(path)] = path.stat().st_mtime_ns
+    return [max(times, key=lambda path: (times[path], path))] if times else []
 
 
 def reader_file(dataset: Dataset) -> list[str]:

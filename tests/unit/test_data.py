@@ -129,7 +129,7 @@ def test_damaged_raw_file_is_not_prepared(copied: Path, damage: str) -> None:
     ("change", "message"),
     [
         ({"shape": (1, 4, 16)}, r"images are \(1, 8, 8\), the catalogue says \(1, 4, 16\)"),
-        ({"classes": 9}, "labels from 0 to 9, not 0 to 8, as the catalogue's classes say"),
+        ({"classes": 9}, "labels from 0 to 9, not 0 to 8, as its classes in"),
         ({"split": DIGITS.split.model_copy(update={"test": "official"})}, "has no official test set"),
     ],
     ids=["shape", "classes", "split"],

@@ -283,7 +283,7 @@ def test_offline_with_nothing_found(
         assert "and run: guidebp fetch toy" in line and f"{tmp_path / 'gone'}: no such folder" in line
         assert ("or the whole archive as said below" in line) == (name != "all.zip")
     assert "100000 bytes, sha256 " in lines[0] and "which holds all of toy" in lines[2]
-    assert "no connection" in lines[1] and "no answer before" in lines[2]
+    assert "no connection" in lines[1] and "gave no answer above" in lines[2]
     assert [path for path in Path("data").rglob("*") if path.is_file() and ".locks" not in path.parts] == []
     write(Path("data/raw/toy/all.zip"), held)  # as the line says
     assert main(["fetch", "toy"]) == 0

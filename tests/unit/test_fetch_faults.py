@@ -137,7 +137,7 @@ def test_slow_source_alone(tmp_path: Path, server: Server) -> None:
     )
     first, second = refusal(tmp_path, dataset, downloader=patient(0.2))
     assert first.endswith("/a.bin: no answer within 0.2 s, 2 attempts") and second.endswith(
-        "no answer before"
+        "gave no answer above"
     )
     server.on("/a.bin", trickle(CONTENT))
     line = refusal(tmp_path, toy(raw_file(url=f"{server.address}/a.bin")), downloader=patient(0.2))[0]
@@ -151,8 +151,8 @@ def test_vanished_mirrors(tmp_path: Path, server: Server) -> None:
     gone, files = [str(tmp_path / "gone"), refusing()], [raw_file(), raw_file("b.bin", OTHER)]
     first, second = refusal(tmp_path, toy(*files), *gone)
     assert first.count("gone: no such folder") == 1 == second.count("gone: no such folder")
-    assert first.count("no connection") == 1 and first.count("no answer before") == 2
-    assert "no connection" not in second and second.count("no answer before") == 3
+    assert first.count("no connection") == 1 and first.count("gave no answer above") == 2
+    assert "no connection" not in second and second.count("gave no answer above") == 3
     for path, content in {"/a.bin": CONTENT, "/b.bin": OTHER}.items():
         server.on(path, sound(content))
     fetch("toy", toy(*files), tmp_path, [*gone, server.address])

@@ -77,7 +77,7 @@ BAD_PICTURES: dict[str, bytes] = {
     "32 bits": picture(noise(1, 4, 4)[0].astype(np.int32), "TIFF"),
     "fractions": picture(noise(1, 4, 4)[0].astype(np.float32), "TIFF"),
     "other size": picture(noise(1, 4, 5)[0]),
-    "folder": b"",
+    "link that leads nowhere": b"",
 }
 
 
@@ -99,9 +99,9 @@ def test_picture_that_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ran: list[Any] = []
     monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **more: ran.append(given))
     two_classes(tmp_path, BAD_PICTURES[bad])
-    if bad == "folder":
+    if bad == "link that leads nowhere":
         (tmp_path / "b/x.png").unlink()
-        (tmp_path / "b/x.png").mkdir()
+        (tmp_path / "b/x.png").symlink_to("nowhere.png")
     with refused(tmp_path / "b/x.png"):
         read(folder_entry(tmp_path), tmp_path)
     assert not ran
@@ -307,3 +307,18 @@ def test_torchvision_class_with_a_damaged_picture(tmp_path: Path, damage: str) -
     two_classes(tmp_path, BAD_PICTURES[damage])
     with refused("torchvision.datasets.ImageFolder: item 1"):
         read(torchvision_entry("ImageFolder", tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("names", [["Train", "Test"], ["train", "test", "val"], ["train"]], ids="-".join)
+def test_folder_that_nearly_has_train_and_test(tmp_path: Path, names: list[str]) -> None:
+    for name in names:
+        (tmp_path / name / "a").mkdir(parents=True)
+        (tmp_path / name / "a/x.png").write_bytes(GOOD_PNG)
+    with refused(tmp_path, "expected train and test with classes in each"):
+        read(folder_entry(tmp_path), tmp_path)
+
+
+def test_folder_named_like_a_picture_is_none(tmp_path: Path) -> None:
+    two_classes(tmp_path, GOOD_PNG)
+    (tmp_path / "b/y.png").mkdir()
+    assert len(read(folder_entry(tmp_path), tmp_path).images) == 2

@@ -21,9 +21,21 @@ BASE = "options: {base: column-digits, copies: 3}"
 LR = "lr: 0.05, momentum: 0.9, nesterov: true, weight_decay: 5.0e-4}\n  schedule: {name: cosine}\n  epochs: 2"
 
 
+PETS = """
+pets:
+  title: Pets
+  source: {folder: pets}
+  shape: [3, 8, 8]
+  classes: 2
+  split: {test: 0.2, validation: 0.1}
+"""
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "config", tmp_path / "config")
+    with (tmp_path / "config/datasets.yaml").open("a") as file:
+        file.write(PETS)
     return tmp_path
 
 
@@ -105,6 +117,30 @@ SCHEMA = {
         ["schedule: milestones are needed by"],
     ),
     "share above 1": ("datasets.yaml", "test: 0.2", "test: 1.2", ["digits.split.test", "less than 1"]),
+    "source that is a word": (
+        "datasets.yaml",
+        "source: {folder: pets}",
+        "source: pets",
+        ["pets.source: needs exactly one of the keys files, folder, npz, torchvision"],
+    ),
+    "no source": (
+        "datasets.yaml",
+        "source: {folder: pets}",
+        "source:",
+        ["pets.source: needs exactly one of the keys"],
+    ),
+    "two sources": (
+        "datasets.yaml",
+        "source: {folder: pets}",
+        "source: {folder: pets, npz: {path: x.npz}}",
+        ["pets.source: needs exactly one of the keys"],
+    ),
+    "download among the arguments": (
+        "datasets.yaml",
+        "source: {folder: pets}",
+        "source: {torchvision: FakeData, arguments: {download: true}}",
+        ["pets.source.arguments: download stands beside the arguments"],
+    ),
     "class named twice": (
         "datasets.yaml",
         "classes: [T-shirt/top, trouser,",
@@ -139,13 +175,13 @@ SCHEMA = {
         "datasets.yaml",
         "digits-csv\n    files:",
         "digits-csv\n    fils:",
-        ["digits.source: needs one of the keys files, folder, npz, torchvision"],
+        ["digits.source: needs exactly one of the keys files, folder, npz, torchvision"],
     ),
     "source of two kinds": (
         "datasets.yaml",
         "digits-csv\n    files:",
         "digits-csv\n    folder: pictures\n    files:",
-        ["digits.source.folder: unknown key"],
+        ["digits.source: needs exactly one of the keys"],
     ),
     "unknown reader": (
         "datasets.yaml",
@@ -182,7 +218,7 @@ SCHEMA = {
         "datasets.yaml",
         "{subset_of: mnist, ",
         "{subset_of: kmnist-10k, ",
-        ["mnist-10k.subset_of: no whole dataset 'kmnist-10k'; did you mean 'kmnist'"],
+        ["mnist-10k.subset_of: 'kmnist-10k' is itself a part; name the whole dataset"],
     ),
     "part of no size": (
         "datasets.yaml",

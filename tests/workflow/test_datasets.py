@@ -77,6 +77,16 @@ def test_a_changed_image_is_prepared_and_trained_anew(walked: Project) -> None:
     assert "Nothing to be done" in walked.call("snakemake", "-n", "--config", "study=mine")
 
 
+def test_a_picture_moved_to_another_class_is_seen(walked: Project) -> None:
+    walked.call("guidebp", "fetch", "my-images")
+    picture = next((walked.folder / "my-images/digit 7").glob("*.png"))
+    picture.rename(walked.folder / "my-images/digit 8/moved.png")
+    walked.call("snakemake", "--config", "study=mine", "--", "data")
+    training = manifest(walked, "my-images")["per_class"]
+    found = [len(list((walked.folder / f"my-images/digit {label}").glob("*.png"))) for label in range(10)]
+    assert training == {"training": found, "test": [0] * 10}
+
+
 @pytest.mark.skipif(
     not Path(os.environ.get("GUIDEBP_MIRRORS", "nowhere")).is_dir(),
     reason="needs a folder of real datasets, named by GUIDEBP_MIRRORS",

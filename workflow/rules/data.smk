@@ -5,6 +5,8 @@ localrules:
 
 
 rule fetch:
+    input:
+        lambda wildcards: RESULTS["own files of"](wildcards.dataset),
     output:
         "data/raw/{dataset}/fetched.json",
     log:
@@ -12,7 +14,7 @@ rule fetch:
     conda:
         "../../environment.yml"
     params:
-        # a changed checksum or a changed file of the user's is a new fetch
+        # a changed checksum is a new fetch
         source=lambda wildcards: RESULTS["fetch of"].get(wildcards.dataset),
         unverified="--allow-unverified" if RESULTS["settings"].allow_unverified else "",
     shell:

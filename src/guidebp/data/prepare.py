@@ -7,6 +7,7 @@ only: importing torch would cost more than preparing most datasets.
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,6 +96,9 @@ def write_prepared(
         raise UserError(f"dataset '{name}': has no official test set; give a share as split.test")
     if test.all():
         raise UserError(f"dataset '{name}': has no training images")
+    empty = set(range(dataset.class_count)) - set(labels[~test].tolist())
+    if empty and not isinstance(dataset.source, Subset):
+        print(f"dataset '{name}': no training images of labels {sorted(empty)}", file=sys.stderr)
     copies = Copies(summary.digests, test)
     kept = np.ones(len(labels), dtype=np.bool_)
     if dataset.drop_copies:

@@ -65,9 +65,11 @@ def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[State, str]:
     if not now:
         return "ok", "no raw files of its own"
     checks = {kind for file in files for kind in ("md5", "sha256") if getattr(file, kind)}
+    if not files:
+        return "ok", f"{', '.join(now)} unchanged since it was fetched"
     by = " and ".join(sorted(checks)) if checks else "sha256 since it was fetched"
     unverified = sum(file.unverified for file in files)
-    return "ok", f"{max(len(files), 1)} files by {by}" + (f", {unverified} unverified" if unverified else "")
+    return "ok", f"{len(files)} files by {by}" + (f", {unverified} unverified" if unverified else "")
 
 
 def verify_prepared(name: str, folder: Path) -> tuple[State, str]:

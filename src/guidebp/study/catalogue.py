@@ -20,6 +20,10 @@ def read_datasets(root: Path = Path()) -> dict[str, Dataset]:
     for name, entry in entries.items():
         if isinstance(entry, SubsetEntry):
             if entry.subset_of not in whole:
+                if entry.subset_of in entries:
+                    raise UserError(
+                        f"{path}: {name}.subset_of: '{entry.subset_of}' is itself a part; name the whole dataset"
+                    )
                 raise UserError(
                     f"{path}: {name}.subset_of: no whole dataset '{entry.subset_of}'; "
                     f"{nearest(entry.subset_of, whole)}"

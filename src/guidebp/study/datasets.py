@@ -127,6 +127,14 @@ class Torchvision(Entry):
     )
     fit: Annotated[Fit, FIT] = "exact"
 
+    @field_validator("arguments", "test_arguments")
+    @classmethod
+    def _keys_of_their_own(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        for key in ("root", "download"):
+            if key in (value or {}):
+                raise ValueError(f"{key} stands beside the arguments, not among them")
+        return value
+
 
 class Subset(Entry):
     """Source of a resolved subset; a file has a SubsetEntry instead."""
@@ -139,10 +147,11 @@ SOURCES = {"files": Files, "folder": Folder, "npz": Npz, "torchvision": Torchvis
 
 
 def _kind(value: Any) -> str | None:
-    """Which source it is: the first of its keys that names one."""
+    """Which source it is: the one of its keys that names one."""
     if isinstance(value, dict):
-        return next((f"<{key}>" for key in SOURCES if key in value and key != "subset_of"), None)
-    return f"<{next(key for key, model in SOURCES.items() if isinstance(value, model))}>"
+        found = [f"<{key}>" for key in SOURCES if key in value and key != "subset_of"]
+        return found[0] if len(found) == 1 else None
+    return next((f"<{key}>" for key, model in SOURCES.items() if isinstance(value, model)), None)
 
 
 Source = Annotated[
@@ -154,7 +163,7 @@ Source = Annotated[
     Discriminator(
         _kind,
         custom_error_type="source",
-        custom_error_message="needs one of the keys files, folder, npz, torchvision",
+        custom_error_message="needs exactly one of the keys files, folder, npz, torchvision",
     ),
 ]
 
@@ -162,9 +171,10 @@ Source = Annotated[
 class Split(Entry):
     """How test and validation images are chosen."""
 
-    test: Literal["official"] | Share = Field(
-        description="`official`, or the stratified share that each repetition draws anew."
-    )
+    test: Annotated[
+        Annotated[Literal["official"], Tag("<word>")] | Annotated[Share, Tag("<share>")],
+        Discriminator(lambda value: "<word>" if isinstance(value, str) else "<share>"),
+    ] = Field(description="`official`, or the stratified share that each repetition draws anew.")
     validation: Annotated[float, Field(ge=0, lt=1)] = Field(
         description="Stratified share of the images outside the test set; 0 for none."
     )

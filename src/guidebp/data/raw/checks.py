@@ -58,7 +58,9 @@ def fingerprints(dataset: Dataset, folder: Path) -> dict[str, str]:
         root = local_path(source.folder)
         files = [p for half, _ in splits(root) for name in class_folders(half) for p in pictures(half / name)]
         return {source.folder: tree_hash(root, files)}
-    if isinstance(source, Torchvision) and not source.root:  # a root of the user's may hold far more than this
+    if (
+        isinstance(source, Torchvision) and not source.root
+    ):  # a root of the user's may hold far more than this
         found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FETCHED)
         return {str(folder): tree_hash(folder, found)} if found else {}
     return {}

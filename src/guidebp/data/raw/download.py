@@ -47,7 +47,7 @@ class Downloader:
         """
         host = url.partition("//")[2].partition("/")[0]
         if host in self.silent:
-            raise UnavailableError("no answer before")
+            raise UnavailableError("its host gave no answer above")
         before, quiet = size_of(part), 0
         for attempt in range(self.attempts):
             if attempt:
@@ -155,4 +155,4 @@ def innermost(error: BaseException) -> str:
             break
         error = inner
     text = " ".join(str(error).split())
-    return re.sub(r"^HTTPS?Connection\(.*?\): ", "", text)[:120]  # the address stands beside
+    return re.sub(r"^HTTPS?Connection\(.*?\): ", "", text)[:160]  # the address stands beside

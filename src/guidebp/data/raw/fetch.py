@@ -36,13 +36,14 @@ def fetch(
         if isinstance(dataset.source, Files):
             places = Places(name, mirrors, allow_unverified, downloader or Downloader())
             Fetch(name, folder, places).files(dataset.source)
-        elif isinstance(dataset.source, Torchvision) and dataset.source.download:
+        elif isinstance(dataset.source, Torchvision):
             from guidebp.data.readers.torchvision_class import instance
 
             folder.mkdir(parents=True, exist_ok=True)
-            for arguments in (dataset.source.arguments, dataset.source.test_arguments):
-                if arguments is not None:
-                    instance(dataset.source, folder, arguments, download=True)
+            with locked(raw / ".locks", name):
+                for arguments in (dataset.source.arguments, dataset.source.test_arguments):
+                    if arguments is not None:
+                        instance(dataset.source, folder, arguments, dataset.source.download)
         if not isinstance(dataset.source, Subset):
             note, marker = readable_json({"files": fingerprints(dataset, folder)}), folder / FETCHED
             if not marker.is_file() or marker.read_bytes() != note:  # else it may lie where nobody may write

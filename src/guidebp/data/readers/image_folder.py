@@ -52,8 +52,14 @@ def splits(root: Path) -> list[tuple[Path, bool]]:
     """The folders that hold classes, and whether each is the official test set."""
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; correct its path in config/datasets.yaml")
-    if class_folders(root) == ["test", "train"]:
+    names = class_folders(root)
+    if names == ["test", "train"]:
         return [(root / "train", False), (root / "test", True)]
+    if {name.lower() for name in names} & {"train", "test"}:
+        raise UserError(
+            f"{root}: holds {', '.join(names)}; expected train and test with classes in each and nothing beside, "
+            "or classes alone; rename or remove what does not belong"
+        )
     return [(root, False)]
 
 
@@ -70,6 +76,10 @@ def pictures(folder: Path) -> list[Path]:
         if path.suffix.lower() in SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+    for path in found:
+        if not path.exists():
+            raise UserError(f"{path}: a link that leads nowhere; mend or remove it")
+    found = [path for path in found if path.is_file()]
     if not found:
         raise UserError(
             f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}); put some there or remove it"
