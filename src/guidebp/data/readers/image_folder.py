@@ -58,7 +58,7 @@ def splits(root: Path) -> list[tuple[Path, bool]]:
     if {name.lower() for name in names} & {"train", "test"}:
         raise UserError(
             f"{root}: holds {', '.join(names)}; expected train and test with classes in each and nothing beside, "
-            "or classes alone; rename or remove what does not belong"
+            "or classes alone; correct the names or move the rest away"
         )
     return [(root, False)]
 
