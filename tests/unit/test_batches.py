@@ -248,7 +248,7 @@ def test_processes_share_the_pages_of_the_file(tmp_path: Path) -> None:
         assert pages["Rss"] > 0.9 * size  # the file is there, whole
         assert pages["Anonymous"] == pages["Private_Dirty"] == 0  # and nothing of it is this process's own
         assert pages["Pss"] < 0.6 * size
-        assert 1024 * one["grown"] < size / 4
+        assert 1024 * one["grown"] < size / 2  # labels, orders, draws; a copy would be the whole
 
 
 def line_of(stream: IO[str] | None) -> str:

@@ -179,7 +179,12 @@ def test_a_second_clone_gives_the_same_bytes(project: Project, tmp_path: Path) -
 
 def test_restore_after_a_clone_trains_nothing_and_renders_the_same(project: Project, tmp_path: Path) -> None:
     clone = Project(tmp_path)
-    kept = ("data/prepared/*.json", "results/tiny/records.tar.xz", "results/tiny/telemetry.jsonl")
+    kept = (
+        "data/prepared/*.json",
+        "data/prepared/*.png",
+        "results/tiny/records.tar.xz",
+        "results/tiny/telemetry.jsonl",
+    )
     for name, content in project.files(*kept).items():
         (clone.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (clone.folder / name).write_bytes(content)
