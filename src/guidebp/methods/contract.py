@@ -5,6 +5,7 @@ so `state_dict` of the module and of the optimisers is all there is to store. Th
 name.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -89,12 +90,12 @@ class Method(nn.Module):
             optimiser.step()
 
 
-class MergeMethod(Method):
+class MergeMethod(Method, ABC):
     """Cross-entropy of one merged logit; subclasses give the merge."""
 
+    @abstractmethod
     def merge(self, logits: Tensor, labels: Tensor) -> Tensor:
         """One logit [N, classes] for training, from logits [K, N, classes] and labels [N]."""
-        raise NotImplementedError  # pragma: no cover
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of the merged logit, mean over the batch."""

@@ -4,13 +4,14 @@ Two shapes cover the papers: `Parallel`, pathways side by side that share nothin
 of segments with an exit after each. A method may rely on what stands here and on nothing else.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """K pathways from images [N, C, H, W] to logits [K, N, classes].
 
     Attributes:
@@ -23,17 +24,17 @@ class Network(nn.Module):
     primary: str = "merge"
 
     @property
+    @abstractmethod
     def exit_heads(self) -> Sequence[nn.Module]:
         """K modules; head k maps features [N, F_k] to logits [N, classes]."""
-        raise NotImplementedError  # pragma: no cover
 
+    @abstractmethod
     def features(self, images: Tensor) -> list[Tensor]:
         """K tensors [N, F_k]: what each pathway's head reads."""
-        raise NotImplementedError  # pragma: no cover
 
+    @abstractmethod
     def stages(self) -> list[list[nn.Module]]:
         """For each pathway the modules from images to its logits, in order; shared ones appear in several."""
-        raise NotImplementedError  # pragma: no cover
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [K, N, classes] of images [N, C, H, W]."""
