@@ -25,12 +25,14 @@ class Results:
         metrics: one row per run and output.
         history: one row per run, epoch, output and quantity.
         prepared: the folder with the sheets of sample images.
+        comparisons: what `analyse` wrote, for rendering; None before it has.
     """
 
     about: dict[str, Any]
     metrics: pd.DataFrame
     history: pd.DataFrame
     prepared: Path = PREPARED
+    comparisons: pd.DataFrame | None = None
 
     @property
     def cells(self) -> list[tuple[str, str]]:

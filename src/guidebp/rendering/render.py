@@ -1,5 +1,7 @@
 """Render all figures and tables of a study in one process: importing the plotting libraries costs most."""
 
+from dataclasses import replace
+
 import pandas as pd
 
 from guidebp.analysis.tables import load_results
@@ -18,8 +20,8 @@ PICTURE_KINDS = ("pdf", "svg", "png")
 
 def render(layout: Layout) -> None:
     """Write every figure (three formats, its data, its provenance) and every table (three formats)."""
-    results = load_results(layout)
     comparisons = pd.read_csv(layout.comparisons)
+    results = replace(load_results(layout), comparisons=comparisons)
     sources = (layout.about, layout.metrics, layout.history, layout.comparisons)
     provenance = readable_json(rendering({str(path): file_hash(path) for path in sources}))
     for dataset in results.about["datasets"]:

@@ -11,7 +11,7 @@ from guidebp.rendering.style import COLOURS, INK, MARKERS, WIDTH, look
 
 def draw(results: Results, dataset: str) -> Drawn:
     """One row of panels per architecture: merged on the left, pathways on the right."""
-    table = compare(results)
+    table = compare(results) if results.comparisons is None else results.comparisons
     data = table[(table["dataset"] == dataset) & table["measure"].isin([MERGED, PATHWAYS])].reset_index(
         drop=True
     )
