@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from guidebp.canonical import canonical_json, json_hash
 from guidebp.errors import UserError
@@ -30,11 +30,18 @@ RECORD, PREDICTIONS, TELEMETRY, WEIGHTS = (
 
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file so that it is either the old or the new one, also after a power cut."""
+    with atomic_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """The same for a file that is written bit by bit: it takes its place when the block has ended well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(0o644)

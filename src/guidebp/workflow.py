@@ -7,7 +7,7 @@ from typing import Any
 
 from guidebp.errors import UserError
 from guidebp.rendering.catalogue import FIGURES, TABLES
-from guidebp.study.catalogue import read_datasets, reader_name
+from guidebp.study.catalogue import reader_name
 from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
 from guidebp.study.files import check
 from guidebp.study.layout import FETCHED, FIGURE_KINDS, PREPARED, RAW, TABLE_KINDS, Layout
@@ -33,7 +33,7 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
 def files(study: Study) -> dict[str, Any]:
     """Input and output files of the rules as strings."""
     layout = Layout(study.name)
-    catalogue = read_datasets()
+    catalogue = study.all_datasets
     curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
     figures = [
         layout.figure(name, dataset, kind)

@@ -9,7 +9,7 @@ import socket
 import sys
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from tests.unit.fetching import (
     HTML,
     OTHER,
     Server,
-    alone,
     contents,
     flipped,
     patient,
@@ -32,27 +31,17 @@ from tests.unit.fetching import (
     raw_file,
     refusal,
     refusing,
-    serving,
     sound,
     toy,
     write,
 )
 
+pytestmark = pytest.mark.usefixtures("nothing_of_this_machine")
+
 MIRRORS = os.environ.get("GUIDEBP_MIRRORS", "")
 REAL = ["mnist", "fashion-mnist", "cifar-10", "cmaterdb"]
 PACKED: dict[str, Callable[[bytes], bytes]] = {"": bytes, ".xz": lzma.compress, ".gz": gzip.compress}
 FORBIDDEN = "http://never.invalid"  # an address that must not be asked
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone(monkeypatch)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as found:
-        yield found
 
 
 @pytest.fixture

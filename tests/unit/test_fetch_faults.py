@@ -8,7 +8,7 @@ import os
 import pickle
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from tests.unit.fetching import (
     OTHER,
     Answer,
     Server,
-    alone,
     contents,
     dropped,
     endless,
@@ -40,18 +39,9 @@ from tests.unit.fetching import (
     write,
 )
 
+pytestmark = pytest.mark.usefixtures("nothing_of_this_machine")
+
 PACKED: dict[str, Callable[[bytes], bytes]] = {".xz": lzma.compress, ".gz": gzip.compress}
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone(monkeypatch)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as found:
-        yield found
 
 
 # What an address answers, what of the catalogue's entry is known besides, and the reason that is given.

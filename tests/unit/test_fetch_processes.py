@@ -21,18 +21,18 @@ from tests.unit.fetching import (
     OTHER,
     SOON,
     Server,
-    alone,
     contents,
     project,
     raw_file,
     refusal,
     run,
-    serving,
     sound,
     start,
     toy,
     write,
 )
+
+pytestmark = pytest.mark.usefixtures("nothing_of_this_machine")
 
 GUIDEBP = ("-m", "guidebp.cli")
 # Everything is imported before anything happens.
@@ -62,17 +62,6 @@ for _ in range(int(sys.argv[1])):
         os._exit(main(["fetch", "toy"]))
 print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
 """
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone(monkeypatch)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as found:
-        yield found
 
 
 def said(errors: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import gzip
 import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from tests.unit.fetching import (
     OTHER,
     Answer,
     Server,
-    alone,
     contents,
     dropped,
     flipped,
@@ -21,25 +20,15 @@ from tests.unit.fetching import (
     plain,
     raw_file,
     refusal,
-    serving,
     sound,
     status,
     toy,
     write,
 )
 
+pytestmark = pytest.mark.usefixtures("nothing_of_this_machine")
+
 PACKED: dict[str, Callable[[bytes], bytes]] = {".xz": lzma.compress, ".gz": gzip.compress}
-
-
-@pytest.fixture(autouse=True)
-def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    alone(monkeypatch)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as found:
-        yield found
 
 
 def test_resumed(tmp_path: Path, server: Server) -> None:

@@ -388,7 +388,7 @@ def test_interruption_leaves_the_old_files(
     elif where == "writing":
         monkeypatch.setattr(prepare_module, "blocks", half_of)
     elif where == "publishing":
-        monkeypatch.setattr(prepare_module.os, "fsync", fail)
+        monkeypatch.setattr("os.fsync", fail)
     else:
         monkeypatch.setattr(prepare_module.Samples, "sheet", fail)
     other = entry(tmp_path, noise(4, SMALL, 2), [0, 1, 2, 3])

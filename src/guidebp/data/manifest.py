@@ -41,9 +41,14 @@ def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array_line(name, array.dtype, array.shape))
         digest.update(array.data)
     return digest.hexdigest()
+
+
+def array_line(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+    """What a content hash takes in before an array's bytes."""
+    return f"{name} {dtype.str} {shape}\n".encode()
 
 
 class PreparedFile:
@@ -81,7 +86,7 @@ class PreparedFile:
         """As the function of this name gives it for the arrays in memory."""
         digest = hashlib.sha256()
         for name, (_, dtype, shape) in sorted(self.places.items()):
-            digest.update(f"{name} {dtype.str} {shape}\n".encode())
+            digest.update(array_line(name, dtype, shape))
             for block in self.blocks(name):
                 digest.update(block.data)
         return digest.hexdigest()

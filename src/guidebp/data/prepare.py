@@ -6,7 +6,6 @@ only: importing torch would cost more than preparing most datasets.
 
 import hashlib
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -18,13 +17,14 @@ from numpy.typing import NDArray
 
 from guidebp.canonical import readable_json
 from guidebp.data.contents import Contents, Images, Part
+from guidebp.data.manifest import array_line
 from guidebp.data.raw.checks import fault, fingerprints
 from guidebp.data.readers import reader_of
 from guidebp.data.samples import Samples
 from guidebp.data.subset import read_subset
 from guidebp.data.summary import Copies, Statistics, Summary
 from guidebp.errors import UserError, disk_trouble
-from guidebp.store import sync_folder, write_atomic
+from guidebp.store import atomic_file, sync_folder, write_atomic
 from guidebp.study.datasets import Dataset, Files, Subset
 
 BLOCK = 1 << 20  # bytes
@@ -52,8 +52,8 @@ def prepare(name: str, dataset: Dataset, raw: Path, prepared: Path) -> None:
                 raise UserError(f"dataset '{name}': holds no images")
             waiting.seek(0)
             files, sheet = files_of(dataset, raw / name, prepared), samples.sheet(dataset.shape)
-            manifest = write_prepared(name, dataset, summary, waiting, prepared / f"{name}.safetensors")
-        manifest |= {"classes": names, "files": files}
+            path = prepared / f"{name}.safetensors"
+            manifest = write_prepared(name, dataset, names, summary, waiting, path) | {"files": files}
         write_atomic(prepared / f"{name}.png", sheet)
         write_atomic(prepared / f"{name}.json", readable_json(manifest))
 
@@ -88,7 +88,7 @@ def check_part(name: str, dataset: Dataset, part: Part) -> None:
 
 
 def write_prepared(
-    name: str, dataset: Dataset, summary: Summary, waiting: IO[bytes], path: Path
+    name: str, dataset: Dataset, names: list[str], summary: Summary, waiting: IO[bytes], path: Path
 ) -> dict[str, Any]:
     """Write the waiting images that are kept, with labels and split; returns what the manifest says of them."""
     labels, test = np.concatenate(summary.labels), np.concatenate(summary.test)
@@ -112,30 +112,21 @@ def write_prepared(
         )
     tensors = {"labels": labels.astype("<i2"), "test": test.astype(np.uint8)}
     shape = (len(labels), *dataset.shape)
-    digest = hashlib.sha256(f"images |u1 {shape}\n".encode())
+    digest = hashlib.sha256(array_line("images", np.dtype(np.uint8), shape))
     statistics, done = Statistics(dataset.shape[0]), 0
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(safetensors_header(shape))
-            file.write(tensors["labels"].tobytes())
-            for images in blocks(waiting, kept, dataset.shape):
-                digest.update(images.data)
-                file.write(images.data)
-                statistics.add(images[~test[done : done + len(images)]])
-                done += len(images)
-            file.write(tensors["test"].tobytes())
-            for key in ("labels", "test"):
-                digest.update(f"{key} {tensors[key].dtype.str} {tensors[key].shape}\n".encode())
-                digest.update(tensors[key].data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-        sync_folder(path.parent)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with atomic_file(path) as file:
+        file.write(safetensors_header(shape))
+        file.write(tensors["labels"].tobytes())
+        for images in blocks(waiting, kept, dataset.shape):
+            digest.update(images.data)
+            file.write(images.data)
+            statistics.add(images[~test[done : done + len(images)]])
+            done += len(images)
+        file.write(tensors["test"].tobytes())
+    for key in ("labels", "test"):
+        digest.update(array_line(key, tensors[key].dtype, tensors[key].shape))
+        digest.update(tensors[key].data)
+    sync_folder(path.parent)
     means, deviations = statistics.mean_and_deviation()
     return {
         "dataset": name,
@@ -143,7 +134,7 @@ def write_prepared(
         "images": len(labels),
         "official_test_images": int(test.sum()),
         "shape": list(dataset.shape),
-        "classes": [],
+        "classes": names,
         "per_class": {
             "training": np.bincount(labels[~test], minlength=dataset.class_count).tolist(),
             "test": np.bincount(labels[test], minlength=dataset.class_count).tolist(),

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from guidebp.data.contents import Images, Part
+from guidebp.data.untrusted.pictures import MODES
 
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 CELLS = 200  # images on a sheet, at most
 CLASSES = 100  # rows, at most
 SIDE = 64  # pixels of a sample's longer side, at most

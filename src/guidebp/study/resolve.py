@@ -67,6 +67,7 @@ class Study:
     recipes: dict[str, schema.Recipe]
     claims: dict[str, schema.Claim]
     config: schema.Config
+    all_datasets: dict[str, Dataset]  # a dataset that is used may be a part of one that is not
 
 
 @dataclass
@@ -173,6 +174,7 @@ def load_study(name: str, root: Path = Path()) -> Study:
         recipes=used(catalogues.recipes, "recipe"),
         claims=catalogues.claims,
         config=catalogues.config,
+        all_datasets=catalogues.datasets,
     )
 
 

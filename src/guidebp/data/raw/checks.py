@@ -42,8 +42,8 @@ def page(path: Path) -> str:
 def fingerprints(dataset: Dataset, folder: Path) -> dict[str, str]:
     """sha256 of every raw file by its path; of a folder, one over the names and contents of all its files.
 
-    Of a torchvision class, of its folder in data/raw/ only.
-    `folder` is data/raw/DATASET/. UserError when one of the user's own files is missing.
+    `folder` is data/raw/DATASET/; of a torchvision class it is what counts. UserError when one of the user's own
+    files is missing.
     """
     source = dataset.source
     if isinstance(source, Files):
@@ -58,9 +58,8 @@ def fingerprints(dataset: Dataset, folder: Path) -> dict[str, str]:
         root = local_path(source.folder)
         files = [p for half, _ in splits(root) for name in class_folders(half) for p in pictures(half / name)]
         return {source.folder: tree_hash(root, files)}
-    if (
-        isinstance(source, Torchvision) and not source.root
-    ):  # a root of the user's may hold far more than this
+    # a root of the user's own may hold far more than this dataset
+    if isinstance(source, Torchvision) and not source.root:
         found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FETCHED)
         return {str(folder): tree_hash(folder, found)} if found else {}
     return {}
