@@ -1,7 +1,11 @@
 """Architectures: one family per file, all keeping the contract of `contract.py`.
 
 A family is a file with an `Options` dataclass and `build(options, shape, classes) -> Network`. Its name in
-the configuration is the file's name with `-` for `_`.
+the configuration is the file's name with `-` for `_`. What its networks have that some methods need, `Options`
+says in `offers() -> dict[str, int]`:
+
+- `trunk`: how many exits leave one shared trunk (a `Chain`);
+- `parts`: how many modules in a row a network of one exit can be cut between (`Chain.parts`).
 """
 
 from importlib import import_module
@@ -20,4 +24,5 @@ def build_network(spec: dict[str, Any], shape: tuple[int, int, int], classes: in
     else:
         network = module.build(options, shape, classes)
     assert isinstance(network, Network)
+    network.shape, network.classes = shape, classes
     return network

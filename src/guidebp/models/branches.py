@@ -33,6 +33,10 @@ class Options:
         if len(self.widths) != 3 or any(width < 8 or width % 8 for width in self.widths):
             raise ValueError("widths must be three positive multiples of 8")
 
+    def offers(self) -> dict[str, int]:
+        """Three exits of one trunk."""
+        return {"trunk": 3}
+
     def smallest_image(self) -> int:
         """Pixels: two segments halve the map, and the auxiliary heads pool a 2x2 plane."""
         return 8
@@ -61,7 +65,7 @@ class Inception(nn.Module):
 def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     """The network for images of `shape` (C, H, W)."""
     channels, height, width = shape
-    segments: list[nn.Module] = []
+    segments: list[nn.Sequential] = []
     exits: list[nn.Module] = []
     heads: list[nn.Module] = []
     inputs = options.stem
@@ -88,4 +92,5 @@ def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
             )
         )
         heads.append(nn.Linear(options.head, classes))
-    return Chain(segments, exits, heads)
+    depths = [1 + 2 * options.depth * (k + 1) for k in range(3)]  # a module is two layers deep
+    return Chain(segments, exits, heads, depths)

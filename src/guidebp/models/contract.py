@@ -6,6 +6,7 @@ of segments with an exit after each. A method may rely on what stands here and o
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,14 @@ class Network(nn.Module, ABC):
         names: K labels of the pathways, for figures and tables.
         primary: which output speaks for the network: "merge" (the method's label-free merge) or "last"
             (the last exit).
+        shape: (C, H, W) of the images it was built for.
+        classes: number of classes.
     """
 
     names: list[str]
     primary: str = "merge"
+    shape: tuple[int, int, int]
+    classes: int
 
     @property
     @abstractmethod
@@ -78,20 +83,30 @@ class Parallel(Network):
 class Chain(Network):
     """A trunk with an exit after each segment.
 
-    Segment k maps the map after segment k - 1 (the images for k = 0) to the next map; exit k turns that
-    map into features [N, F_k], head k those into logits. The last exit is the network's own output.
+    Segment k maps the state after segment k - 1 (the images for k = 0) to the next; the state is one map
+    [N, C, H, W] or a list of maps. Exit k turns it into features [N, F_k], head k those into logits. The last
+    exit is the network's own output.
+
+    Attributes:
+        depths: K numbers of layers with weights from the images to the state that exit k reads, along the longest
+            way and without the exit itself.
     """
 
     primary = "last"
 
     def __init__(
-        self, segments: Sequence[nn.Module], exits: Sequence[nn.Module], heads: Sequence[nn.Module]
+        self,
+        segments: Sequence[nn.Sequential],
+        exits: Sequence[nn.Module],
+        heads: Sequence[nn.Module],
+        depths: Sequence[int],
     ) -> None:
         super().__init__()
         self.names = [f"exit {k + 1}" for k in range(len(segments))]
         self.segments = nn.ModuleList(segments)
         self.exits = nn.ModuleList(exits)
         self.heads = nn.ModuleList(heads)
+        self.depths = list(depths)
 
     @property
     def exit_heads(self) -> Sequence[nn.Module]:
@@ -101,12 +116,17 @@ class Chain(Network):
     def features(self, images: Tensor) -> list[Tensor]:
         """K tensors [N, F_k]; the trunk runs once."""
         found = []
+        state: Any = images
         for segment, leave in zip(self.segments, self.exits, strict=True):
-            images = segment(images)
-            found.append(leave(images))
+            state = segment(state)
+            found.append(leave(state))
         return found
 
     def stages(self) -> list[list[nn.Module]]:
         """For exit k: segments 0 to k, the exit, its head."""
         segments = list(self.segments)
         return [[*segments[: k + 1], self.exits[k], self.heads[k]] for k in range(self.pathways)]
+
+    def parts(self) -> list[nn.Module]:
+        """The trunk's modules in order: where a method may cut it. Each maps one map to the next."""
+        return [part for segment in self.segments for part in segment.children()]

@@ -2,8 +2,8 @@
 
 Each file of `guidebp.methods` and `guidebp.models` with an `Options` dataclass is a family. Importing one costs
 seconds (torch), and the workflow resolves its study at every start, so the file is read as text: the hash
-of its code goes into run keys, its `Options` class (plain Python) validates options, and the literals `NEEDS`
-of a method and `OFFERS` of an architecture tell which pairs fit.
+of its code goes into run keys, and its `Options` class (plain Python) validates options and tells, by `needs` of a
+method and `offers` of an architecture, which pairs fit.
 """
 
 import ast
@@ -27,12 +27,11 @@ PACKAGE = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Family:
-    """One file: the hash of its code, its options and its literals."""
+    """One file: the hash of its code and its options."""
 
     name: str
     code: str
     options: TypeAdapter[Any]
-    literals: dict[str, Any]
 
     def resolve(self, options: dict[str, Any]) -> tuple[Any, list[str]]:
         """The validated Options object, or None and what is wrong, one line per fault."""
@@ -82,7 +81,7 @@ def families(kind: Literal["methods", "models"]) -> dict[str, Family]:
 
 
 def _read(name: str, source: str) -> Family:
-    """A family from its source: only its Options class and its literal constants are evaluated."""
+    """A family from its source: only its Options class is evaluated."""
     tree = ast.parse(source)
     classes: list[ast.stmt] = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Options"]
     checked = partial(
@@ -91,14 +90,18 @@ def _read(name: str, source: str) -> Family:
     scope: dict[str, Any] = {"dataclass": checked, "field": field, "Literal": Literal, "__name__": name}
     exec(compile(ast.Module(classes, []), f"{name}.Options", "exec", dont_inherit=True), scope)
     options: TypeAdapter[Any] = TypeAdapter(scope["Options"])
-    literals = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            try:
-                literals[node.targets[0].id] = ast.literal_eval(node.value)
-            except ValueError:
-                continue
-    return Family(name, code_hash(source), options, literals)
+    return Family(name, code_hash(source), options)
+
+
+def unmet(method: Any, architecture: Any) -> str | None:
+    """Why a method of these Options cannot train an architecture of those; None when it can.
+
+    A method's `needs() -> {what: (least number, reason)}` is held against an architecture's `offers() -> {what:
+    number}`; without either, nothing is needed or offered.
+    """
+    offers = architecture.offers() if hasattr(architecture, "offers") else {}
+    needs = method.needs() if hasattr(method, "needs") else {}
+    return next((reason for what, (least, reason) in needs.items() if offers.get(what, 0) < least), None)
 
 
 def plain(options: Any) -> dict[str, Any]:

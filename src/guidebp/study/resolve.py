@@ -17,7 +17,7 @@ from guidebp.errors import UserError
 from guidebp.study import schema
 from guidebp.study.catalogue import read_datasets
 from guidebp.study.datasets import Augmentation, Dataset
-from guidebp.study.families import families, plain
+from guidebp.study.families import families, plain, unmet
 from guidebp.study.files import nearest, read_file
 
 Spec = dict[str, Any]
@@ -261,23 +261,21 @@ class _Parts:
     def check_fit(self, dataset: str, architecture: str, method: str, recipe: str) -> None:
         """UserError when the method cannot train the architecture or the images are too small for it."""
         self.recipe(recipe, dataset)
-        family, options, offers = self._resolve("architectures", "models", architecture)[1:]
-        needs = self._resolve("methods", "methods", method)[1].literals.get("NEEDS", {})
-        for need, reason in needs.items():
-            if need not in offers:
-                raise UserError(
-                    f"{self.where}: method '{method}' cannot train architecture '{architecture}' "
-                    f"(family {family.name}): {reason}"
-                )
+        family, options, sized = self._resolve("architectures", "models", architecture)[1:]
+        if reason := unmet(self._resolve("methods", "methods", method)[2], options):
+            raise UserError(
+                f"{self.where}: method '{method}' cannot train architecture '{architecture}' "
+                f"(family {family.name}): {reason}"
+            )
         shape = self.entry("datasets", dataset).shape
-        if options and min(shape[1:]) < options.smallest_image():
+        if min(shape[1:]) < sized.smallest_image():
             raise UserError(
                 f"{self.where}: architecture '{architecture}' needs images of at least "
-                f"{options.smallest_image()} pixels a side, dataset '{dataset}' has {shape[1]}x{shape[2]}"
+                f"{sized.smallest_image()} pixels a side, dataset '{dataset}' has {shape[1]}x{shape[2]}"
             )
 
     def _resolve(self, kind: str, package: Any, name: str, within: tuple[str, ...] = ()) -> Any:
-        """(spec, family, options that know sizes, offers) of a method or an architecture."""
+        """(spec, family, options, options that know sizes) of a method or an architecture."""
         if (kind, name) not in self.known:
             entry = self.entry(kind, name)
             where = f"config/{kind}.yaml: {name}"
@@ -291,7 +289,7 @@ class _Parts:
             if faults:
                 raise UserError("\n".join(f"{where}.options.{fault}" for fault in faults))
             spec: Spec = {"family": family.name, "options": plain(options), "code": family.code}
-            sized, offers = options, family.literals.get("OFFERS", ())
+            sized = options
             if hasattr(options, "base"):
                 if options.base in (name, *within):
                     raise UserError(f"{where}.options.base: '{options.base}' is made of itself")
@@ -300,7 +298,7 @@ class _Parts:
                     raise UserError(
                         f"{where}.options.base: unknown name '{options.base}'; {nearest(options.base, bases)}"
                     )
-                spec["base"], _, sized, offers = self._resolve(kind, package, options.base, (name, *within))
+                spec["base"], _, _, sized = self._resolve(kind, package, options.base, (name, *within))
                 del spec["options"]["base"]  # a name; what it stands for is in spec["base"]
-            self.known[kind, name] = spec, family, sized, offers
+            self.known[kind, name] = spec, family, options, sized
         return self.known[kind, name]

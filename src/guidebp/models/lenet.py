@@ -1,0 +1,66 @@
+"""LeNet-5 with ReLU and max pooling, and optional exits after its convolutions.
+
+LeCun et al., "Gradient-based learning applied to document recognition" (1998): 5x5 convolutions with 6 and 16
+channels, linear layers of 120 and 84. Deviations usual today: ReLU for tanh, max pooling for trained
+subsampling, full connections between the maps, a linear output; a padding of 2 in the first layer, so that
+28x28 images serve. The exits (one linear layer on the flattened map) are ours, in the manner of BranchyNet's
+B-LeNet.
+"""
+
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from guidebp.models.contract import Chain
+
+CHANNELS = (6, 16)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Convolutions (1, 2) after which an auxiliary exit leaves, the linear layers, factor of the channels."""
+
+    exits: list[int] = field(default_factory=list)
+    widths: tuple[int, int] = (120, 84)
+    width: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built."""
+        if self.exits not in ([], [1], [2], [1, 2]):
+            raise ValueError("exits must be one of [], [1], [2], [1, 2]")
+        if min(*self.widths, self.width) < 1:
+            raise ValueError("widths and width must be positive")
+
+    def offers(self) -> dict[str, int]:
+        """Exits of one trunk; without auxiliary ones the two convolutions can be cut apart."""
+        return {"trunk": len(self.exits) + 1, "parts": 0 if self.exits else len(CHANNELS)}
+
+    def smallest_image(self) -> int:
+        """Pixels: half of them, less 4, halved again."""
+        return 12
+
+
+def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
+    """The network for images of `shape` (C, H, W)."""
+    inputs, height, width = shape
+    segments: list[nn.Sequential] = [nn.Sequential()]
+    exits: list[nn.Module] = []
+    heads: list[nn.Module] = []
+    depths: list[int] = []
+    for layer, channels in enumerate(CHANNELS, start=1):
+        outputs = channels * options.width
+        convolution = nn.Conv2d(inputs, outputs, 5, padding=2 if layer == 1 else 0)
+        segments[-1].append(nn.Sequential(convolution, nn.ReLU(inplace=True), nn.MaxPool2d(2)))
+        lost = 0 if layer == 1 else 4
+        inputs, height, width = outputs, (height - lost) // 2, (width - lost) // 2
+        if layer in options.exits:
+            segments.append(nn.Sequential())
+            exits.append(nn.Flatten())
+            heads.append(nn.Linear(inputs * height * width, classes))
+            depths.append(layer)
+    first, second = options.widths
+    layers: list[nn.Module] = [nn.Flatten(), nn.Linear(inputs * height * width, first), nn.ReLU(inplace=True)]
+    layers += [nn.Linear(first, second), nn.ReLU(inplace=True)]
+    exits.append(nn.Sequential(*layers))
+    heads.append(nn.Linear(second, classes))
+    return Chain(segments, exits, heads, [*depths, len(CHANNELS)])
