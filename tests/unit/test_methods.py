@@ -39,14 +39,15 @@ def test_every_family_has_an_entry() -> None:
 @pytest.mark.parametrize(("name", "architecture"), PAIRS)
 def test_contract(name: str, architecture: str) -> None:
     made = method(name, architecture)
-    pathways = made.network.pathways
+    pathways = made.pathways
     assert made.streams >= 1 and made.constant <= set(made.optimisers)
     before = {key: trained(o) for key, o in made.optimisers.items()}
     made.train()
     for seed in range(2):
         done = made.step(*batch(BATCH * made.streams, seed))
         assert done.loss.shape == () and done.gradient.shape == (pathways,)
-        for value in done:
+        assert (done.products is not None) == made.compares
+        for value in (value for value in done if value is not None):
             assert value.dtype == torch.float32 and value.device.type == "cpu" and not value.requires_grad
             assert torch.isfinite(value).all()
         assert done.loss > 0 and (done.gradient >= 0).all() and done.gradient.sum() > 0
@@ -82,15 +83,25 @@ def test_state_dict_holds_everything(name: str, architecture: str) -> None:
 
 @pytest.mark.parametrize(("name", "architecture"), PAIRS)
 def test_optimisers_cover_what_the_logits_and_the_merge_depend_on(name: str, architecture: str) -> None:
-    """Each parameter once, and only those with which the training loss moves."""
+    """Each parameter once (multi-way: once per exit above it), and only those with which some logit moves."""
     made = method(name, architecture)
-    covered = [id(p) for p in optimised(made)]
-    assert len(covered) == len(set(covered))
     images, labels = batch(BATCH * made.streams)
-    for parameter in made.parameters():
-        parameter.grad = None
+    parameters = list(made.parameters())
+    moved = torch.autograd.grad(made.predict(made.logits(images)).sum(), parameters, allow_unused=True)
+    idle = {id(p) for p, g in zip(parameters, moved, strict=True) if g is None}  # a part of MSDNet's last layers
+    covered = [id(p) for p in optimised(made)]
+    if METHODS[name]["family"] != "multiway":
+        assert len(covered) == len(set(covered))
+    stepped: set[int] = set()
+    for optimiser in made.optimisers.values():
+        optimiser.register_step_pre_hook(
+            lambda o, *_: stepped.update(
+                id(p) for group in o.param_groups for p in group["params"] if p.grad is not None
+            )
+        )
     made.step(images, labels)
-    assert set(covered) == {id(p) for p in made.parameters() if p.grad is not None}
+    assert set(covered) - idle == stepped - idle
+    assert stepped
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -165,7 +176,7 @@ def test_learned_starts_as_average_and_leaves_it(architecture: str) -> None:
     images, labels = batch(BATCH)
     first, second = gradients(learned, images, labels), gradients(average, images, labels)
     for name, gradient in first.items():
-        torch.testing.assert_close(gradient, second[name], rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(gradient, second[name], rtol=1e-4, atol=1e-5)
     logits = torch.randn(learned.network.pathways, 5, CLASSES)
     torch.testing.assert_close(learned.predict(logits), logits.mean(dim=0))
     learned.step(images, labels)
@@ -199,7 +210,8 @@ def test_reported_gradient_is_the_norm_at_each_pathways_logits() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_methods_own_parts_live_beside_the_network(name: str) -> None:
-    net = network("columns").to("meta")
+    net = network(next(architecture for method, architecture in PAIRS if method == name)).to("meta")
     made = build_method(METHODS[name], net, maker())
-    assert {tensor.device.type for tensor in made.state_dict().values()} == {"meta"}
+    state = {key: tensor for key, tensor in made.state_dict().items() if not key.endswith("_extra_state")}
+    assert {tensor.device.type for tensor in state.values()} == {"meta"}
     assert {p.device.type for p in optimised(made)} == {"meta"}

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from guidebp.models import build_network
-from guidebp.models.contract import Chain, Network
+from guidebp.models.contract import Chain, Network, shared_parameters
+from guidebp.models.instances import Instances
 from guidebp.study.families import families, plain
 from guidebp.study.files import read_file
-from tests.unit.tiny import ARCHITECTURES, CLASSES, ROOT
+from tests.unit.tiny import ARCHITECTURES, CLASSES, ROOT, SHAPE
 
 CATALOGUE = read_file(ROOT / "config/architectures.yaml", "architectures")
 
@@ -28,8 +29,11 @@ def resolved(name: str) -> tuple[dict[str, Any], int]:
 
 
 SPECS = {name: resolved(name) for name in CATALOGUE} | {
-    f"tiny {name}": (spec, 8) for name, spec in ARCHITECTURES.items()
+    f"tiny {name}": (spec, SHAPE[1]) for name, spec in ARCHITECTURES.items()
 }
+
+
+CHAINS = [name for name, (spec, _) in SPECS.items() if spec["family"] not in ("columns", "instances")]
 
 
 def build(name: str) -> tuple[Network, torch.Tensor]:
@@ -77,20 +81,23 @@ def test_stages_compose_to_the_logits(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPECS)
-def test_shares_parts_means_shared_parameters(name: str) -> None:
+def test_shared_parameters(name: str) -> None:
     net, images = build(name)
     owned = [{id(p) for stage in stages for p in stage.parameters()} for stages in net.stages()]
     shared = sum(map(len, owned)) > len(set().union(*owned))
-    assert net.shares_parts() == shared
-    spec = SPECS[name][0]
-    assert shared == (spec.get("base", spec)["family"] == "branches")
+    assert {id(p) for p in shared_parameters(net.stages())} == {
+        p for p in set().union(*owned) if sum(p in some for some in owned) > 1
+    }
+    bases = list(net.copies) if isinstance(net, Instances) else [net]
+    assert shared == any(isinstance(base, Chain) and base.pathways > 1 for base in bases)
     # a pathway's logit depends on its own stages only
-    gradients = torch.autograd.grad(net(images)[0].square().sum(), list(net.parameters()))
-    touched = {id(p) for p, g in zip(net.parameters(), gradients, strict=True) if g.any()}
+    first = net(images)[0].square().sum()
+    gradients = torch.autograd.grad(first, list(net.parameters()), allow_unused=True)
+    touched = {id(p) for p, g in zip(net.parameters(), gradients, strict=True) if g is not None and g.any()}
     assert touched and touched <= owned[0]
 
 
-@pytest.mark.parametrize("name", [name for name, (spec, _) in SPECS.items() if spec["family"] == "branches"])
+@pytest.mark.parametrize("name", CHAINS)
 def test_chain_exits_run_from_shallow_to_deep(name: str) -> None:
     net, images = build(name)
     assert isinstance(net, Chain)

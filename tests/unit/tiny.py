@@ -15,14 +15,14 @@ from guidebp.methods.contract import MakeOptimiser, Method
 from guidebp.models import build_network
 from guidebp.models.contract import Network
 from guidebp.streams import seeded
-from guidebp.study.families import families, plain
+from guidebp.study.families import families, plain, unmet
 from guidebp.study.files import read_file
 from guidebp.study.schema import Recipe
 from guidebp.training.schedules import optimiser_maker
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 4
-SHAPE = (1, 8, 8)
+SHAPE = (1, 12, 12)
 
 _COLUMN: dict[str, Any] = {"family": "columns", "options": {"kernels": [[3, 3]], "widths": [4, 8]}}
 _BRANCHES: dict[str, Any] = {"family": "branches", "options": {"stem": 4, "widths": [8, 8, 16], "head": 8}}
@@ -37,6 +37,15 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "instances": {"family": "instances", "options": {"copies": 3}, "base": _COLUMN},
     "branches": _BRANCHES,
     "instances-of-branches": {"family": "instances", "options": {"copies": 2}, "base": _BRANCHES},
+    "resnet": {"family": "resnet", "options": {"depth": 14, "exits": [3, 7]}},
+    "plain-resnet": {"family": "resnet", "options": {"depth": 14}},
+    "msdnet": {
+        "family": "msdnet",
+        "options": {"blocks": 3, "first": 2, "step": 1, "channels": 4, "growth": 4, "head": 8},
+    },
+    "vgg": {"family": "vgg", "options": {"depths": [2, 2, 2], "widths": [4, 8, 8]}},
+    "lenet": {"family": "lenet", "options": {"exits": [1], "widths": [16, 8]}},
+    "mobilenet": {"family": "mobilenet-v2", "options": {"exits": [2, 4], "width": 0.25, "head": 8}},
 }
 
 
@@ -56,11 +65,11 @@ METHODS = method_specs()
 
 def fits(method: str, architecture: str) -> bool:
     """Whether the architecture offers what the method needs."""
-    spec = ARCHITECTURES[architecture]
-    family = spec.get("base", spec)["family"]
-    offers = families("models")[family].literals.get("OFFERS", ())
-    needs = families("methods")[METHODS[method]["family"]].literals.get("NEEDS", {})
-    return all(need in offers for need in needs)
+    resolved = []
+    for kind, entry in (("methods", METHODS[method]), ("models", ARCHITECTURES[architecture])):
+        family = families(kind)[entry["family"]]
+        resolved.append(family.resolve(entry["options"])[0])
+    return unmet(*resolved) is None
 
 
 PAIRS = [(method, name) for name in ARCHITECTURES for method in METHODS if fits(method, name)]

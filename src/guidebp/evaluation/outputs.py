@@ -1,4 +1,4 @@
-"""The outputs of a network and their predicted classes.
+"""The outputs of a method's network and their predicted classes.
 
 Beside its K pathways a network has two outputs that merge them without labels: `merged` (the method's own
 merge of the logits) and `softmax average` (the mean of the pathways' probabilities). One of all these is
@@ -11,32 +11,41 @@ import torch
 from torch import Tensor
 
 from guidebp.methods.contract import Method
-from guidebp.models.contract import Network
 
 MERGED, SOFTMAX_AVERAGE = "merged", "softmax average"
 
 
-def output_names(network: Network) -> list[str]:
+def output_names(method: Method) -> list[str]:
     """Names of the K + 2 outputs, in the order of `predicted_classes`."""
-    return [*network.names, MERGED, SOFTMAX_AVERAGE]
+    return [*method.names, MERGED, SOFTMAX_AVERAGE]
 
 
-def primary_output(network: Network) -> str:
+def primary_output(method: Method) -> str:
     """The name of the output that speaks for the network."""
-    return network.names[-1] if network.primary == "last" else MERGED
+    return method.names[-1] if method.primary == "last" else MERGED
 
 
 @torch.inference_mode()
-def predicted_classes(method: Method, batches: Iterable[Tensor]) -> Tensor:
-    """Predicted class of every output for every image, int64 [K + 2, N]; leaves the method in eval mode."""
+def all_logits(method: Method, batches: Iterable[Tensor]) -> Tensor:
+    """Logits of every pathway for every image, float32 [K, N, classes]; leaves the method in eval mode."""
     method.eval()
-    found = []
-    for images in batches:
-        logits = method.logits(images).float()
-        merged = method.predict(logits).argmax(dim=1, keepdim=True).T
-        average = logits.softmax(dim=2).mean(dim=0).argmax(dim=1, keepdim=True).T
-        found.append(torch.cat([logits.argmax(dim=2), merged, average]))
-    return torch.cat(found, dim=1)
+    return torch.cat([method.logits(images).float() for images in batches], dim=1)
+
+
+@torch.inference_mode()
+def probabilities(method: Method, logits: Tensor) -> Tensor:
+    """Probabilities of every output, float32 [K + 2, N, classes], of the logits [K, N, classes]."""
+    alone = logits.softmax(dim=2)
+    merged = method.predict(logits).float().softmax(dim=1)
+    return torch.cat([alone, merged.unsqueeze(0), alone.mean(dim=0, keepdim=True)])
+
+
+@torch.inference_mode()
+def predicted_classes(method: Method, logits: Tensor) -> Tensor:
+    """Predicted class of every output for every image, int64 [K + 2, N]."""
+    merged = method.predict(logits).argmax(dim=1)
+    average = logits.softmax(dim=2).mean(dim=0).argmax(dim=1)
+    return torch.cat([logits.argmax(dim=2), torch.stack([merged, average])])
 
 
 def correct(predictions: Tensor, labels: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """Methods: one family per file, all keeping the contract of `contract.py`.
 
 A family is a file with an `Options` dataclass and `METHOD`, a subclass of `Method`. Its name in the
-configuration is the file's name with `-` for `_`.
+configuration is the file's name with `-` for `_`. What it needs of an architecture, `Options` says in `needs()
+-> dict[str, tuple[int, str]]`: of what how much at least (see `guidebp.models`), and the reason given
+otherwise.
 """
 
 from importlib import import_module

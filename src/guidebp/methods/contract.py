@@ -25,27 +25,39 @@ class Step(NamedTuple):
     Attributes:
         loss: scalar, the mean training loss of the batch.
         gradient: [K], per pathway the L2 norm of the loss gradient at its logits, summed over the samples.
+        products: [K, K], inner products of the pathways' gradients at the parameters that pathways share, from
+            methods that have them anyway.
     """
 
     loss: Tensor
     gradient: Tensor
+    products: Tensor | None = None
 
 
 class Method(nn.Module):
     """Trains a network on one loss of its parallel logits; subclasses give `loss`, or a whole `step`.
 
     Attributes:
+        names: K labels of the pathways: the network's, unless the method adds some.
+        primary: which output speaks for the network, as in `Network`.
+        passes: backward passes per step.
+        compares: whether its steps report `products`.
         streams: independent batch orders a step consumes; the batch is their concatenation, stream 0 first.
         optimisers: by name; all follow the recipe's schedule unless their name is in `constant`.
         constant: names of optimisers whose learning rate the schedule leaves alone.
     """
 
+    names: list[str]
+    primary: str
+    passes: int = 1
+    compares: bool = False
     streams: int = 1
     constant: frozenset[str] = frozenset()
 
     def __init__(self, network: Network, options: Any, make_optimiser: MakeOptimiser) -> None:
         super().__init__()
         self.network = network
+        self.names, self.primary = list(network.names), network.primary
         self.options = options
         self.setup(options)
         # drawn on the CPU, so that every device starts from the same weights; then beside the network
@@ -68,6 +80,10 @@ class Method(nn.Module):
         found: Tensor = self.network(images)
         return found
 
+    def stages(self) -> list[list[nn.Module]]:
+        """For each pathway the modules from images to its logits, in order, as `logits` runs them."""
+        return self.network.stages()
+
     def predict(self, logits: Tensor) -> Tensor:
         """The label-free merge of logits [K, N, classes] into one logit [N, classes]: the average."""
         return logits.mean(dim=0)
@@ -88,6 +104,11 @@ class Method(nn.Module):
         loss.backward()
         for optimiser in self.optimisers.values():
             optimiser.step()
+
+    @property
+    def pathways(self) -> int:
+        """K."""
+        return len(self.names)
 
 
 class MergeMethod(Method, ABC):

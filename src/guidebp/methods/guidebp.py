@@ -66,8 +66,7 @@ class GuideBP(MergeMethod):
     def setup(self, options: Options) -> None:
         """The running recall [K, classes], zero at the start: every pathway equally weak."""
         if options.score == "recall":
-            classes = next(self.network.exit_heads[0].parameters()).shape[0]
-            self.register_buffer("recall", torch.zeros(self.network.pathways, classes))
+            self.register_buffer("recall", torch.zeros(self.network.pathways, self.network.classes))
 
     def merge(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The guided logit [N, classes] of logits [K, N, classes] and labels [N]."""

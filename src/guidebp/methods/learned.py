@@ -27,9 +27,8 @@ class Learned(MergeMethod):
     def setup(self, options: Options) -> None:
         """Weights [K, classes] or [K, 1], all 1/K."""
         pathways = self.network.pathways
-        head = self.network.exit_heads[0]
-        classes = next(head.parameters()).shape[0] if options.per == "class" else 1
-        self.weights = nn.Parameter(torch.full((pathways, classes), 1.0 / pathways))
+        columns = self.network.classes if options.per == "class" else 1
+        self.weights = nn.Parameter(torch.full((pathways, columns), 1.0 / pathways))
 
     def merge(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The weighted sum [N, classes]; the labels are not used."""

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from guidebp.methods.contract import MakeOptimiser, Method, Step, pathway_norms
+from guidebp.models.contract import shared_parameters
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,19 @@ class Separate(Method):
     def setup(self, options: Options) -> None:
         """One plain network per pathway; shared parts are copied, so the given network is left as it was."""
         self.streams = self.network.pathways
-        shared = self.network.shares_parts()
+        pathways = self.network.stages()
+        shared = shared_parameters(pathways)
         self.alone = nn.ModuleList(
-            nn.Sequential(*(copy.deepcopy(stages) if shared else stages)) for stages in self.network.stages()
+            nn.Sequential(*(copy.deepcopy(stages) if shared else stages)) for stages in pathways
         )
 
     def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, Optimizer]:
         """One per pathway."""
         return {f"pathway {k}": make_optimiser(net.parameters()) for k, net in enumerate(self.alone)}
+
+    def stages(self) -> list[list[nn.Module]]:
+        """Every network."""
+        return [[net] for net in self.alone]
 
     def logits(self, images: Tensor) -> Tensor:
         """[K, N, classes]: every network on the same images."""

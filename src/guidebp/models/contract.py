@@ -51,11 +51,6 @@ class Network(nn.Module, ABC):
         """K."""
         return len(self.names)
 
-    def shares_parts(self) -> bool:
-        """Whether some module serves more than one pathway."""
-        parts = [id(part) for stages in self.stages() for part in stages]
-        return len(parts) > len(set(parts))
-
 
 class Parallel(Network):
     """Pathways that share nothing: column k maps images to features [N, F_k], head k to logits."""
@@ -130,3 +125,12 @@ class Chain(Network):
     def parts(self) -> list[nn.Module]:
         """The trunk's modules in order: where a method may cut it. Each maps one map to the next."""
         return [part for segment in self.segments for part in segment.children()]
+
+
+def shared_parameters(pathways: Sequence[Sequence[nn.Module]]) -> list[nn.Parameter]:
+    """The parameters that serve more than one pathway, in order, given each pathway's modules (`stages`)."""
+    users: dict[nn.Parameter, int] = {}
+    for modules in pathways:
+        for parameter in dict.fromkeys(p for module in modules for p in module.parameters()):
+            users[parameter] = users.get(parameter, 0) + 1
+    return [parameter for parameter, count in users.items() if count > 1]

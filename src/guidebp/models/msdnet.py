@@ -29,7 +29,7 @@ class Options:
     """
 
     blocks: int = 7
-    base: int = 4
+    first: int = 4
     step: int = 2
     channels: int = 16
     growth: int = 16
@@ -40,9 +40,9 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
         if min(
-            self.blocks, self.base, self.step, self.channels, self.head
+            self.blocks, self.first, self.step, self.channels, self.head
         ) < 1 or not 1 <= self.scales <= len(FACTORS):
-            raise ValueError("blocks, base, step, channels and head must be positive, scales from 1 to 3")
+            raise ValueError("blocks, first, step, channels and head must be positive, scales from 1 to 3")
         if self.growth < 2 or self.growth % 2:
             raise ValueError("growth must be even: half comes from the finer scale")
         if not 0 < self.reduction <= 1:
@@ -141,7 +141,7 @@ class Leave(nn.Module):
 
 def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     """The network for images of `shape` (C, H, W)."""
-    layers = options.base + options.step * (options.blocks - 1)
+    layers = options.first + options.step * (options.blocks - 1)
     every = ceil(layers / options.scales)  # layers between two scales given up
     sides = [ceil(side / 2 ** (options.scales + 1)) for side in shape[1:]]  # of a classifier's last map
     pool = min(2, sides[0]), min(2, sides[1])
@@ -150,7 +150,7 @@ def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     parts: list[nn.Module] = [First(shape[0], channels, options.scales)]
     segments, exits, heads, depths = [], [], [], []
     for block in range(options.blocks):
-        for _ in range(options.base if block == 0 else options.step):
+        for _ in range(options.first if block == 0 else options.step):
             number += 1
             first, kept = max(0, number - 2) // every, (number - 1) // every
             parts.append(Layer(channels, options.growth, first, kept, options.scales))

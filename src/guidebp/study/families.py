@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import tokenize
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -75,19 +76,24 @@ def families(kind: Literal["methods", "models"]) -> dict[str, Family]:
                 found[name] = _read(name, source)
             except (SyntaxError, NameError, TypeError) as error:
                 raise UserError(
-                    f"{path}: cannot be read ({error}); Options may use plain Python, dataclass, field and Literal"
+                    f"{path}: cannot be read ({error}); Options may use plain Python, literal constants of its "
+                    "file, dataclass, field and Literal"
                 ) from error
     return found
 
 
 def _read(name: str, source: str) -> Family:
-    """A family from its source: only its Options class is evaluated."""
+    """A family from its source: only its Options class and its literal constants are evaluated."""
     tree = ast.parse(source)
     classes: list[ast.stmt] = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Options"]
     checked = partial(
         validated_dataclass, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     )
     scope: dict[str, Any] = {"dataclass": checked, "field": field, "Literal": Literal, "__name__": name}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            with suppress(ValueError):
+                scope[node.targets[0].id] = ast.literal_eval(node.value)
     exec(compile(ast.Module(classes, []), f"{name}.Options", "exec", dont_inherit=True), scope)
     options: TypeAdapter[Any] = TypeAdapter(scope["Options"])
     return Family(name, code_hash(source), options)

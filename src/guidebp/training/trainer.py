@@ -13,7 +13,18 @@ from torch import Tensor
 from guidebp.data.batches import Batches
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import draw_split
-from guidebp.evaluation.outputs import correct, output_names, predicted_classes, primary_output
+from guidebp.evaluation.calibration import calibration
+from guidebp.evaluation.conflict import conflicts, cosines, probe
+from guidebp.evaluation.cost import cost
+from guidebp.evaluation.inference import inference
+from guidebp.evaluation.outputs import (
+    all_logits,
+    correct,
+    output_names,
+    predicted_classes,
+    primary_output,
+    probabilities,
+)
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
 from guidebp.models import build_network
@@ -22,6 +33,7 @@ from guidebp.training.numerics import autocast, set_numerics
 from guidebp.training.schedules import lr_factor, optimiser_maker, set_lr
 
 Report = Callable[[int, float], None]
+HISTORY = ("loss", "gradient_share", "cosine", "conflict", "validation_correct")
 
 
 class Outcome(NamedTuple):
@@ -75,17 +87,22 @@ def train_run(
         torch.cuda.reset_peak_memory_stats(device)
     set_numerics(recipe["numerics"], device)
     method, batches = start_run(spec, data, device)
-    outputs, primary = output_names(method.network), primary_output(method.network)
+    outputs, primary = output_names(method), primary_output(method)
     sizes = {name: len(labels) for name, labels in batches.labels.items()}
     result: dict[str, Any] = {
         "status": "finished",
         "outputs": outputs,
-        "pathways": method.network.pathways,
+        "pathways": method.pathways,
         "primary": primary,
         "sizes": sizes,
         "parameters": trained_parameters(method),
-        "history": {"loss": [], "gradient_share": [], "validation_correct": []},
+        "backward_passes": method.passes,
+        "cost": cost(method.stages(), batches.normalise(batches.images[:1])),
+        "history": {column: [] for column in HISTORY},
+        "cosines": None,
         "test_correct": None,
+        "calibration": None,
+        "inference": None,
     }
     predictions = torch.zeros(len(outputs), 0, dtype=torch.int64)
     for epoch in range(recipe["epochs"]):
@@ -93,15 +110,16 @@ def train_run(
         if entry is None:
             result |= {"status": "diverged", "diverged_in_epoch": epoch}
             break
-        for column, value in entry.items():
-            result["history"][column].append(value)
+        result["cosines"] = entry.pop("cosines")
+        for column in HISTORY:
+            result["history"][column].append(entry[column])
         if report and sizes["validation"]:
             report(epoch, entry["validation_correct"][outputs.index(primary)] / sizes["validation"])
     else:
         if all(bool(torch.isfinite(p).all()) for p in method.parameters()):
             with autocast(recipe["numerics"], device):
-                predictions = predicted_classes(method, batches.evaluation("test"))
-            result["test_correct"] = correct(predictions, batches.labels["test"]).tolist()
+                predictions, measured = measure(method, batches)
+            result |= measured
         else:
             result |= {"status": "diverged", "diverged_in_epoch": recipe["epochs"] - 1}
     small = torch.uint8 if spec["dataset"]["classes"] <= 256 else torch.int16
@@ -117,12 +135,15 @@ def train_epoch(
     """One epoch and its validation; None when the loss was not finite.
 
     Everything is summed on the device and fetched once at the end. Adds the steps and their time to `telemetry`.
+    Gradients of the pathways are compared at every step by methods that have them, else at the first of the epoch.
     """
     started = time.perf_counter()
     device, numerics = batches.device, recipe["numerics"]
     total = batches.steps * recipe["epochs"]
     loss = torch.zeros((), dtype=torch.float64, device=device)
-    gradient = torch.zeros(method.network.pathways, dtype=torch.float64, device=device)
+    gradient = torch.zeros(method.pathways, dtype=torch.float64, device=device)
+    angles = torch.zeros(method.pathways, method.pathways, dtype=torch.float64, device=device)
+    conflicting, compared = torch.zeros((), dtype=torch.float64, device=device), 0
     method.train()
     for step, (images, labels) in enumerate(batches.epoch(epoch, method.streams)):
         factor = lr_factor(recipe, epoch * batches.steps + step, total)
@@ -130,9 +151,15 @@ def train_epoch(
             if name not in method.constant:
                 set_lr(optimiser, factor)
         with autocast(numerics, device):
+            probed = None if method.compares or step else probe(method, images, labels)
             done = method.step(images, labels)
         loss += done.loss
         gradient += done.gradient
+        products = done.products if method.compares else probed
+        if products is not None:
+            angles += cosines(products)
+            conflicting += conflicts(products)
+            compared += 1
     finite = bool(torch.isfinite(loss + gradient.sum()))  # waits for the device, so the time is right
     telemetry["step_seconds"] += time.perf_counter() - started
     telemetry["steps"] += batches.steps
@@ -142,13 +169,42 @@ def train_epoch(
     entry: dict[str, Any] = {
         "loss": rounded(loss.item() / batches.steps),
         "gradient_share": [rounded(value) for value in share.tolist()],
+        "cosine": None,
+        "conflict": None,
+        "cosines": None,
         "validation_correct": [],
     }
+    if compared and bool(torch.isfinite(angles).all()):
+        mean = (angles / compared).cpu()
+        above = mean[torch.ones_like(mean, dtype=torch.bool).triu(diagonal=1)]
+        entry["cosine"] = rounded(above.mean().item())
+        entry["conflict"] = rounded(conflicting.item() / compared)
+        entry["cosines"] = [[rounded(value) for value in row] for row in mean.tolist()]
     if len(batches.labels["validation"]):
         with autocast(numerics, device):
-            found = predicted_classes(method, batches.evaluation("validation"))
+            found = predicted_classes(method, all_logits(method, batches.evaluation("validation")))
         entry["validation_correct"] = correct(found, batches.labels["validation"]).tolist()
     return entry
+
+
+def measure(method: Method, batches: Batches) -> tuple[Tensor, dict[str, Any]]:
+    """Predicted classes [K + 2, N_test] and what the record says of the trained network."""
+    logits = all_logits(method, batches.evaluation("test"))
+    labels = {name: found.cpu() for name, found in batches.labels.items()}
+    predictions = predicted_classes(method, logits)
+    chances = probabilities(method, logits).cpu()
+    measured: dict[str, Any] = {
+        "test_correct": correct(predictions, batches.labels["test"]).tolist(),
+        "calibration": calibration(chances, labels["test"]),
+    }
+    if method.primary == "last" and method.pathways > 1:
+        validation = torch.zeros(method.pathways, 0, chances.shape[2])
+        if len(labels["validation"]):
+            validation = all_logits(method, batches.evaluation("validation")).softmax(dim=2).cpu()
+        measured["inference"] = inference(
+            chances[: method.pathways], labels["test"], validation, labels["validation"]
+        )
+    return predictions, measured
 
 
 def rounded(value: float) -> float:

@@ -1,0 +1,41 @@
+"""Do the gradients of the pathways' own losses agree? Inner products over the parameters that pathways share."""
+
+import torch
+from torch import Tensor
+
+from guidebp.methods.contract import Method
+from guidebp.methods.exits import exit_losses
+from guidebp.methods.gradients import PathwayGradients
+from guidebp.models.contract import shared_parameters
+
+
+def probe(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
+    """[K, K] inner products on one batch, as the method's own backward pass would have them.
+
+    None where pathways share no parameters. Leaves the method as it was: no step is taken, and running
+    statistics are put back.
+    """
+    stages = method.stages()
+    shared = shared_parameters(stages)
+    if not shared:
+        return None
+    kept = {name: buffer.clone() for name, buffer in method.named_buffers()}
+    outputs = method.logits(images).unbind()
+    gradients = PathwayGradients(stages, shared, "network")
+    gradients.take(exit_losses(torch.stack(outputs), labels).unbind(), outputs)
+    for name, buffer in method.named_buffers():
+        buffer.copy_(kept[name])
+    with torch.autocast(images.device.type, enabled=False):
+        return gradients.shared
+
+
+def cosines(products: Tensor) -> Tensor:
+    """[K, K] cosines of the angles between the gradients; 0 where one of them is zero."""
+    lengths = products.diagonal().clamp(min=0).sqrt()
+    scale = lengths.outer(lengths)
+    return torch.where(scale > 0, products / scale.where(scale > 0, 1.0), 0.0)
+
+
+def conflicts(products: Tensor) -> Tensor:
+    """Whether any two gradients have a negative inner product: a scalar, true or false."""
+    return (products.triu(diagonal=1) < 0).any()

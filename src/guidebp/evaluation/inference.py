@@ -1,0 +1,116 @@
+"""Inference with several exits of one trunk: when to stop, what to average, which sub-model to keep.
+
+Everything comes from probabilities [K, N, classes], exits from the shallowest to the deepest, and is stored as
+counts: how many predictions are right, how many images leave at each exit. With the operations of `cost` they
+give curves.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Local critic training reports 0.9 and 0.95 (PAPERS section 4).
+CONFIDENCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99, 0.995, 0.999)
+# Shares of the largest possible entropy, log(classes).
+ENTROPIES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001)
+# MSDNet's budgets: exit k (from 1) is to take a share of the images in proportion to ratio^k.
+RATIOS = tuple(step / 20 for step in range(2, 41, 2))
+POINTS = (0.5, 1.0, 2.0, 5.0)
+
+
+def confidence(probabilities: Tensor) -> Tensor:
+    """The largest probability [K, N]."""
+    return probabilities.amax(dim=2)
+
+
+def certainty(probabilities: Tensor) -> Tensor:
+    """One minus the entropy as a share of the largest possible one [K, N]."""
+    entropy = torch.special.entr(probabilities).sum(dim=2)
+    found: Tensor = 1 - entropy / math.log(probabilities.shape[2])
+    return found
+
+
+def leave(scores: Tensor, thresholds: Tensor) -> Tensor:
+    """The exit [N], from 0, where each image leaves.
+
+    It is the first one whose score [K, N] exceeds its threshold [K], else the last.
+    """
+    stops = scores > thresholds.unsqueeze(1)
+    stops[-1] = True
+    return stops.int().argmax(dim=0)
+
+
+def tally(chosen: Tensor, right: Tensor) -> tuple[int, list[int]]:
+    """Right predictions, and images leaving at each exit, from the exits [N] and which are right [K, N]."""
+    correct = right.gather(0, chosen.unsqueeze(0)).sum()
+    return int(correct), torch.bincount(chosen, minlength=len(right)).tolist()
+
+
+def progressive(scores: Tensor, right: Tensor, levels: tuple[float, ...]) -> dict[str, list[Any]]:
+    """One threshold for all exits: an image leaves where its score first exceeds it (BranchyNet, local critics)."""
+    tallies = [tally(leave(scores, torch.full((len(scores),), level)), right) for level in levels]
+    return {"correct": [found for found, _ in tallies], "leave": [counts for _, counts in tallies]}
+
+
+def budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
+    """Thresholds [K] by which exit k keeps its share, in proportion to ratio^k, of the images behind scores [K, N].
+
+    MSDNet's procedure (Huang et al. 2018): exit by exit, the most confident of those still in leave. The threshold
+    is the largest score that stays, so equal scores stay together; the last exit takes all.
+    """
+    count, images = scores.shape
+    shares = torch.tensor([ratio**k for k in range(1, count + 1)], dtype=torch.float64)
+    shares = shares / shares.sum()
+    staying = torch.ones(images, dtype=torch.bool)
+    thresholds = torch.full((count,), -torch.inf)
+    for k in range(count - 1):
+        ordered = scores[k][staying].sort(descending=True).values
+        leaving = int(images * float(shares[k]) + 1e-9)
+        if leaving >= len(ordered):  # all that are left may go
+            break
+        thresholds[k] = ordered[leaving]
+        staying &= scores[k] <= thresholds[k]
+    return thresholds
+
+
+def budgeted(scores: Tensor, right: Tensor, validation: Tensor) -> dict[str, list[Any]]:
+    """For each of RATIOS: thresholds from validation scores [K, V], tallies of test scores and hits [K, N]."""
+    thresholds = [budget_thresholds(validation, ratio) for ratio in RATIOS]
+    tallies = [tally(leave(scores, levels), right) for levels in thresholds]
+    return {"correct": [found for found, _ in tallies], "leave": [counts for _, counts in tallies]}
+
+
+def ensembles(probabilities: Tensor, labels: Tensor) -> list[int]:
+    """Right predictions of the mean probabilities of exits 1 to k, for each k."""
+    sums = probabilities.cumsum(dim=0)
+    return [int(found) for found in (sums.argmax(dim=2) == labels).sum(dim=1)]
+
+
+def smallest(right: list[int], images: int) -> list[int]:
+    """For each of POINTS the first exit (from 0) within so many points of the last one; `right` [K] of `images`."""
+    accuracies = [100 * found / images for found in right]
+    return [next(k for k, a in enumerate(accuracies) if a >= accuracies[-1] - points) for points in POINTS]
+
+
+def inference(
+    test: Tensor, test_labels: Tensor, validation: Tensor, validation_labels: Tensor
+) -> dict[str, Any]:
+    """All of it, from the pathways' probabilities [K, N, classes] on test and validation images, on the CPU.
+
+    What needs a validation set is None without one.
+    """
+    right = test.argmax(dim=2) == test_labels
+    found: dict[str, Any] = {
+        "confidence": progressive(confidence(test), right, CONFIDENCES),
+        "entropy": progressive(certainty(test), right, tuple(1 - level for level in ENTROPIES)),
+        "ensembles": ensembles(test, test_labels),
+        "budgeted": None,
+        "smallest": None,
+    }
+    if len(validation_labels):
+        hits = (validation.argmax(dim=2) == validation_labels).sum(dim=1).tolist()
+        found["budgeted"] = budgeted(confidence(test), right, confidence(validation))
+        found["smallest"] = smallest(hits, len(validation_labels))
+    return found

@@ -1,0 +1,44 @@
+"""One weighted sum of all exits' losses, `L = sum_k w[k] CE(z[k], y)`, back-propagated at once.
+
+Deeply-supervised nets (Lee et al. 2015) and MSDNet (equal weights: Huang et al. 2018, and the "sum of losses"
+row of PAPERS section 3). With `weights: depth` it is the joint counterpart of `multiway`, with the same
+weights.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from guidebp.methods.contract import Method
+from guidebp.methods.exits import depth_weights, exit_losses
+from guidebp.models.contract import Chain
+
+
+@dataclass(frozen=True)
+class Options:
+    """Weights of the exits: all 1, or by depth as in multi-way backpropagation."""
+
+    weights: Literal["equal", "depth"] = "equal"
+
+    def needs(self) -> dict[str, tuple[int, str]]:
+        """Exits of one trunk."""
+        return {
+            "trunk": (1, "it sums the losses of exits along one trunk; for pathways apart take 'independent'")
+        }
+
+
+class DeepSupervision(Method):
+    """Weighted sum of the exits' cross-entropies."""
+
+    network: Chain
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Weighted sum over K of the batch means."""
+        losses = exit_losses(logits, labels)
+        if self.options.weights == "depth":
+            losses = losses * losses.new_tensor(depth_weights(self.network.depths))
+        return losses.sum()
+
+
+METHOD = DeepSupervision

@@ -1,0 +1,44 @@
+"""Exit-ensemble distillation: every exit learns the labels and the mean of all exits.
+
+Lee and Lee, "Students are the best teacher" (arXiv 2104.00299), the distillation of outputs: `L = sum_k
+CE(z[k], y) + weight * distance(z[k], mean_j z[j])`, the mean detached. The authors' code has the mean squared
+error (its default) or the Kullback-Leibler divergence at temperature 3, times 0.1 * 3^2. Their further loss on
+feature maps is left out: it needs maps of one shape at every exit.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from guidebp.methods.contract import Method
+from guidebp.methods.exits import distances, exit_losses
+
+
+@dataclass(frozen=True)
+class Options:
+    """The distance, a factor on the authors' own weight of it, the temperature of `kl`."""
+
+    distance: Literal["mse", "kl"] = "mse"
+    weight: float = 1.0
+    temperature: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Refuse what has no meaning."""
+        if self.weight < 0 or not self.temperature > 0:
+            raise ValueError("weight must not be negative, temperature must be positive")
+        if self.distance == "mse" and self.temperature != 3.0:
+            raise ValueError("temperature belongs to the distance 'kl'")
+
+
+class ExitDistillation(Method):
+    """Cross-entropies plus distances from the mean of the logits."""
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Sum over K of the batch means."""
+        pulled = distances(logits, self.options.distance, self.options.temperature)
+        losses: Tensor = exit_losses(logits, labels) + self.options.weight * pulled
+        return losses.sum()
+
+
+METHOD = ExitDistillation

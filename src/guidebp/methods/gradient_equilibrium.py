@@ -1,0 +1,44 @@
+"""Gradient equilibrium: all exits' losses summed, their gradients averaged in the trunk instead of added.
+
+Li, Zhang, Qi, Yang and Huang, "Improved techniques for training adaptive deep networks" (2019). Before exit i
+(from 0) of n the gradient is multiplied by `1 / (n - i)`, between that exit and the next segment by `n - i -
+1`; values stay as they are. What a trunk passes as several maps (MSDNet) is scaled in the coarsest map alone,
+as in the authors' code; `maps: all` is the other reading.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from guidebp.methods.contract import Method
+from guidebp.methods.exits import equilibrium_logits, exit_losses
+from guidebp.models.contract import Chain
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which of several maps of a trunk are scaled."""
+
+    maps: Literal["coarsest", "all"] = "coarsest"
+
+    def needs(self) -> dict[str, tuple[int, str]]:
+        """Exits of one trunk."""
+        return {"trunk": (1, "it balances gradients within one trunk, which pathways apart do not have")}
+
+
+class GradientEquilibrium(Method):
+    """Sum of the exits' cross-entropies, gradients rescaled on their way through the trunk."""
+
+    network: Chain
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits [K, N, classes]."""
+        return equilibrium_logits(self.network, images, self.options.maps)
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Sum over K of the batch means."""
+        return exit_losses(logits, labels).sum()
+
+
+METHOD = GradientEquilibrium

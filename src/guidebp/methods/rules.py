@@ -1,0 +1,93 @@
+"""Gradient rules: pure functions from the inner products of K gradients to K weights.
+
+With rows `g_k` and products `P[i, j] = g_i . g_j`, every rule here only adds multiples of rows to rows and sums the
+result, so it is known by weights `w` alone, and the direction taken is `sum_k w[k] g_k`. Rules work on products
+[..., K, K] and never look at a value on the host, so the device is not waited for.
+
+`project` is the projection of Yu et al., "Gradient surgery for multi-task learning" (PCGrad, 2020), algorithm
+1: row i meets the other rows in a given order; where its inner product with one of the *original* rows is
+negative, the component along that row is taken away. Which rows it meets, and in which order, is what the
+readings of deconfliction differ in (`fixed_order`, `random_order`). `upgrad` is the projection onto the dual
+cone of Quinton and Rey, "Jacobian descent for multi-objective optimization" (2024).
+"""
+
+from functools import cache
+from itertools import product
+
+import torch
+from torch import Tensor
+
+
+def project(products: Tensor, order: Tensor) -> Tensor:
+    """Weights [..., K] of the sum of the K projected gradients.
+
+    `products` is [..., K, K]; `order` [K, T] lists for each row the rows it meets, itself standing for none.
+    """
+    count = products.shape[-1]
+    itself = torch.arange(count, device=products.device)
+    made_of = torch.eye(count, dtype=products.dtype, device=products.device).expand_as(products).clone()
+    lengths = products.diagonal(dim1=-2, dim2=-1)
+    for met in order.unbind(dim=1):
+        inner = (made_of * products[..., met, :]).sum(dim=-1)
+        length = lengths[..., met]
+        conflict = (inner < 0) & (length > 0) & (met != itself)
+        taken = torch.where(conflict, inner / length.where(length > 0, 1.0), 0.0)
+        made_of.scatter_add_(-1, met.expand_as(taken).unsqueeze(-1), -taken.unsqueeze(-1))
+    return made_of.sum(dim=-2)
+
+
+def fixed_order(rule: str, count: int) -> Tensor:
+    """The order [K, T] of a rule without chance; exits are counted from the shallowest.
+
+    deeper-first: an exit gives way to the deeper ones, met from the next one to the deepest. earlier-first: to the
+    earlier ones, met from the next one to the first. adjacent: to its neighbours, the earlier one met first.
+    """
+    rows: list[list[int]] = []
+    for i in range(count):
+        met = {
+            "deeper-first": list(range(i + 1, count)),
+            "earlier-first": list(range(i - 1, -1, -1)),
+            "adjacent": [j for j in (i - 1, i + 1) if 0 <= j < count],
+        }[rule]
+        rows.append(met + [i] * (max(2, count) - len(met)))
+    return torch.tensor(rows)
+
+
+def random_order(count: int, generator: torch.Generator) -> Tensor:
+    """An order [K, K] for PCGrad: each row meets all others in an order of its own."""
+    return torch.stack([torch.randperm(count, generator=generator) for _ in range(count)])
+
+
+def upgrad(products: Tensor, norm: float = 1e-4, ridge: float = 1e-4) -> Tensor:
+    """Weights [..., K] of the sum of the gradients, each projected onto the cone that conflicts with none.
+
+    Row i becomes the nearest vector with a nonnegative inner product with every row: with products P, the `v` that
+    minimises `v P v` subject to `v >= e_i`. `norm` and `ridge` scale P by its trace and add to its diagonal as
+    TorchJD does; TorchJD takes the mean over the rows, this is the sum, so that no conflict means plain summing.
+
+    The programme is solved exactly: of the 2^K sets of bounds that may hold with equality, the one whose solution
+    violates nothing is taken. Meant for K up to about 10.
+    """
+    count = products.shape[-1]
+    identity = torch.eye(count, dtype=products.dtype, device=products.device)
+    trace = products.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
+    scaled = torch.where(trace < norm, torch.zeros_like(products), products / trace.clamp(min=norm))
+    matrix = (scaled + ridge * identity).unsqueeze(-3)  # [..., 1, K, K], for the sets
+    bound = _subsets(count).to(products.device).unsqueeze(-1)  # [2^K, K, 1], true where v equals its bound
+    # v = e_i at the bounds; elsewhere the gradient 2 P v is zero
+    system = torch.where(bound, identity, matrix)
+    right = torch.where(bound, identity, torch.zeros_like(identity))
+    found = torch.linalg.solve_ex(system, right.expand_as(system))[0]  # [..., 2^K, K, K], a column per i
+    slope = matrix @ found
+    below = (identity - found).clamp(min=0).amax(dim=-2)
+    pushed = (-slope).clamp(min=0).masked_fill(~bound, 0).amax(dim=-2)
+    best = (below + pushed).argmin(dim=-2)  # [..., K]
+    chosen = found.gather(-3, best[..., None, None, :].expand(*best.shape[:-1], 1, count, count)).squeeze(-3)
+    weights: Tensor = chosen.sum(dim=-1)
+    return weights
+
+
+@cache
+def _subsets(count: int) -> Tensor:
+    """All subsets of range(count), bool [2^count, count]."""
+    return torch.tensor(list(product([False, True], repeat=count)))
