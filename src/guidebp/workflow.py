@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from guidebp.errors import UserError
-from guidebp.rendering.catalogue import FIGURES, TABLES
+from guidebp.rendering.catalogue import FIGURES, TABLES, places
 from guidebp.study.catalogue import reader_name
 from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
 from guidebp.study.files import check
@@ -35,18 +36,9 @@ def files(study: Study) -> dict[str, Any]:
     layout = Layout(study.name)
     catalogue = study.all_datasets
     curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
-    figures = [
-        layout.figure(name, dataset, kind)
-        for name in FIGURES
-        for dataset in study.datasets
-        for kind in FIGURE_KINDS
-    ]
-    tables = [
-        layout.table(name, dataset, kind)
-        for name in TABLES
-        for dataset in study.datasets
-        for kind in TABLE_KINDS
-    ]
+    parts = [asdict(part) for part in study.parts]
+    figures = [layout.figure(*place, kind) for place in places(FIGURES, parts) for kind in FIGURE_KINDS]
+    tables = [layout.table(*place, kind) for place in places(TABLES, parts) for kind in TABLE_KINDS]
     sources = ["config.yaml", "datasets.yaml", "architectures.yaml", "methods.yaml", "claims.yaml"]
     return {
         "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],

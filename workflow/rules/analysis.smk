@@ -30,6 +30,7 @@ rule render:
         metrics=LAYOUT.metrics,
         # cached by DVC, which renews time stamps; study.json and metrics.csv change with it
         history=ancient(LAYOUT.history),
+        inference=ancient(LAYOUT.inference),
         comparisons=LAYOUT.comparisons,
         sheets=RESULTS["sheets"],
     output:

@@ -30,6 +30,7 @@ rule collect:
         about=LAYOUT.about,
         metrics=LAYOUT.metrics,
         history=LAYOUT.history,
+        inference=LAYOUT.inference,
         telemetry=LAYOUT.telemetry,
         records=LAYOUT.records,
     log:

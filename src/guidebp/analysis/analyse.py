@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from guidebp.analysis.comparisons import compare
-from guidebp.analysis.tables import MERGED, PATHWAYS, WEAKEST, Results, load_results, run_measures
+from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, WEAKEST, Results, load_results, run_measures
 from guidebp.canonical import readable_json
 from guidebp.store import write_atomic
 from guidebp.study.layout import Layout
@@ -33,19 +33,19 @@ def summary(results: Results) -> dict[str, Any]:
         cell = runs[(runs["dataset"] == dataset) & (runs["architecture"] == architecture)]
         methods = found.setdefault(dataset, {}).setdefault(architecture, {})
         for method in results.about["methods"]:
-            means = cell[cell["method"] == method][[MERGED, PATHWAYS, WEAKEST]].mean()
+            means = cell[cell["method"] == method][[PRIMARY, MERGED, PATHWAYS, WEAKEST]].mean()
             if means.notna().any():
                 methods[method] = {measure: round(float(mean), 3) for measure, mean in means.items()}
     return found
 
 
 def curve(results: Results, dataset: str, architecture: str) -> pd.DataFrame:
-    """Mean validation accuracy of the merged output: a row per epoch, a column per method."""
+    """Mean validation accuracy of the primary output: a row per epoch, a column per method."""
     history = results.history
     chosen = history[
         (history["dataset"] == dataset)
         & (history["architecture"] == architecture)
-        & (history["output"] == MERGED)
+        & history["primary"]
         & (history["quantity"] == "validation accuracy")
     ]
     wide = chosen.pivot_table(index="epoch", columns="method", values="value", aggfunc="mean")

@@ -6,6 +6,7 @@ is not the one its pack was indexed with.
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -21,13 +22,17 @@ from guidebp.study.resolve import Run, Study
 
 Row = dict[str, Any]
 
+NAMES = ["dataset", "architecture", "method", "recipe", "repetition", "key"]
+INFERENCE = [*NAMES, "way", "level", "accuracy", "operations"]
+
 
 def collect(study: Study) -> None:
-    """Write study.json, metrics.csv, history.parquet, telemetry.jsonl and records.tar.xz."""
+    """Write study.json, metrics.csv, history.parquet, inference.parquet, telemetry.jsonl and records.tar.xz."""
     layout, store = Layout(study.name), RunStore(RUNS)
     hashes, index = data_hashes(study.datasets), indexed(study)
     metrics: list[Row] = []
     history: list[Row] = []
+    inference: list[Row] = []
     telemetry: list[bytes] = []
     for run in study.runs:
         record = checked_record(run, store, index, hashes[run.dataset])
@@ -35,10 +40,12 @@ def collect(study: Study) -> None:
         names = run_names(run)
         metrics += [names | row for row in metric_rows(record, cost)]
         history += [names | row for row in history_rows(record)]
+        inference += [names | row for row in inference_rows(record)]
         telemetry.append(canonical_json({"key": run.key} | cost))
     write_atomic(layout.about, readable_json(describe(study)))
     write_atomic(layout.metrics, pd.DataFrame(metrics).to_csv(index=False, lineterminator="\n").encode())
     write_atomic(layout.history, pd.DataFrame(history).to_parquet(index=False))
+    write_atomic(layout.inference, pd.DataFrame(inference, columns=INFERENCE).to_parquet(index=False))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
     write_atomic(layout.records, pack_records(store, [run.key for run in study.runs]))
 
@@ -67,49 +74,92 @@ def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) 
 
 def run_names(run: Run) -> Row:
     """The columns that name a run in every table."""
-    return {
-        "dataset": run.dataset,
-        "architecture": run.architecture,
-        "method": run.method,
-        "recipe": run.recipe,
-        "repetition": run.repetition,
-        "key": run.key,
-    }
+    return {name: getattr(run, name) for name in NAMES}
 
 
 def metric_rows(record: Row, cost: Row) -> Iterator[Row]:
-    """One row per output: test accuracy in percent, empty for a run without one."""
+    """One row per output: test accuracy and calibration error in percent, empty for a run without one.
+
+    Parameters and operations are those of a pathway by itself; of all of them for the merged outputs.
+    """
     result = record["result"]
-    sizes = result.get("sizes", {"train": None, "test": None})
+    run = {"status": result["status"], "device_class": cost.get("device_class", "unknown")}
+    if not result["outputs"]:  # crashed: nothing is known but that
+        yield run
+        return
+    sizes, price, count = result["sizes"], result["cost"], result["pathways"]
     correct = result["test_correct"] or [None] * len(result["outputs"])
+    errors = calibration_errors(result["calibration"]) or correct
     for number, (name, right) in enumerate(zip(result["outputs"], correct, strict=True)):
-        yield {
-            "status": result["status"],
-            "device_class": cost.get("device_class", "unknown"),
+        kind, place = ("alone", number) if number < count else ("together", count - 1)
+        yield run | {
             "output": name,
-            "pathway": number + 1 if number < result["pathways"] else None,
+            "pathway": number + 1 if number < count else None,
             "primary": name == result["primary"],
             "accuracy": None if right is None else 100 * right / sizes["test"],
+            "calibration_error": errors[number],
+            "parameters": price["parameters"][kind][place],
+            "operations": price["operations"][kind][place],
+            "backward_passes": result["backward_passes"],
             "train_images": sizes["train"],
             "test_images": sizes["test"],
         }
-    if not result["outputs"]:  # crashed: nothing is known but that
-        yield {"status": result["status"], "device_class": cost.get("device_class", "unknown")}
+
+
+def calibration_errors(bins: Row | None) -> list[float]:
+    """Expected calibration error in percent per output: mean distance of confidence and accuracy over the bins."""
+    if bins is None:
+        return []
+    rows = zip(bins["images"], bins["correct"], bins["confidence"], strict=True)
+    return [
+        round(100 * sum(abs(r - c) for r, c in zip(right, confidence, strict=True)) / sum(images), 6)
+        for images, right, confidence in rows
+    ]
 
 
 def history_rows(record: Row) -> Iterator[Row]:
-    """One row per epoch, output and quantity (loss, gradient share, validation accuracy in percent)."""
+    """One row per epoch, output and quantity: loss, gradient share, cosine, conflict, validation accuracy."""
     result = record["result"]
     history = result["history"]
     if not history:
         return
     for epoch, loss in enumerate(history["loss"]):
-        yield {"epoch": epoch + 1, "output": None, "quantity": "loss", "value": loss}
+        row = {"epoch": epoch + 1, "output": None, "primary": False}
+        yield row | {"quantity": "loss", "value": loss}
+        for quantity in ("cosine", "conflict"):
+            if history[quantity][epoch] is not None:
+                yield row | {"quantity": quantity, "value": history[quantity][epoch]}
         for name, share in zip(result["outputs"], history["gradient_share"][epoch], strict=False):
-            yield {"epoch": epoch + 1, "output": name, "quantity": "gradient share", "value": share}
+            yield row | {"output": name, "quantity": "gradient share", "value": share}
         for name, right in zip(result["outputs"], history["validation_correct"][epoch], strict=False):
             accuracy = 100 * right / result["sizes"]["validation"]
-            yield {"epoch": epoch + 1, "output": name, "quantity": "validation accuracy", "value": accuracy}
+            named = {"output": name, "primary": name == result["primary"]}
+            yield row | named | {"quantity": "validation accuracy", "value": accuracy}
+
+
+def inference_rows(record: Row) -> Iterator[Row]:
+    """One row per way of using several exits and its level: test accuracy in percent, mean operations per image."""
+    result = record["result"]
+    found = result.get("inference")
+    if not found:
+        return
+    images, price = result["sizes"]["test"], result["cost"]["operations"]
+
+    def row(way: str, level: float, right: int, operations: float) -> Row:
+        return {"way": way, "level": level, "accuracy": 100 * right / images, "operations": operations}
+
+    for way in ("confidence", "certainty", "budgeted"):
+        if found[way]:
+            for level, right, leave in zip(
+                *(found[way][k] for k in ("level", "correct", "leave")), strict=True
+            ):
+                spent = sum(count * cost for count, cost in zip(leave, price["together"], strict=True))
+                yield row(way, level, right, spent / images)
+    for exits, right in enumerate(found["ensembles"], start=1):
+        yield row("ensemble", exits, right, price["together"][exits - 1])
+    chosen = found["smallest"] or {"points": [], "exit": []}
+    for points, place in zip(chosen["points"], chosen["exit"], strict=True):
+        yield row("smallest within", points, result["test_correct"][place], price["alone"][place])
 
 
 def describe(study: Study) -> Row:
@@ -123,6 +173,7 @@ def describe(study: Study) -> Row:
         "title": study.file.title,
         "about": study.file.about,
         "references": study.file.references,
+        "parts": [asdict(part) for part in study.parts],
         "datasets": {name: json.loads(study.datasets[name].model_dump_json()) for name in order("dataset")},
         "data": {name: read_manifest(PREPARED, name) for name in order("dataset")},
         "architectures": {

@@ -1,7 +1,7 @@
 """The collected tables of a study, as every analysis and every figure reads them."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ class Results:
         about: study.json: titles and order.
         metrics: one row per run and output.
         history: one row per run, epoch, output and quantity.
+        inference: one row per run with several exits and way of using them.
         prepared: the folder with the sheets of sample images.
         comparisons: what `analyse` wrote, for rendering; None before it has.
     """
@@ -31,8 +32,30 @@ class Results:
     about: dict[str, Any]
     metrics: pd.DataFrame
     history: pd.DataFrame
+    inference: pd.DataFrame
     prepared: Path = PREPARED
     comparisons: pd.DataFrame | None = None
+
+    def part(self, name: str) -> "Results":
+        """What a part of the report shows: its cells of dataset, architecture and method."""
+        cells = next(part["cells"] for part in self.about["parts"] if part["name"] == name)
+        wanted = pd.MultiIndex.from_tuples([tuple(cell) for cell in cells])
+        methods = {method for _, _, method in cells}
+        about = {**self.about, "methods": {k: v for k, v in self.about["methods"].items() if k in methods}}
+
+        def of_part(table: pd.DataFrame) -> pd.DataFrame:
+            index = pd.MultiIndex.from_frame(table[["dataset", "architecture", "method"]])
+            return table[index.isin(wanted)]
+
+        compared = None if self.comparisons is None else of_part(self.comparisons)
+        return replace(
+            self,
+            about=about,
+            metrics=of_part(self.metrics),
+            history=of_part(self.history),
+            inference=of_part(self.inference),
+            comparisons=compared,
+        )
 
     @property
     def cells(self) -> list[tuple[str, str]]:
@@ -46,6 +69,10 @@ class Results:
         """The title of a dataset, architecture or method."""
         return str(self.about[kind][name]["title"])
 
+    def titles(self, kind: str) -> dict[str, str]:
+        """All titles of datasets, architectures or methods, by name."""
+        return {name: self.title(kind, name) for name in self.about[kind]}
+
 
 def load_results(layout: Layout) -> Results:
     """Read what `collect` wrote; UserError when it is not there."""
@@ -53,12 +80,13 @@ def load_results(layout: Layout) -> Results:
         about = json.loads(layout.about.read_text())
         metrics = pd.read_csv(layout.metrics)
         history = pd.read_parquet(layout.history)
+        inference = pd.read_parquet(layout.inference)
     except FileNotFoundError as error:
         raise UserError(
             f"{error.filename}: study '{layout.study}' is not collected yet; "
             f"run: snakemake --config study={layout.study}"
         ) from error
-    return Results(about, metrics, history)
+    return Results(about, metrics, history, inference)
 
 
 def run_measures(metrics: pd.DataFrame) -> pd.DataFrame:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 # Local critic training reports 0.9 and 0.95 (PAPERS section 4).
 CONFIDENCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99, 0.995, 0.999)
-# Shares of the largest possible entropy, log(classes).
-ENTROPIES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01, 0.001)
+# One minus the entropy, as a share of the largest possible one, log(classes): BranchyNet's criterion.
+CERTAINTIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)
 # MSDNet's budgets: exit k (from 1) is to take a share of the images in proportion to ratio^k.
 RATIOS = tuple(step / 20 for step in range(2, 41, 2))
 POINTS = (0.5, 1.0, 2.0, 5.0)
@@ -51,7 +51,11 @@ def tally(chosen: Tensor, right: Tensor) -> tuple[int, list[int]]:
 def progressive(scores: Tensor, right: Tensor, levels: tuple[float, ...]) -> dict[str, list[Any]]:
     """One threshold for all exits: an image leaves where its score first exceeds it (BranchyNet, local critics)."""
     tallies = [tally(leave(scores, torch.full((len(scores),), level)), right) for level in levels]
-    return {"correct": [found for found, _ in tallies], "leave": [counts for _, counts in tallies]}
+    return {
+        "level": list(levels),
+        "correct": [found for found, _ in tallies],
+        "leave": [counts for _, counts in tallies],
+    }
 
 
 def budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
@@ -79,7 +83,11 @@ def budgeted(scores: Tensor, right: Tensor, validation: Tensor) -> dict[str, lis
     """For each of RATIOS: thresholds from validation scores [K, V], tallies of test scores and hits [K, N]."""
     thresholds = [budget_thresholds(validation, ratio) for ratio in RATIOS]
     tallies = [tally(leave(scores, levels), right) for levels in thresholds]
-    return {"correct": [found for found, _ in tallies], "leave": [counts for _, counts in tallies]}
+    return {
+        "level": list(RATIOS),
+        "correct": [found for found, _ in tallies],
+        "leave": [counts for _, counts in tallies],
+    }
 
 
 def ensembles(probabilities: Tensor, labels: Tensor) -> list[int]:
@@ -104,7 +112,7 @@ def inference(
     right = test.argmax(dim=2) == test_labels
     found: dict[str, Any] = {
         "confidence": progressive(confidence(test), right, CONFIDENCES),
-        "entropy": progressive(certainty(test), right, tuple(1 - level for level in ENTROPIES)),
+        "certainty": progressive(certainty(test), right, CERTAINTIES),
         "ensembles": ensembles(test, test_labels),
         "budgeted": None,
         "smallest": None,
@@ -112,5 +120,5 @@ def inference(
     if len(validation_labels):
         hits = (validation.argmax(dim=2) == validation_labels).sum(dim=1).tolist()
         found["budgeted"] = budgeted(confidence(test), right, confidence(validation))
-        found["smallest"] = smallest(hits, len(validation_labels))
+        found["smallest"] = {"points": list(POINTS), "exit": smallest(hits, len(validation_labels))}
     return found

@@ -18,11 +18,15 @@ CHANNELS = (6, 16)
 
 @dataclass(frozen=True)
 class Options:
-    """Convolutions (1, 2) after which an auxiliary exit leaves, the linear layers, factor of the channels."""
+    """Convolutions (1, 2) after which an auxiliary exit leaves, the linear layers, factor of the channels.
+
+    `padded` keeps the second convolution's map as large as its input: for images too small to lose 4 pixels there.
+    """
 
     exits: list[int] = field(default_factory=list)
     widths: tuple[int, int] = (120, 84)
     width: int = 1
+    padded: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -36,8 +40,8 @@ class Options:
         return {"trunk": len(self.exits) + 1, "parts": 0 if self.exits else len(CHANNELS)}
 
     def smallest_image(self) -> int:
-        """Pixels: half of them, less 4, halved again."""
-        return 12
+        """Pixels: half of them, less 4 unless padded, halved again."""
+        return 4 if self.padded else 12
 
 
 def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
@@ -49,9 +53,9 @@ def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     depths: list[int] = []
     for layer, channels in enumerate(CHANNELS, start=1):
         outputs = channels * options.width
-        convolution = nn.Conv2d(inputs, outputs, 5, padding=2 if layer == 1 else 0)
+        lost = 0 if layer == 1 or options.padded else 4
+        convolution = nn.Conv2d(inputs, outputs, 5, padding=(4 - lost) // 2)
         segments[-1].append(nn.Sequential(convolution, nn.ReLU(inplace=True), nn.MaxPool2d(2)))
-        lost = 0 if layer == 1 else 4
         inputs, height, width = outputs, (height - lost) // 2, (width - lost) // 2
         if layer in options.exits:
             segments.append(nn.Sequential())

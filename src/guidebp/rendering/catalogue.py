@@ -1,34 +1,95 @@
 """Which figures and tables a study has, by file name; importable without matplotlib."""
 
-# name: caption, printed below the figure
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
+
+
+class Shown(NamedTuple):
+    """A caption, and whether there is one per dataset, part, or part with `exits` or `trunk` (`resolve.Part`)."""
+
+    caption: str
+    per: Literal["dataset", "part", "exits", "trunk"] = "part"
+
+
+# captions of figures are printed below them
 FIGURES = {
-    "accuracy": (
+    "samples": Shown(
+        "The dataset: the first training images of every class, and the number of images per class, after "
+        "copies have been dropped where the dataset's entry says so.",
+        per="dataset",
+    ),
+    "accuracy": Shown(
         "Test accuracy of every pathway alone (left) and merged without labels (right). Small marks are "
-        "repetitions, large marks their mean, bars its 95 % t interval. Dotted lines carry `independent`, the "
-        "yardstick of the guided merges, through each panel."
+        "repetitions, large marks their mean, bars its 95 % t interval. Dotted lines carry the yardstick, "
+        "`independent` or `deep-supervision`, through each panel."
     ),
-    "differences": (
+    "differences": Shown(
         "Paired difference in test accuracy at equal repetition, with 95 % t intervals: each method minus "
-        "`average` and minus `independent`, for the merged output and for the mean of the pathways alone."
+        "each reference, for the primary output (the merged one, or the last exit) and for the mean of "
+        "the pathways alone."
     ),
-    "curves": (
-        "Validation accuracy over epochs, mean and range over repetitions; merged output (top) and mean of the "
-        "pathways alone (bottom) of each network."
+    "curves": Shown(
+        "Validation accuracy over epochs, mean and range over repetitions; primary output (top) and mean "
+        "of the pathways alone (bottom) of each network."
     ),
-    "gradient-share": (
-        "Share of the loss gradient at the logits that each pathway receives, per epoch, mean over repetitions."
+    "gradient-share": Shown(
+        "Share of the loss gradient at the logits that each pathway receives, per epoch, mean over "
+        "repetitions."
     ),
-    "samples": (
-        "The dataset: the first training images of every class, and the number of images per class, after copies "
-        "have been dropped where the dataset's entry says so."
+    "exits": Shown(
+        "Test accuracy of every exit against the operations of the network cut off there (multiply-adds "
+        "and activations for one image), mean over repetitions.",
+        per="exits",
+    ),
+    "early-exit": Shown(
+        "Progressive inference: test accuracy against the mean operations per image when an image leaves "
+        "at the first exit whose largest probability exceeds one threshold (left), or a threshold per "
+        "exit chosen on validation images for a budget (right). Squares: everything runs to the last "
+        "exit.",
+        per="exits",
+    ),
+    "conflict": Shown(
+        "Do the exits' gradients agree in the parameters they share? Mean cosine of all pairs (left) and "
+        "share of the steps looked at in which some pair has a negative inner product (right), per epoch, "
+        "mean over repetitions. Gradient rules look at every step, before they act; other methods at the "
+        "first of an epoch.",
+        per="trunk",
     ),
 }
 
-# name: caption, printed above the table
+# captions of tables are printed above them
 TABLES = {
-    "accuracy": "Test accuracy in percent: mean ± standard deviation over the finished repetitions.",
-    "comparisons": (
+    "accuracy": Shown("Test accuracy in percent: mean ± standard deviation over the finished repetitions."),
+    "exits": Shown(
+        "Every exit: parameters and operations (millions) of the network cut off there, test accuracy and "
+        "expected calibration error in percent, mean ± standard deviation. `passes`: backward passes per "
+        "step. `2 x parameters` is what the papers on local critics print as FLOPs.",
+        per="exits",
+    ),
+    "inference": Shown(
+        "Ways of using several exits, test accuracy in percent and, in brackets, mean operations in "
+        "percent of the whole network's: leaving at a confidence above 0.9 or 0.95, mean probabilities of "
+        "all exits and of all but the last, and the smallest sub-model within a point of the whole "
+        "network on validation images.",
+        per="exits",
+    ),
+    "comparisons": Shown(
         "Paired differences in points of test accuracy, 95 % t intervals, p values corrected by Holm's "
         "method within each network, reference and output."
     ),
 }
+
+
+def places(catalogue: dict[str, Shown], parts: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
+    """(name, dataset, part) of every figure or table, given the parts as study.json has them."""
+    parts = list(parts)
+    datasets = dict.fromkeys(dataset for part in parts for dataset, _, _ in part["cells"])
+    for dataset in datasets:
+        for name, shown in catalogue.items():
+            if shown.per == "dataset":
+                yield name, dataset, ""
+        for part in parts:
+            for name, shown in catalogue.items():
+                fits = shown.per != "dataset" and part.get(shown.per, True)
+                if fits and any(dataset == cell[0] for cell in part["cells"]):
+                    yield name, dataset, part["name"]

@@ -8,7 +8,7 @@ from guidebp.analysis.tables import load_results
 from guidebp.canonical import readable_json
 from guidebp.provenance import rendering
 from guidebp.rendering import tables
-from guidebp.rendering.catalogue import FIGURES, TABLES
+from guidebp.rendering.catalogue import FIGURES, TABLES, places
 from guidebp.rendering.figures import figure_function
 from guidebp.rendering.style import close, file_bytes, settle
 from guidebp.rendering.tables import table_bytes
@@ -22,21 +22,22 @@ def render(layout: Layout) -> None:
     """Write every figure (three formats, its data, its provenance) and every table (three formats)."""
     comparisons = pd.read_csv(layout.comparisons)
     results = replace(load_results(layout), comparisons=comparisons)
-    sources = (layout.about, layout.metrics, layout.history, layout.comparisons)
+    sources = (layout.about, layout.metrics, layout.history, layout.inference, layout.comparisons)
     provenance = readable_json(rendering({str(path): file_hash(path) for path in sources}))
-    for dataset in results.about["datasets"]:
-        for name in FIGURES:
-            drawn = figure_function(name)(results, dataset)
-            settle(drawn.figure)
-            for kind in PICTURE_KINDS:
-                write_atomic(layout.figure(name, dataset, kind), file_bytes(drawn.figure, kind))
-            close(drawn.figure)
+    parts = results.about["parts"]
+    views = {part["name"]: results.part(part["name"]) for part in parts}
+    for name, dataset, part in places(FIGURES, parts):
+        drawn = figure_function(name)(views.get(part, results), dataset)
+        settle(drawn.figure)
+        for kind in PICTURE_KINDS:
+            write_atomic(layout.figure(name, dataset, part, kind), file_bytes(drawn.figure, kind))
+        close(drawn.figure)
+        data = drawn.data.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode()
+        write_atomic(layout.figure(name, dataset, part, "csv"), data)
+        write_atomic(layout.figure(name, dataset, part, "provenance.json"), provenance)
+    for name, dataset, part in places(TABLES, parts):
+        table = getattr(tables, name)(views[part], dataset)
+        for kind in TABLE_KINDS:
             write_atomic(
-                layout.figure(name, dataset, "csv"),
-                drawn.data.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode(),
+                layout.table(name, dataset, part, kind), table_bytes(table, TABLES[name].caption, kind)
             )
-            write_atomic(layout.figure(name, dataset, "provenance.json"), provenance)
-        for name, caption in TABLES.items():
-            table = getattr(tables, name)(results, comparisons, dataset)
-            for kind in TABLE_KINDS:
-                write_atomic(layout.table(name, dataset, kind), table_bytes(table, caption, kind))

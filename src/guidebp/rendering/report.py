@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from guidebp.analysis.tables import MERGED, PATHWAYS, load_results, run_measures
+from guidebp.analysis.tables import PATHWAYS, PRIMARY, Results, load_results, run_measures
 from guidebp.provenance import code
-from guidebp.rendering.catalogue import FIGURES, TABLES
+from guidebp.rendering.catalogue import FIGURES, TABLES, Shown, places
 from guidebp.store import write_atomic
 from guidebp.study.layout import Layout
 
@@ -31,23 +31,7 @@ def write_report(layout: Layout) -> None:
             "name": name,
             "entry": entry,
             "data": results.about["data"][name],
-            "figures": [
-                {
-                    "name": figure,
-                    "caption": caption,
-                    "source": embedded(layout.figure(figure, name, "svg").read_bytes()),
-                    "files": [str(layout.figure(figure, name, kind).name) for kind in ("pdf", "png", "csv")],
-                }
-                for figure, caption in FIGURES.items()
-            ],
-            "tables": [
-                {
-                    "name": table,
-                    "caption": caption,
-                    "rows": pd.read_csv(layout.table(table, name, "csv"), dtype=str, keep_default_na=False),
-                }
-                for table, caption in TABLES.items()
-            ],
+            "sections": [section(layout, results, name, part) for part in [None, *results.about["parts"]]],
         }
         for name, entry in results.about["datasets"].items()
     ]
@@ -63,6 +47,39 @@ def write_report(layout: Layout) -> None:
     write_atomic(layout.report, page.encode())
 
 
+def section(layout: Layout, results: Results, dataset: str, part: dict[str, Any] | None) -> dict[str, Any]:
+    """Figures and tables of a part of a dataset's results; of the dataset itself for None."""
+
+    def chosen(catalogue: dict[str, Shown]) -> list[tuple[str, str, str]]:
+        wanted = part["name"] if part else ""
+        found = (
+            place for place in places(catalogue, results.about["parts"]) if place[1:] == (dataset, wanted)
+        )
+        return [place for place in found if (catalogue[place[0]].per == "dataset") == (part is None)]
+
+    return {
+        "name": "-".join(filter(None, (dataset, part["name"] if part else "data"))),
+        "title": part["title"] if part else "",
+        "figures": [
+            {
+                "name": place[0],
+                "caption": FIGURES[place[0]].caption,
+                "source": embedded(layout.figure(*place, "svg").read_bytes()),
+                "files": [layout.figure(*place, kind).name for kind in ("pdf", "png", "csv")],
+            }
+            for place in chosen(FIGURES)
+        ],
+        "tables": [
+            {
+                "name": place[0],
+                "caption": TABLES[place[0]].caption,
+                "rows": pd.read_csv(layout.table(*place, "csv"), dtype=str, keep_default_na=False),
+            }
+            for place in chosen(TABLES)
+        ],
+    }
+
+
 def embedded(svg: bytes) -> str:
     """A data address of a picture."""
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
@@ -72,7 +89,7 @@ def findings(comparisons: pd.DataFrame, about: dict[str, Any]) -> list[dict[str,
     """Per network, reference and measure: which methods differ after Holm's correction."""
     found = []
     keys = ["dataset", "architecture", "reference", "measure"]
-    chosen = comparisons[comparisons["measure"].isin([MERGED, PATHWAYS])]
+    chosen = comparisons[comparisons["measure"].isin([PRIMARY, PATHWAYS])]
     for (dataset, architecture, reference, measure), rows in chosen.groupby(keys, sort=False):
         clear = rows[rows["p_holm"] < 0.05]
         found.append(

@@ -3,36 +3,97 @@
 import pandas as pd
 
 from guidebp.analysis.analyse import csv_bytes
-from guidebp.analysis.tables import MERGED, PATHWAYS, SOFTMAX_AVERAGE, WEAKEST, Results, run_measures
+from guidebp.analysis.tables import (
+    MERGED,
+    PATHWAYS,
+    PRIMARY,
+    SOFTMAX_AVERAGE,
+    WEAKEST,
+    Results,
+    run_measures,
+)
 
-SHOWN = (MERGED, SOFTMAX_AVERAGE, PATHWAYS, WEAKEST)
+SHOWN = (PRIMARY, MERGED, SOFTMAX_AVERAGE, PATHWAYS, WEAKEST)
 
 
-def accuracy(results: Results, comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
+def accuracy(results: Results, dataset: str) -> pd.DataFrame:
     """Mean ± sd of each measure and the runs behind it, a row per architecture and method."""
     runs = run_measures(results.metrics)
     rows = []
-    for _, architecture in (cell for cell in results.cells if cell[0] == dataset):
-        for method in results.about["methods"]:
-            chosen = runs[
-                (runs["dataset"] == dataset)
-                & (runs["architecture"] == architecture)
-                & (runs["method"] == method)
-            ]
-            if chosen.empty:
-                continue
-            finished = chosen[chosen["status"] == "finished"]
-            row = {"network": results.title("architectures", architecture), "method": method}
-            row |= {measure: spread(finished[measure]) for measure in SHOWN}
-            rows.append(row | {"runs": f"{len(finished)} of {len(chosen)}"})
+    for architecture, method in pairs(results, dataset):
+        chosen = of(runs, dataset, architecture, method)
+        finished = chosen[chosen["status"] == "finished"]
+        row = {"network": results.title("architectures", architecture), "method": method}
+        row |= {measure: spread(finished[measure]) for measure in SHOWN}
+        rows.append(row | {"runs": f"{len(finished)} of {len(chosen)}"})
     return pd.DataFrame(rows)
 
 
-def comparisons(results: Results, comparisons: pd.DataFrame, dataset: str) -> pd.DataFrame:
+def exits(results: Results, dataset: str) -> pd.DataFrame:
+    """Size, cost, accuracy and calibration of every exit, a row per architecture, method and exit."""
+    of_chains = results.metrics["key"].isin(results.inference["key"].unique())
+    rows = []
+    for architecture, method in pairs(results, dataset):
+        chosen = of(results.metrics[of_chains], dataset, architecture, method)
+        alone = chosen[chosen["pathway"].notna()]
+        for output, found in alone.groupby("output", sort=False):
+            first = found.iloc[0]
+            rows.append(
+                {
+                    "network": results.title("architectures", architecture),
+                    "method": method,
+                    "output": output,
+                    "parameters (M)": millions(first["parameters"]),
+                    "operations (M)": millions(first["operations"]),
+                    "2 x parameters (M)": millions(2 * first["parameters"]),
+                    "accuracy": spread(found["accuracy"]),
+                    "calibration error": spread(found["calibration_error"]),
+                    "passes": f"{first['backward_passes']:.0f}",
+                    "runs": len(found),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def inference(results: Results, dataset: str) -> pd.DataFrame:
+    """Ways of using several exits, a row per architecture and method."""
+    rows = []
+    of_chains = results.metrics["key"].isin(results.inference["key"].unique())
+    for architecture, method in pairs(results, dataset):
+        found = of(results.inference, dataset, architecture, method)
+        outputs = of(results.metrics[of_chains], dataset, architecture, method)
+        if found.empty:
+            continue
+        alone = outputs[outputs["pathway"].notna()]
+        exits, whole = int(alone["pathway"].max()), float(alone["operations"].max())
+
+        def cell(way: str, level: float, found: pd.DataFrame = found, whole: float = whole) -> str:
+            chosen = found[(found["way"] == way) & (found["level"] == level)]
+            if chosen.empty:
+                return "-"
+            return f"{spread(chosen['accuracy'])} ({100 * chosen['operations'].mean() / whole:.0f} %)"
+
+        rows.append(
+            {
+                "network": results.title("architectures", architecture),
+                "method": method,
+                "last exit": spread(alone[alone["pathway"] == exits]["accuracy"]),
+                "confidence 0.9": cell("confidence", 0.9),
+                "confidence 0.95": cell("confidence", 0.95),
+                "ensemble of all": cell("ensemble", exits),
+                "all but the last": cell("ensemble", exits - 1),
+                "smallest within 1 point": cell("smallest within", 1.0),
+                "runs": found["key"].nunique(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def comparisons(results: Results, dataset: str) -> pd.DataFrame:
     """Difference, interval, p and corrected p, a row per architecture, reference, measure and method."""
-    chosen = comparisons[
-        (comparisons["dataset"] == dataset) & comparisons["measure"].isin([MERGED, PATHWAYS])
-    ]
+    compared = results.comparisons
+    assert compared is not None
+    chosen = compared[(compared["dataset"] == dataset) & compared["measure"].isin([PRIMARY, PATHWAYS])]
     return pd.DataFrame(
         {
             "network": [results.title("architectures", name) for name in chosen["architecture"]],
@@ -49,6 +110,25 @@ def comparisons(results: Results, comparisons: pd.DataFrame, dataset: str) -> pd
             "n": chosen["n"].to_list(),
         }
     )
+
+
+def pairs(results: Results, dataset: str) -> list[tuple[str, str]]:
+    """The (architecture, method) pairs with runs on a dataset, in the study's order."""
+    rows = results.metrics[results.metrics["dataset"] == dataset]
+    found = set(zip(rows["architecture"], rows["method"], strict=True))
+    architectures = [a for d, a in results.cells if d == dataset]
+    return [(a, m) for a in architectures for m in results.about["methods"] if (a, m) in found]
+
+
+def of(table: pd.DataFrame, dataset: str, architecture: str, method: str) -> pd.DataFrame:
+    """The rows of one cell of the study."""
+    same = (table["dataset"] == dataset) & (table["architecture"] == architecture)
+    return table[same & (table["method"] == method)]
+
+
+def millions(value: float) -> str:
+    """Three decimals, in millions."""
+    return f"{value / 1e6:.3f}"
 
 
 def spread(values: "pd.Series[float]") -> str:

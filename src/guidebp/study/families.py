@@ -105,9 +105,21 @@ def unmet(method: Any, architecture: Any) -> str | None:
     A method's `needs() -> {what: (least number, reason)}` is held against an architecture's `offers() -> {what:
     number}`; without either, nothing is needed or offered.
     """
-    offers = architecture.offers() if hasattr(architecture, "offers") else {}
-    needs = method.needs() if hasattr(method, "needs") else {}
+    offers, needs = _offers(architecture), _needs(method)
     return next((reason for what, (least, reason) in needs.items() if offers.get(what, 0) < least), None)
+
+
+def several_exits(method: Any, architecture: Any) -> bool:
+    """Whether runs of the two have several exits along one trunk: the architecture's, or ones the method adds."""
+    return bool(_offers(architecture).get("trunk", 0) > 1 or _needs(method).get("parts", (0, ""))[0] > 1)
+
+
+def _offers(architecture: Any) -> dict[str, int]:
+    return architecture.offers() if hasattr(architecture, "offers") else {}
+
+
+def _needs(method: Any) -> dict[str, tuple[int, str]]:
+    return method.needs() if hasattr(method, "needs") else {}
 
 
 def plain(options: Any) -> dict[str, Any]:

@@ -75,13 +75,18 @@ class Layout:
         """Mean validation accuracy per epoch and method, for `dvc plots`."""
         return self.folder / "plots" / f"{dataset}_{architecture}.csv"
 
-    def figure(self, name: str, dataset: str, kind: str) -> Path:
-        """One file of a figure."""
-        return self.folder / "figures" / f"{name}_{dataset}.{kind}"
+    def figure(self, name: str, dataset: str, part: str, kind: str) -> Path:
+        """One file of a figure; `part` is empty for what is not of a part, or where a study has one only."""
+        return self.folder / "figures" / f"{'_'.join(filter(None, (name, dataset, part)))}.{kind}"
 
-    def table(self, name: str, dataset: str, kind: str) -> Path:
+    def table(self, name: str, dataset: str, part: str, kind: str) -> Path:
         """One file of a table."""
-        return self.folder / "tables" / f"{name}_{dataset}.{kind}"
+        return self.folder / "tables" / f"{'_'.join(filter(None, (name, dataset, part)))}.{kind}"
+
+    @property
+    def inference(self) -> Path:
+        """One row per run with several exits and way of using them."""
+        return self.folder / "inference.parquet"
 
     @property
     def report(self) -> Path:

@@ -17,7 +17,7 @@ from guidebp.errors import UserError
 from guidebp.study import schema
 from guidebp.study.catalogue import read_datasets
 from guidebp.study.datasets import Augmentation, Dataset
-from guidebp.study.families import families, plain, unmet
+from guidebp.study.families import families, plain, several_exits, unmet
 from guidebp.study.files import nearest, read_file
 
 Spec = dict[str, Any]
@@ -54,6 +54,20 @@ class Pack:
 
 
 @dataclass(frozen=True)
+class Part:
+    """What shares figures and tables: (dataset, architecture, method) cells.
+
+    `exits` when some have several exits, `trunk` when some of those are the architecture's own and share gradients.
+    """
+
+    name: str
+    title: str
+    cells: list[tuple[str, str, str]]
+    exits: bool
+    trunk: bool
+
+
+@dataclass(frozen=True)
 class Study:
     """A resolved study; the catalogues hold only what it uses."""
 
@@ -61,6 +75,7 @@ class Study:
     file: schema.StudyFile
     runs: list[Run]
     packs: list[Pack]
+    parts: list[Part]
     datasets: dict[str, Dataset]
     architectures: dict[str, schema.Architecture]
     methods: dict[str, schema.Method]
@@ -134,11 +149,15 @@ def load_study(name: str, root: Path = Path()) -> Study:
     file: schema.StudyFile = read_file(path, "study")
     claims = json_hash({key: claim.model_dump(mode="json") for key, claim in catalogues.claims.items()}, 16)
     runs: dict[str, Run] = {}
+    cells: dict[str, dict[tuple[str, str, str], tuple[bool, bool]]] = {
+        name: {} for name in file.parts or ("",)
+    }
     for number, block in enumerate(file.blocks):
         where = f"{path}: blocks.{number}"
         parts = _Parts(catalogues, where)
         for names in product(block.datasets, block.architectures, block.methods):
             parts.check_fit(*names, block.recipe)
+            cells[block.part or ""][names] = parts.exits(names[1], names[2])
             for repetition in block.repetitions:
                 run = parts.run(*names, block.recipe, repetition, claims)
                 if run.key in runs:
@@ -168,6 +187,15 @@ def load_study(name: str, root: Path = Path()) -> Study:
         file=file,
         runs=ordered,
         packs=_packs(ordered, file.repetitions_per_pack),
+        parts=[
+            Part(
+                name,
+                file.parts.get(name, ""),
+                list(found),
+                *(any(some) for some in zip(*found.values(), strict=True)),
+            )
+            for name, found in cells.items()
+        ],
         datasets=used(catalogues.datasets, "dataset"),
         architectures=used(catalogues.architectures, "architecture"),
         methods=used(catalogues.methods, "method"),
@@ -273,6 +301,13 @@ class _Parts:
                 f"{self.where}: architecture '{architecture}' needs images of at least "
                 f"{sized.smallest_image()} pixels a side, dataset '{dataset}' has {shape[1]}x{shape[2]}"
             )
+
+    def exits(self, architecture: str, method: str) -> tuple[bool, bool]:
+        """Whether runs of the two have several exits along one trunk; whether these are the architecture's own."""
+        options = self._resolve("architectures", "models", architecture)[2]
+        return several_exits(self._resolve("methods", "methods", method)[2], options), several_exits(
+            None, options
+        )
 
     def _resolve(self, kind: str, package: Any, name: str, within: tuple[str, ...] = ()) -> Any:
         """(spec, family, options, options that know sizes) of a method or an architecture."""

@@ -169,6 +169,9 @@ class Block(Entry):
     repetitions: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
         description="Each index stands for one set of random streams; methods are paired by it."
     )
+    part: Name | None = Field(
+        None, description="The part of the report it belongs to: blocks of one part share figures and tables."
+    )
 
     @field_validator("datasets", "architectures", "methods", "repetitions")
     @classmethod
@@ -188,9 +191,19 @@ class StudyFile(Entry):
     references: Annotated[list[Name], Field(min_length=1)] = Field(
         description="Every method is compared with each of these, paired by repetition."
     )
+    parts: dict[Name, Text] = Field(
+        default_factory=dict, description="Parts of the report and their titles; without them it has one."
+    )
     repetitions_per_pack: int = Field(
         5, ge=1, description="Runs of so many repetitions share a process; fewer balance cores better."
     )
+
+    @model_validator(mode="after")
+    def _parts_are_used_and_known(self) -> "StudyFile":
+        known: set[str | None] = {*self.parts} or {None}
+        if {block.part for block in self.blocks} != known:
+            raise ValueError("each block must name one of the parts, and each part needs a block")
+        return self
 
 
 FILES: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Accuracy per pathway and merged, by method; `independent` carried through every panel."""
+"""Accuracy per pathway and merged, by method; a yardstick carried through every panel."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -8,9 +8,7 @@ from matplotlib.lines import Line2D
 from guidebp.analysis.comparisons import mean_interval, split_overlap
 from guidebp.analysis.tables import MERGED, Results
 from guidebp.rendering.figures import Drawn
-from guidebp.rendering.style import COLOURS, FAINT, INK, MARKERS, WIDTH, group_colour, look
-
-YARDSTICK = "independent"
+from guidebp.rendering.style import COLOURS, FAINT, INK, MARKERS, WIDTH, group_colour, look, yardstick
 
 
 def draw(results: Results, dataset: str) -> Drawn:
@@ -80,7 +78,7 @@ def points(
         axes.plot(values, [y + offset] * len(values), marker, color=colour, ms=2, alpha=0.35, mew=0)
         axes.plot([found.low, found.high], [y + offset] * 2, color=colour, lw=0.9)
         axes.plot(found.difference, y + offset, marker, color=colour, ms=4, mec="white", mew=0.4)
-        if method == YARDSTICK:
+        if method == yardstick(methods):
             axes.axvline(
                 found.difference, color=FAINT if pathway is None else colour, lw=0.8, ls=":", zorder=1
             )
@@ -105,6 +103,12 @@ def label_methods(axes: Axes, results: Results, methods: list[str]) -> None:
         if about[methods[y]]["group"] != about[methods[y - 1]]["group"]:
             for panel in axes.get_shared_y_axes().get_siblings(axes):
                 panel.axhline(y - 0.5, color="#bbbbbb", lw=0.6)
+
+
+def primary_name(results: Results, architecture: str) -> str:
+    """The output that speaks for a network."""
+    rows = results.metrics[results.metrics["architecture"] == architecture]
+    return str(rows.loc[rows["primary"] == True, "output"].iloc[0])  # noqa: E712 - a column of objects
 
 
 def mark(colour: object, marker: str, name: str) -> Line2D:

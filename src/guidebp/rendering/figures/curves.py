@@ -1,14 +1,13 @@
-"""Validation accuracy over epochs, by method: merged output and mean of the pathways alone."""
+"""Validation accuracy over epochs, by method: primary output and mean of the pathways alone."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from guidebp.analysis.tables import MERGED, PATHWAYS, SOFTMAX_AVERAGE, Results
+from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, SOFTMAX_AVERAGE, Results
 from guidebp.rendering.figures import Drawn
-from guidebp.rendering.style import COLOURS, INK, WIDTH, look
-
-YARDSTICK = "independent"
+from guidebp.rendering.figures.accuracy import primary_name
+from guidebp.rendering.style import COLOURS, INK, WIDTH, look, yardstick
 
 
 def draw(results: Results, dataset: str) -> Drawn:
@@ -20,7 +19,8 @@ def draw(results: Results, dataset: str) -> Drawn:
     groups = list(dict.fromkeys(about[m]["group"] for m in trained))
     if data.empty:
         return Drawn(plt.figure(figsize=(WIDTH, 0.5)), data)  # a study without validation images
-    rows = [(a, measure) for a in architectures for measure in (MERGED, PATHWAYS)]
+    drawn_through = yardstick(trained)
+    rows = [(a, measure) for a in architectures for measure in (PRIMARY, PATHWAYS)]
     with look():
         figure, axes = plt.subplots(
             len(rows),
@@ -34,13 +34,14 @@ def draw(results: Results, dataset: str) -> Drawn:
         for line, (architecture, measure) in zip(axes, rows, strict=True):
             cell = data[(data["architecture"] == architecture) & (data["measure"] == measure)]
             for panel, group in zip(line, groups, strict=True):
-                if about.get(YARDSTICK, {}).get("group") != group:
-                    band(panel, cell, YARDSTICK, INK, dashed=True)
+                if drawn_through and about[drawn_through]["group"] != group:
+                    band(panel, cell, drawn_through, INK, dashed=True)
                 for k, method in enumerate(m for m in trained if about[m]["group"] == group):
-                    colour = INK if method == YARDSTICK else COLOURS[k % len(COLOURS)]
-                    band(panel, cell, method, colour, dashed=method == YARDSTICK)
-            line[0].set_ylabel(f"{measure} (%)")
-            if measure == MERGED:
+                    colour = INK if method == drawn_through else COLOURS[k % len(COLOURS)]
+                    band(panel, cell, method, colour, dashed=method == drawn_through)
+            shown = primary_name(results, architecture) if measure == PRIMARY else measure
+            line[0].set_ylabel(f"{shown} (%)")
+            if measure == PRIMARY:
                 line[0].set_title(results.title("architectures", architecture))
         for panel, group in zip(axes[-1], groups, strict=True):
             panel.set_xlabel("epoch")
@@ -52,11 +53,11 @@ def curve_data(results: Results, dataset: str) -> pd.DataFrame:
     """Mean, minimum and maximum over repetitions per architecture, method, measure and epoch."""
     history = results.history
     rows = history[(history["dataset"] == dataset) & (history["quantity"] == "validation accuracy")]
-    merged = rows[rows["output"] == MERGED]
+    primary = rows[rows["primary"]]
     names = ["architecture", "method", "repetition", "epoch"]
     alone = rows[~rows["output"].isin([MERGED, SOFTMAX_AVERAGE])]
     mean = alone.groupby(names, sort=False)["value"].mean().reset_index()
-    both = pd.concat([merged[[*names, "value"]].assign(measure=MERGED), mean.assign(measure=PATHWAYS)])
+    both = pd.concat([primary[[*names, "value"]].assign(measure=PRIMARY), mean.assign(measure=PATHWAYS)])
     grouped = both.groupby(["architecture", "measure", "method", "epoch"], sort=False)["value"]
     return grouped.agg(["mean", "min", "max", "count"]).reset_index()
 

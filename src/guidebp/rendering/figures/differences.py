@@ -1,22 +1,22 @@
-"""Forest plot: paired differences with each reference, merged output and mean of the pathways alone."""
+"""Forest plot: paired differences with each reference, primary output and mean of the pathways alone."""
 
 import matplotlib.pyplot as plt
 
 from guidebp.analysis.comparisons import compare
-from guidebp.analysis.tables import MERGED, PATHWAYS, Results
+from guidebp.analysis.tables import PATHWAYS, PRIMARY, Results
 from guidebp.rendering.figures import Drawn
-from guidebp.rendering.figures.accuracy import label_methods, mark
+from guidebp.rendering.figures.accuracy import label_methods, mark, primary_name
 from guidebp.rendering.style import COLOURS, INK, MARKERS, WIDTH, look
 
 
 def draw(results: Results, dataset: str) -> Drawn:
-    """One row of panels per architecture: merged on the left, pathways on the right."""
+    """One row of panels per architecture: primary output on the left, pathways on the right."""
     table = compare(results) if results.comparisons is None else results.comparisons
-    data = table[(table["dataset"] == dataset) & table["measure"].isin([MERGED, PATHWAYS])].reset_index(
+    data = table[(table["dataset"] == dataset) & table["measure"].isin([PRIMARY, PATHWAYS])].reset_index(
         drop=True
     )
     architectures = [a for d, a in results.cells if d == dataset]
-    references = results.about["references"]
+    references = [name for name in results.about["references"] if name in set(data["reference"])]
     with look():
         count = data["method"].nunique()
         figure, axes = plt.subplots(
@@ -30,7 +30,8 @@ def draw(results: Results, dataset: str) -> Drawn:
         for row, architecture in zip(axes, architectures, strict=True):
             cell = data[data["architecture"] == architecture]
             methods = [m for m in results.about["methods"] if m in set(cell["method"])]
-            for panel, measure in zip(row, (MERGED, PATHWAYS), strict=True):
+            primary = primary_name(results, architecture)
+            for panel, measure in zip(row, (PRIMARY, PATHWAYS), strict=True):
                 panel.axvline(0, color=INK, lw=0.7)
                 for k, reference in enumerate(references):
                     rows = cell[(cell["measure"] == measure) & (cell["reference"] == reference)]
@@ -39,7 +40,8 @@ def draw(results: Results, dataset: str) -> Drawn:
                     panel.plot(
                         rows["difference"], y, MARKERS[k], color=COLOURS[k], ms=4, mec="white", mew=0.4
                     )
-                panel.set_xlabel(f"difference in accuracy, {measure} (points)")
+                shown = f"{measure} ({primary})" if measure == PRIMARY else measure
+                panel.set_xlabel(f"difference in accuracy, {shown} (points)")
             row[0].set_title(results.title("architectures", architecture))
             label_methods(row[0], results, methods)
         figure.legend(
