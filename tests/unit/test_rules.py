@@ -1,0 +1,178 @@
+"""The gradient rules against TorchJD and against examples worked by hand."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+import torch
+from torch import Tensor
+from torchjd.aggregation import PCGradWeighting, UPGradWeighting
+
+from guidebp.methods.rules import fixed_order, project, random_order, upgrad
+
+# Two networks of three exits. In the first, exits 2 and 3 are orthogonal and both against exit 1; in the second,
+# neighbours are against each other, and exit 2 is another vector once it has given way to exit 3.
+FAN = [[1, 0], [-1, 1], [-1, -1]]
+LINE = [[0, -1, 1], [-1, 1, 0], [1, 0, 0]]
+
+
+def rows(values: Sequence[Sequence[float]]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def gramian(gradients: Tensor) -> Tensor:
+    return gradients @ gradients.transpose(-1, -2)
+
+
+def random_gramians(count: int, size: int) -> Tensor:
+    generator = torch.Generator().manual_seed(size)
+    return gramian(torch.randn(count, size, 6, generator=generator, dtype=torch.float64))
+
+
+def torchjd_pcgrad(monkeypatch: pytest.MonkeyPatch, products: Tensor, order: Tensor) -> Tensor:
+    """TorchJD's weights when its rows meet the others in the given order."""
+    given: Iterator[Tensor] = iter(order)
+    with monkeypatch.context() as patch:
+        patch.setattr("torchjd.aggregation._pcgrad.torch.randperm", lambda _: next(given))
+        found: Tensor = PCGradWeighting()(products)
+    assert next(given, None) is None
+    return found
+
+
+@pytest.mark.parametrize("size", range(1, 8))
+def test_project_is_torchjds_pcgrad(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    for products in random_gramians(10, size):
+        order = random_order(size, generator)
+        expected = torchjd_pcgrad(monkeypatch, products, order)
+        torch.testing.assert_close(project(products, order), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "gradients", [FAN, LINE, [[1, 2], [-2, -4], [0, 0]], [[0, 0], [0, 0]], [[3, 1], [3, 1]]]
+)
+def test_rules_are_torchjds_on_fixed_gradients(
+    monkeypatch: pytest.MonkeyPatch, gradients: list[list[float]]
+) -> None:
+    products = gramian(rows(gradients))
+    count = len(products)
+    for seed in range(5):
+        order = random_order(count, torch.Generator().manual_seed(seed))
+        expected = torchjd_pcgrad(monkeypatch, products, order)
+        torch.testing.assert_close(project(products, order), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(upgrad(products), count * UPGradWeighting()(products), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("size", range(1, 8))
+def test_upgrad_is_torchjds_times_k(size: int, scale: float) -> None:
+    """The smallest scale lies below TorchJD's `norm_eps`: there the gradients are just summed."""
+    for products in random_gramians(10, size) * scale**2:
+        expected = size * UPGradWeighting()(products)
+        torch.testing.assert_close(upgrad(products), expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("gradients", "rule", "projected"),
+    [
+        (FAN, "deeper-first", [[0, 0], [-1, 1], [-1, -1]]),
+        (FAN, "earlier-first", [[1, 0], [0, 1], [0, -1]]),
+        (FAN, "adjacent", [[1 / 2, 1 / 2], [-1 / 2, 1 / 2], [-1, -1]]),
+        (LINE, "deeper-first", [[0, -1 / 2, 1], [0, 1, 0], [1, 0, 0]]),
+        (LINE, "earlier-first", [[0, -1, 1], [-1, 1 / 2, 1 / 2], [1 / 2, 1 / 4, 1 / 4]]),
+        (LINE, "adjacent", [[-1 / 2, -1 / 2, 1], [0, 1 / 2, 1 / 2], [1 / 2, 1 / 2, 0]]),
+    ],
+)
+def test_fixed_orders_by_hand(gradients: list[list[float]], rule: str, projected: list[list[float]]) -> None:
+    """Row by row: the others keep their gradient when they meet only themselves."""
+    given, order = rows(gradients), fixed_order(rule, 3)
+    weights = project(gramian(given), order)
+    torch.testing.assert_close(weights @ given, rows(projected).sum(dim=0), rtol=1e-12, atol=1e-12)
+    for i, expected in enumerate(rows(projected)):
+        alone = torch.arange(3).unsqueeze(1).expand_as(order).clone()
+        alone[i] = order[i]
+        others = given.sum(dim=0) - given[i]
+        row = project(gramian(given), alone) @ given - others
+        torch.testing.assert_close(row, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("gradients", "order", "direction"),
+    [
+        # (0, 0) + (0, 1) + (-1/2, -1/2): exit 3 meets 1 and becomes (0, -1), which is against 2
+        (FAN, [[1, 2, 0], [2, 1, 0], [0, 1, 2]], [-1 / 2, 1 / 2]),
+        # (0, 0) + (-1/2, 1/2) + (0, -1)
+        (FAN, [[0, 2, 1], [0, 1, 2], [1, 0, 2]], [-1 / 2, -1 / 2]),
+        # (0, -1/2, 1) + (0, 1/2, 1/2) + (1/2, 1/2, 0)
+        (LINE, [[1, 2, 0], [2, 0, 1], [0, 1, 2]], [1 / 2, 1 / 2, 3 / 2]),
+    ],
+)
+def test_symmetric_by_hand(
+    gradients: list[list[float]], order: list[list[int]], direction: list[float]
+) -> None:
+    given = rows(gradients)
+    weights = project(gramian(given), torch.tensor(order))
+    expected = torch.tensor(direction, dtype=torch.float64)
+    torch.testing.assert_close(weights @ given, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_upgrad_by_hand() -> None:
+    """Nothing is against LINE where 0 <= x <= y <= z: the nearest such points are means of neighbours."""
+    given = rows(LINE)
+    expected = rows([[0, 0, 1], [0, 1 / 2, 1 / 2], [1 / 3, 1 / 3, 1 / 3]]).sum(dim=0)
+    found = upgrad(gramian(given), ridge=1e-10) @ given
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+
+
+def test_fixed_orders_of_four_exits() -> None:
+    """An exit itself stands for none."""
+    met = {
+        rule: [[j for j in row if j != i] for i, row in enumerate(fixed_order(rule, 4).tolist())]
+        for rule in ("deeper-first", "earlier-first", "adjacent")
+    }
+    assert met["deeper-first"] == [[1, 2, 3], [2, 3], [3], []]
+    assert met["earlier-first"] == [[], [0], [1, 0], [2, 1, 0]]
+    assert met["adjacent"] == [[1], [0, 2], [1, 3], [2]]
+
+
+def test_random_orders_are_permutations_that_differ() -> None:
+    generator = torch.Generator().manual_seed(0)
+    drawn = [random_order(4, generator) for _ in range(20)]
+    for order in drawn:
+        assert torch.equal(order.sort(dim=1).values, torch.arange(4).expand(4, 4))
+    assert len({tuple(row) for order in drawn for row in order.tolist()}) > 15  # of 24
+
+
+@pytest.mark.parametrize("rule", ["symmetric", "deeper-first", "earlier-first", "adjacent", "upgrad"])
+def test_groups_are_as_one_at_a_time(rule: str) -> None:
+    products = random_gramians(6, 4).clone()
+    products[2, 1], products[2, :, 1] = 0, 0
+    products[5] = 0
+
+    def weights(of: Tensor) -> Tensor:
+        if rule == "upgrad":
+            return upgrad(of)
+        drawn = random_order(4, torch.Generator().manual_seed(3))
+        return project(of, drawn if rule == "symmetric" else fixed_order(rule, 4))
+
+    alone = torch.stack([weights(one) for one in products])
+    assert not torch.allclose(alone[0], alone[1])
+    torch.testing.assert_close(weights(products), alone, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(weights(products.view(2, 3, 4, 4)).view(6, 4), alone, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("zero", range(3))
+@pytest.mark.parametrize("rule", ["deeper-first", "earlier-first", "adjacent", "upgrad"])
+def test_a_zero_gradient_changes_nothing_for_the_others(rule: str, zero: int) -> None:
+    given = rows(LINE)
+    given[zero] = 0
+    others = [i for i in range(3) if i != zero]
+    products = gramian(given)
+    pair = products[others][:, others]
+    if rule == "upgrad":
+        found, expected = upgrad(products), upgrad(pair)
+    else:
+        found, expected = project(products, fixed_order(rule, 3)), project(pair, fixed_order(rule, 2))
+        if rule == "adjacent" and zero == 1:  # the others are not neighbours
+            expected = torch.ones_like(expected)
+    torch.testing.assert_close(found[others], expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[zero], torch.ones_like(found[zero]), rtol=1e-12, atol=0)
