@@ -12,8 +12,8 @@ from torch import Tensor
 from guidebp.canonical import canonical_json
 from guidebp.evaluation.calibration import BINS, calibration
 from guidebp.evaluation.inference import (
+    CERTAINTIES,
     CONFIDENCES,
-    ENTROPIES,
     POINTS,
     RATIOS,
     budget_thresholds,
@@ -71,12 +71,12 @@ def test_counts_and_operations_along_the_levels(case: tuple[Tensor, Tensor]) -> 
     made, labels = case
     found = inference(made, labels, made, labels)
     canonical_json(found)
-    for name, levels in (("confidence", CONFIDENCES), ("entropy", ENTROPIES)):
+    for name, levels in (("confidence", CONFIDENCES), ("certainty", CERTAINTIES)):
         assert all(sum(row) == len(labels) and min(row) >= 0 for row in found[name]["leave"])
         spent = [operations(row) for row in found[name]["leave"]]
         assert spent == sorted(spent) and len(spent) == len(levels)
     assert all(sum(row) == len(labels) for row in found["budgeted"]["leave"])
-    assert list(CONFIDENCES) == sorted(CONFIDENCES) and list(ENTROPIES) == sorted(ENTROPIES, reverse=True)
+    assert list(CONFIDENCES) == sorted(CONFIDENCES) and list(CERTAINTIES) == sorted(CERTAINTIES)
 
 
 @given(cases(), st.sampled_from([1.0, 1.5]))
@@ -88,6 +88,7 @@ def test_what_no_score_exceeds_leaves_everyone_at_the_last_exit(
     level = max(level, float(confidence(made).max()))  # float32 sums may round above 1
     found = progressive(confidence(made), right, (level,))
     assert found == {
+        "level": [level],
         "correct": [int(right[-1].sum())],
         "leave": [[0] * (len(made) - 1) + [len(labels)]],
     }

@@ -11,8 +11,8 @@ from torch import Tensor
 from guidebp.canonical import canonical_json
 from guidebp.evaluation.calibration import BINS, calibration
 from guidebp.evaluation.inference import (
+    CERTAINTIES,
     CONFIDENCES,
-    ENTROPIES,
     POINTS,
     RATIOS,
     budget_thresholds,
@@ -58,7 +58,11 @@ def test_progressive_by_hand() -> None:
     scores = torch.tensor([[0.95, 0.60, 0.40], [0.99, 0.92, 0.50]])
     right = torch.tensor([[True, False, True], [False, True, False]])
     found = progressive(scores, right, (0.3, 0.5, 0.9, 0.97))
-    assert found == {"correct": [2, 1, 2, 1], "leave": [[3, 0], [2, 1], [1, 2], [0, 3]]}
+    assert found == {
+        "level": [0.3, 0.5, 0.9, 0.97],
+        "correct": [2, 1, 2, 1],
+        "leave": [[3, 0], [2, 1], [1, 2], [0, 3]],
+    }
 
 
 def test_confidence_and_certainty() -> None:
@@ -194,33 +198,32 @@ def test_all_of_it(exits: int, images: int) -> None:
     found = inference(made, labels, validation, known)
     canonical_json(found)
     right = made.argmax(dim=2) == labels
-    for name, levels in (("confidence", CONFIDENCES), ("entropy", ENTROPIES), ("budgeted", RATIOS)):
+    for name, levels in (("confidence", CONFIDENCES), ("certainty", CERTAINTIES), ("budgeted", RATIOS)):
+        assert found[name]["level"] == list(levels)
         assert len(found[name]["correct"]) == len(found[name]["leave"]) == len(levels)
         assert all(len(row) == exits and sum(row) == images for row in found[name]["leave"])
         assert all(0 <= n <= images for n in found[name]["correct"])
     assert found["ensembles"][0] == int(right[0].sum())
     assert found["budgeted"] == budgeted(confidence(made), right, confidence(validation))
     hits = [int((validation[k].argmax(dim=1) == known).sum()) for k in range(exits)]
-    assert found["smallest"] == smallest(hits, 50)
+    assert found["smallest"] == {"points": list(POINTS), "exit": smallest(hits, 50)}
     if exits == 1:
-        assert {tuple(found[name]["correct"]) for name in ("confidence", "entropy")} == {
+        assert {tuple(found[name]["correct"]) for name in ("confidence", "certainty")} == {
             (int(right.sum()),) * 13
         }
 
 
-def test_levels_of_confidence_and_entropy_are_naive_loops() -> None:
+def test_levels_of_confidence_and_certainty_are_naive_loops() -> None:
     made, labels = chances(3, 120, 5, sharpness=1.0), truth(120, 5)
     found = inference(made, labels, made[:, :0], labels[:0])
     entropies = stats.entropy(made.double().numpy(), axis=2) / math.log(5)
-    for name, levels in (("confidence", CONFIDENCES), ("entropy", ENTROPIES)):
+    for name, levels in (("confidence", CONFIDENCES), ("certainty", CERTAINTIES)):
         for place, level in enumerate(levels):
             counts, correct = [0, 0, 0], 0
             for n in range(120):
                 for k in range(3):
-                    sure = (
-                        max(made[k, n].tolist()) > level if name == "confidence" else entropies[k, n] < level
-                    )
-                    if sure or k == 2:
+                    sure = max(made[k, n].tolist()) if name == "confidence" else 1 - entropies[k, n]
+                    if sure > level or k == 2:
                         counts[k] += 1
                         correct += int(made[k, n].argmax() == labels[n])
                         break
@@ -234,7 +237,7 @@ def test_without_a_validation_set_two_of_them_are_none() -> None:
     assert found["budgeted"] is None and found["smallest"] is None
     whole = inference(made, labels, made, labels)
     assert whole["budgeted"] is not None and whole["smallest"] is not None
-    for name in ("confidence", "entropy", "ensembles"):
+    for name in ("confidence", "certainty", "ensembles"):
         assert found[name] == whole[name]
 
 
@@ -244,15 +247,15 @@ def test_probabilities_of_exactly_zero_and_one() -> None:
     made = torch.eye(3)[labels].expand(2, 4, 3)
     found = inference(made, labels, made, labels)
     canonical_json(found)
-    for name in ("confidence", "entropy"):
-        assert found[name] == {"correct": [4] * 13, "leave": [[4, 0]] * 13}
-    assert found["ensembles"] == [4, 4] and found["smallest"] == [0, 0, 0, 0]
+    for name in ("confidence", "certainty"):
+        assert (found[name]["correct"], found[name]["leave"]) == ([4] * 13, [[4, 0]] * 13)
+    assert found["ensembles"] == [4, 4] and found["smallest"]["exit"] == [0, 0, 0, 0]
     # all scores are equal, so they stay together, at the last exit
-    assert found["budgeted"] == {"correct": [4] * len(RATIOS), "leave": [[0, 4]] * len(RATIOS)}
+    assert (found["budgeted"]["correct"], found["budgeted"]["leave"]) == ([4] * 20, [[0, 4]] * 20)
 
 
 def test_ties_go_to_the_first_class() -> None:
     made = torch.full((2, 3, 4), 0.25)
     found = inference(made, torch.tensor([0, 0, 1]), made, torch.tensor([0, 0, 1]))
     assert found["ensembles"] == [2, 2] and found["confidence"]["correct"] == [2] * 13
-    assert found["confidence"]["leave"] == [[0, 3]] * 13 == found["entropy"]["leave"]
+    assert found["confidence"]["leave"] == [[0, 3]] * 13 == found["certainty"]["leave"]

@@ -436,12 +436,18 @@ def test_needs_that_are_not_met(root: Path, tmp_path: Path, monkeypatch: pytest.
     package = tmp_path / "package"
     for kind in ("methods", "models"):
         shutil.copytree(ROOT / "src/guidebp" / kind, package / kind)
-    for file, line in (
-        ("methods/learned.py", '\nNEEDS = {"trunk": "it needs a trunk of segments"}\n'),
-        ("models/branches.py", '\nOFFERS = ("trunk",)\n'),
+    needs = (
+        'def needs(self) -> dict[str, tuple[int, str]]:\n        return {"trunk": (2, "it needs two exits")}'
+    )
+    offers = "def offers(self) -> dict[str, int]:\n        return {}"
+    for file, old, new in (
+        ("methods/learned.py", "\n\nclass Learned", f"\n    {needs}\n\n\nclass Learned"),
+        ("models/columns.py", "    def smallest_image", f"    {offers}\n\n    def smallest_image"),
     ):
         path = package / file
-        path.write_text(path.read_text() + line)
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
     monkeypatch.setattr(families_module, "PACKAGE", package)
     families.cache_clear()
     try:
@@ -453,7 +459,7 @@ def test_needs_that_are_not_met(root: Path, tmp_path: Path, monkeypatch: pytest.
     finally:
         families.cache_clear()
     assert (
-        "method 'learned' cannot train architecture 'columns-digits' (family columns): it needs a trunk"
+        "method 'learned' cannot train architecture 'columns-digits' (family columns): it needs two exits"
         in str(caught.value)
     )
 
