@@ -46,12 +46,17 @@ def chain(parts: Sequence[int] = (1, 2, 1), width: int = 7, seed: int = 0) -> Ch
 
 
 def make(name: str, net: Any, **options: Any) -> Method:
-    """A method of config/methods.yaml with other options, in float64, on a copy of an untrained network."""
+    """A method of config/methods.yaml with other options, in float64 from the start, on a copy of the network."""
     spec = METHODS[name]
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        changed = {"family": spec["family"], "options": spec["options"] | options}
-        return build_method(changed, copy.deepcopy(net).float(), maker(optimiser=SGD)).double().train()
+    changed = {"family": spec["family"], "options": spec["options"] | options}
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(1)
+            return build_method(changed, copy.deepcopy(net), maker(optimiser=SGD)).train()
+    finally:
+        torch.set_default_dtype(usual)
 
 
 def tiny(architecture: str) -> Chain:

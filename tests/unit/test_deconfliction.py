@@ -21,7 +21,7 @@ from tests.unit.handworked import Sgd, assert_same, chain, differ, doubles, make
 from tests.unit.tiny import METHODS, maker
 
 DECONFLICTION = [name for name, spec in METHODS.items() if spec["family"] == "deconfliction"]
-CHAINS = ["resnet", "lenet", "mobilenet", "msdnet"]
+CHAINS = ["resnet", "lenet", "msdnet"]
 
 
 def drawn_next(made: Method, count: int) -> Tensor:
@@ -106,7 +106,7 @@ def grouped(net: Chain, over: str) -> list[list[int]]:
         ),
         *(({"rule": rule}, "resnet") for rule in ("deeper-first", "earlier-first", "adjacent", "upgrad")),
         ({"rule": "upgrad", "over": "tensor"}, "lenet"),
-        ({"rule": "deeper-first", "over": "trunk"}, "mobilenet"),
+        ({"rule": "deeper-first", "over": "trunk"}, "resnet"),
         ({"equilibrium": True}, "resnet"),
         ({"equilibrium": True}, "msdnet"),
         ({"distillation": "mse"}, "resnet"),

@@ -349,7 +349,7 @@ def test_backward_passes_are_counted(monkeypatch: pytest.MonkeyPatch, name: str)
 
     for kind in ("grad", "backward"):
         monkeypatch.setattr(torch.autograd, kind, counted(kind))
-    for architecture in [architecture for one, architecture in PAIRS if one == name]:
+    for architecture in [a for a in ("columns", "resnet", "lenet", "vgg") if (name, a) in PAIRS]:
         calls.clear()
         made = method(name, architecture)
         made.step(*batch(8 * made.streams))

@@ -160,6 +160,11 @@ def test_groups_are_as_one_at_a_time(rule: str) -> None:
     torch.testing.assert_close(weights(products.view(2, 3, 4, 4)).view(6, 4), alone, rtol=1e-12, atol=1e-12)
 
 
+def test_a_length_that_underflows_takes_nothing() -> None:
+    products = torch.tensor([[1.0, -0.5], [-0.5, 0.0]])
+    assert project(products, fixed_order("deeper-first", 2)).tolist() == [1, 1]
+
+
 @pytest.mark.parametrize("zero", range(3))
 @pytest.mark.parametrize("rule", ["deeper-first", "earlier-first", "adjacent", "upgrad"])
 def test_a_zero_gradient_changes_nothing_for_the_others(rule: str, zero: int) -> None:
