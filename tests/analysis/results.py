@@ -14,7 +14,7 @@ OUTPUTS = ["kernel 3", "kernel 5", "merged", "softmax average"]
 def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | None = None) -> Results:
     """Random accuracies, the same at each call; `failed` names one run that diverged."""
     random = np.random.default_rng(7)
-    metrics, history = [], []
+    metrics, history, inference = [], [], []
     for method in METHODS:
         for repetition in range(repetitions):
             lost = failed == (method, repetition)
@@ -36,23 +36,48 @@ def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | Non
                         "output": output,
                         "pathway": number + 1 if number < 2 else None,
                         "primary": output == "merged",
+                        "trained": True,
                         "accuracy": accuracy,
+                        "calibration_error": accuracy / 30,
+                        "parameters": 1000 * (number + 1),
+                        "operations": 10000 * (number + 1),
+                        "backward_passes": 1,
                         "train_images": 800,
                         "test_images": 200,
                     }
                 )
                 for epoch in (1, 2):
-                    row = names | {"epoch": epoch, "output": output}
+                    row = names | {"epoch": epoch, "output": output, "primary": output == "merged"}
                     value = float(random.uniform(50, 90))
                     history.append(row | {"quantity": "validation accuracy", "value": value})
                     if number < 2:
                         history.append(row | {"quantity": "gradient share", "value": 0.5})
+            for epoch in (1, 2):
+                for quantity in ("cosine", "conflict"):
+                    row = names | {"epoch": epoch, "output": None, "primary": False, "quantity": quantity}
+                    history.append(row | {"value": 0.25 * epoch})
+            if not lost:
+                ways = [(way, level) for way in ("confidence", "budgeted") for level in (0.9, 0.95)]
+                ways += [("ensemble", 1.0), ("ensemble", 2.0), ("smallest within", 1.0)]
+                for way, level in ways:
+                    accuracy = 90 + round(float(random.normal()), 2)
+                    spent = {"accuracy": accuracy, "operations": 20000 * level}
+                    inference.append(names | {"way": way, "level": level} | spent)
     entry = {"title": "Columns", "group": "usual merges"}
     about = {
         "name": "made-up",
         "title": "Made up",
         "about": "For tests.",
         "references": ["average", "independent"],
+        "parts": [
+            {
+                "name": "",
+                "title": "",
+                "cells": [["digits", "columns", method] for method in METHODS],
+                "exits": True,
+                "trunk": True,
+            }
+        ],
         "datasets": {
             "digits": {"title": "Digits", "classes": 10, "split": {"test": test, "validation": 0.1}}
         },
@@ -67,4 +92,4 @@ def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | Non
         "methods": {name: {"title": name, "group": "usual merges"} for name in METHODS},
         "recipes": {},
     }
-    return Results(about, pd.DataFrame(metrics), pd.DataFrame(history))
+    return Results(about, pd.DataFrame(metrics), pd.DataFrame(history), pd.DataFrame(inference))

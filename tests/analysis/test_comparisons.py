@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from guidebp.analysis.comparisons import compare, holm, mean_interval
-from guidebp.analysis.tables import MERGED, PATHWAYS, WEAKEST, Results, run_measures
+from guidebp.analysis.tables import MERGED, PATHWAYS, WEAKEST, run_measures
 from tests.analysis.results import made_up
 
 
@@ -117,7 +118,7 @@ def test_a_crashed_run_counts_as_chance_although_it_has_no_outputs() -> None:
             test_images=None,
         )
     )
-    crashed = Results(results.about, pd.concat([metrics[~lost], row], ignore_index=True), results.history)
+    crashed = replace(results, metrics=pd.concat([metrics[~lost], row], ignore_index=True))
     table = compare(crashed)
     found = table[(table["method"] == "guidebp") & (table["measure"] == MERGED)].iloc[0]
     assert (found["n"], found["failed"]) == (5, 1)

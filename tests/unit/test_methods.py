@@ -88,7 +88,9 @@ def test_optimisers_cover_what_the_logits_and_the_merge_depend_on(name: str, arc
     images, labels = batch(BATCH * made.streams)
     parameters = list(made.parameters())
     moved = torch.autograd.grad(made.predict(made.logits(images)).sum(), parameters, allow_unused=True)
-    idle = {id(p) for p, g in zip(parameters, moved, strict=True) if g is None}  # a part of MSDNet's last layers
+    idle = {
+        id(p) for p, g in zip(parameters, moved, strict=True) if g is None
+    }  # a part of MSDNet's last layers
     covered = [id(p) for p in optimised(made)]
     if METHODS[name]["family"] != "multiway":
         assert len(covered) == len(set(covered))
@@ -102,6 +104,22 @@ def test_optimisers_cover_what_the_logits_and_the_merge_depend_on(name: str, arc
     made.step(images, labels)
     assert set(covered) - idle == stepped - idle
     assert stepped
+
+
+@pytest.mark.parametrize(("name", "architecture"), PAIRS)
+def test_a_sub_model_is_its_pathway(name: str, architecture: str) -> None:
+    made = method(name, architecture)
+    made.step(*batch(BATCH * made.streams))
+    made.eval()
+    images, _ = batch(5)
+    with torch.inference_mode():
+        logits = made.logits(images)
+        for k in range(made.pathways):
+            found = made.sub_model(k)(images)
+            if name == "concatenate":  # has no heads of its own: only the way up to them is the pathway's
+                assert found.shape == logits[k].shape
+            else:
+                torch.testing.assert_close(found, logits[k], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -535,8 +535,8 @@ def test_random_text_raises_nothing_but_user_errors(
 def test_two_recipes_for_one_network(root: Path) -> None:
     old = "blocks:\n"
     block = "  - {datasets: [digits], architectures: [columns-digits], methods: [average], "
-    new = old + block + "recipe: digits-smoke, repetitions: [7]}\n"
-    message = broken(root, "studies/demo.yaml", old, new, "demo")
+    new = old + block + "recipe: digits-short, repetitions: [7]}\n"
+    message = broken(root, SMOKE, old, new)
     assert "columns-digits on digits is trained by two recipes" in message
 
 

@@ -96,6 +96,7 @@ def metric_rows(record: Row, cost: Row) -> Iterator[Row]:
             "output": name,
             "pathway": number + 1 if number < count else None,
             "primary": name == result["primary"],
+            "trained": number >= count or result["trained"][number],
             "accuracy": None if right is None else 100 * right / sizes["test"],
             "calibration_error": errors[number],
             "parameters": price["parameters"][kind][place],
@@ -155,8 +156,9 @@ def inference_rows(record: Row) -> Iterator[Row]:
             ):
                 spent = sum(count * cost for count, cost in zip(leave, price["together"], strict=True))
                 yield row(way, level, right, spent / images)
-    for exits, right in enumerate(found["ensembles"], start=1):
-        yield row("ensemble", exits, right, price["together"][exits - 1])
+    for way, key in (("ensemble", "ensembles"), ("logit ensemble", "logit_ensembles")):
+        for exits, right in enumerate(found[key], start=1):
+            yield row(way, exits, right, price["together"][exits - 1])
     chosen = found["smallest"] or {"points": [], "exit": []}
     for points, place in zip(chosen["points"], chosen["exit"], strict=True):
         yield row("smallest within", points, result["test_correct"][place], price["alone"][place])

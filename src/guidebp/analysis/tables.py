@@ -58,6 +58,13 @@ class Results:
         )
 
     @property
+    def exits(self) -> pd.DataFrame:
+        """The rows of `metrics` for pathways of runs with several exits, all of them trained."""
+        rows = self.metrics[self.metrics["pathway"].notna()]
+        rows = rows[rows["key"].isin(self.inference["key"].unique())]
+        return rows[rows.groupby("key")["trained"].transform("all").astype(bool)]
+
+    @property
     def cells(self) -> list[tuple[str, str]]:
         """The (dataset, architecture) pairs with runs, in the study's order."""
         found = set(zip(self.metrics["dataset"], self.metrics["architecture"], strict=True))

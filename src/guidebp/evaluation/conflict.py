@@ -12,8 +12,8 @@ from guidebp.models.contract import shared_parameters
 def probe(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
     """[K, K] inner products on one batch, as the method's own backward pass would have them.
 
-    None where pathways share no parameters. Leaves the method as it was: no step is taken, and running
-    statistics are put back.
+    None where no parameter has gradients from two pathways. Leaves the method as it was: no step is taken, and
+    running statistics are put back.
     """
     stages = method.stages()
     shared = shared_parameters(stages)
@@ -25,6 +25,8 @@ def probe(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
     gradients.take(exit_losses(torch.stack(outputs), labels).unbind(), outputs)
     for name, buffer in method.named_buffers():
         buffer.copy_(kept[name])
+    if max(gradients.reached) < 2:  # local critics: shared parts, separate gradients
+        return None
     with torch.autocast(images.device.type, enabled=False):
         return gradients.shared
 

@@ -62,7 +62,8 @@ def budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
     """Thresholds [K] by which exit k keeps its share, in proportion to ratio^k, of the images behind scores [K, N].
 
     MSDNet's procedure (Huang et al. 2018): exit by exit, the most confident of those still in leave. The threshold
-    is the largest score that stays, so equal scores stay together; the last exit takes all.
+    is the largest score that stays, so equal scores stay together; the last exit takes all. (The authors' code
+    has the smallest score that leaves: the same images leave on the set the thresholds come from.)
     """
     count, images = scores.shape
     shares = torch.tensor([ratio**k for k in range(1, count + 1)], dtype=torch.float64)
@@ -90,9 +91,9 @@ def budgeted(scores: Tensor, right: Tensor, validation: Tensor) -> dict[str, lis
     }
 
 
-def ensembles(probabilities: Tensor, labels: Tensor) -> list[int]:
-    """Right predictions of the mean probabilities of exits 1 to k, for each k."""
-    sums = probabilities.cumsum(dim=0)
+def ensembles(scores: Tensor, labels: Tensor) -> list[int]:
+    """Right predictions of the mean scores of exits 1 to k, for each k; scores are [K, N, classes]."""
+    sums = scores.cumsum(dim=0)
     return [int(found) for found in (sums.argmax(dim=2) == labels).sum(dim=1)]
 
 

@@ -84,6 +84,10 @@ class Method(nn.Module):
         """For each pathway the modules from images to its logits, in order, as `logits` runs them."""
         return self.network.stages()
 
+    def sub_model(self, k: int) -> nn.Module:
+        """Pathway k as a network of its own, images [N, C, H, W] to logits [N, classes]; its weights are shared."""
+        return nn.Sequential(*self.stages()[k])
+
     def predict(self, logits: Tensor) -> Tensor:
         """The label-free merge of logits [K, N, classes] into one logit [N, classes]: the average."""
         return logits.mean(dim=0)

@@ -50,12 +50,15 @@ class Deconfliction(Method):
     """One backward pass per exit, one direction from their gradients, one step."""
 
     network: Chain
+    order: Tensor
     compares = True
 
     def setup(self, options: Options) -> None:
         """The order of the projections; a random one comes from a stream of the method's own."""
-        self.passes = self.network.pathways
+        self.passes = count = self.network.pathways
         self.generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        if options.rule not in ("symmetric", "upgrad"):
+            self.register_buffer("order", fixed_order(options.rule, count), persistent=False)
 
     def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, torch.optim.Optimizer]:
         """One over everything."""
@@ -78,11 +81,13 @@ class Deconfliction(Method):
 
     def weights(self, products: Tensor) -> Tensor:
         """Weights [G, K] of the exits' gradients, from their inner products [G, K, K]."""
-        rule, count = self.options.rule, self.pathways
-        if rule == "upgrad":
+        if self.options.rule == "upgrad":
             return upgrad(products)
-        order = random_order(count, self.generator) if rule == "symmetric" else fixed_order(rule, count)
-        return project(products, order.to(products.device))
+        if self.options.rule == "symmetric":
+            # drawn on the CPU, the same for every device; not blocking, so the device is not waited for
+            order = random_order(self.pathways, self.generator)
+            return project(products, order.to(products.device, non_blocking=True))
+        return project(products, self.order)
 
     def step(self, images: Tensor, labels: Tensor) -> Step:
         """One step along the deconflicted direction."""

@@ -8,6 +8,7 @@ weights.
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from guidebp.methods.contract import Method
@@ -32,13 +33,17 @@ class DeepSupervision(Method):
     """Weighted sum of the exits' cross-entropies."""
 
     network: Chain
+    weights: Tensor
+
+    def setup(self, options: Options) -> None:
+        """Weights of the exits [K]."""
+        depths = self.network.depths
+        found = depth_weights(depths) if options.weights == "depth" else [1.0] * len(depths)
+        self.register_buffer("weights", torch.tensor(found), persistent=False)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Weighted sum over K of the batch means."""
-        losses = exit_losses(logits, labels)
-        if self.options.weights == "depth":
-            losses = losses * losses.new_tensor(depth_weights(self.network.depths))
-        return losses.sum()
+        return (self.weights * exit_losses(logits, labels)).sum()
 
 
 METHOD = DeepSupervision

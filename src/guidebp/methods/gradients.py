@@ -39,11 +39,14 @@ class PathwayGradients:
         groups = {"network": [total], "trunk": [self.common, rest], "tensor": self.slices}[over]
         self.groups = [group for group in groups if group.stop > group.start]
         self.rows = torch.empty(0)
+        self.reached = [0] * len(self.parameters)  # how many losses have a gradient there
 
     def take(self, losses: Sequence[Tensor], outputs: Sequence[Tensor]) -> Tensor:
         """Fill the rows, by one backward pass per loss; the gradient of each loss at its own output, stacked."""
         like = self.parameters[0]
-        if self.rows.device != like.device or self.rows.dtype != like.dtype or not len(self.rows):
+        fresh = self.rows.device != like.device or self.rows.dtype != like.dtype or not len(self.rows)
+        if fresh:
+            self.reached = [0] * len(self.parameters)
             self.rows = torch.zeros(len(losses), self.slices[-1].stop, dtype=like.dtype, device=like.device)
             self.views = [self.as_parameters(row) for row in self.rows]
         at_outputs = []
@@ -55,6 +58,8 @@ class PathwayGradients:
             at_outputs.append(at_output)
             # a parameter that a loss does not reach stays zero for good
             reached = [(view, g) for view, g in zip(views, found, strict=True) if g is not None]
+            if fresh:
+                self.reached = [n + (g is not None) for n, g in zip(self.reached, found, strict=True)]
             torch._foreach_copy_([view for view, _ in reached], [g for _, g in reached])
             del found, reached
         return torch.stack(at_outputs)

@@ -73,7 +73,7 @@ def upgrad(products: Tensor, norm: float = 1e-4, ridge: float = 1e-4) -> Tensor:
     trace = products.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
     scaled = torch.where(trace < norm, torch.zeros_like(products), products / trace.clamp(min=norm))
     matrix = (scaled + ridge * identity).unsqueeze(-3)  # [..., 1, K, K], for the sets
-    bound = _subsets(count).to(products.device).unsqueeze(-1)  # [2^K, K, 1], true where v equals its bound
+    bound = _subsets(count, products.device).unsqueeze(-1)  # [2^K, K, 1], true where v equals its bound
     # v = e_i at the bounds; elsewhere the gradient 2 P v is zero
     system = torch.where(bound, identity, matrix)
     right = torch.where(bound, identity, torch.zeros_like(identity))
@@ -88,6 +88,6 @@ def upgrad(products: Tensor, norm: float = 1e-4, ridge: float = 1e-4) -> Tensor:
 
 
 @cache
-def _subsets(count: int) -> Tensor:
-    """All subsets of range(count), bool [2^count, count]."""
-    return torch.tensor(list(product([False, True], repeat=count)))
+def _subsets(count: int, device: torch.device) -> Tensor:
+    """All subsets of range(count), bool [2^count, count]; kept, because copying to a device waits for it."""
+    return torch.tensor(list(product([False, True], repeat=count)), device=device)

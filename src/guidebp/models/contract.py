@@ -97,7 +97,7 @@ class Chain(Network):
         depths: Sequence[int],
     ) -> None:
         super().__init__()
-        self.names = [f"exit {k + 1}" for k in range(len(segments))]
+        self.names = [f"exit {k + 1}" for k in range(len(segments))] if len(segments) > 1 else ["main"]
         self.segments = nn.ModuleList(segments)
         self.exits = nn.ModuleList(exits)
         self.heads = nn.ModuleList(heads)

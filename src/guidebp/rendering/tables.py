@@ -31,11 +31,9 @@ def accuracy(results: Results, dataset: str) -> pd.DataFrame:
 
 def exits(results: Results, dataset: str) -> pd.DataFrame:
     """Size, cost, accuracy and calibration of every exit, a row per architecture, method and exit."""
-    of_chains = results.metrics["key"].isin(results.inference["key"].unique())
     rows = []
     for architecture, method in pairs(results, dataset):
-        chosen = of(results.metrics[of_chains], dataset, architecture, method)
-        alone = chosen[chosen["pathway"].notna()]
+        alone = of(results.exits, dataset, architecture, method)
         for output, found in alone.groupby("output", sort=False):
             first = found.iloc[0]
             rows.append(
@@ -58,13 +56,11 @@ def exits(results: Results, dataset: str) -> pd.DataFrame:
 def inference(results: Results, dataset: str) -> pd.DataFrame:
     """Ways of using several exits, a row per architecture and method."""
     rows = []
-    of_chains = results.metrics["key"].isin(results.inference["key"].unique())
     for architecture, method in pairs(results, dataset):
         found = of(results.inference, dataset, architecture, method)
-        outputs = of(results.metrics[of_chains], dataset, architecture, method)
-        if found.empty:
+        alone = of(results.exits, dataset, architecture, method)
+        if alone.empty:
             continue
-        alone = outputs[outputs["pathway"].notna()]
         exits, whole = int(alone["pathway"].max()), float(alone["operations"].max())
 
         def cell(way: str, level: float, found: pd.DataFrame = found, whole: float = whole) -> str:
@@ -82,6 +78,7 @@ def inference(results: Results, dataset: str) -> pd.DataFrame:
                 "confidence 0.95": cell("confidence", 0.95),
                 "ensemble of all": cell("ensemble", exits),
                 "all but the last": cell("ensemble", exits - 1),
+                "all but the last, logits": cell("logit ensemble", exits - 1),
                 "smallest within 1 point": cell("smallest within", 1.0),
                 "runs": found["key"].nunique(),
             }

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from guidebp.data.batches import Batches
 from guidebp.data.prepared import Prepared
@@ -16,7 +16,7 @@ from guidebp.data.splits import draw_split
 from guidebp.evaluation.calibration import calibration
 from guidebp.evaluation.conflict import conflicts, cosines, probe
 from guidebp.evaluation.cost import cost
-from guidebp.evaluation.inference import inference
+from guidebp.evaluation.inference import ensembles, inference
 from guidebp.evaluation.outputs import (
     all_logits,
     correct,
@@ -95,7 +95,8 @@ def train_run(
         "pathways": method.pathways,
         "primary": primary,
         "sizes": sizes,
-        "parameters": trained_parameters(method),
+        "parameters": sum(p.numel() for p in optimised_parameters(method)),
+        "trained": trained_pathways(method),
         "backward_passes": method.passes,
         "cost": cost(method.stages(), batches.normalise(batches.images[:1])),
         "history": {column: [] for column in HISTORY},
@@ -168,7 +169,7 @@ def train_epoch(
     share = gradient / gradient.sum().clamp(min=torch.finfo(torch.float64).tiny)
     entry: dict[str, Any] = {
         "loss": rounded(loss.item() / batches.steps),
-        "gradient_share": [rounded(value) for value in share.tolist()],
+        "gradient_share": [round(value, 4) for value in share.tolist()],
         "cosine": None,
         "conflict": None,
         "cosines": None,
@@ -177,9 +178,9 @@ def train_epoch(
     if compared and bool(torch.isfinite(angles).all()):
         mean = (angles / compared).cpu()
         above = mean[torch.ones_like(mean, dtype=torch.bool).triu(diagonal=1)]
-        entry["cosine"] = rounded(above.mean().item())
-        entry["conflict"] = rounded(conflicting.item() / compared)
-        entry["cosines"] = [[rounded(value) for value in row] for row in mean.tolist()]
+        entry["cosine"] = round(above.mean().item(), 4)
+        entry["conflict"] = round(conflicting.item() / compared, 4)
+        entry["cosines"] = [[round(value, 4) for value in row] for row in mean.tolist()]
     if len(batches.labels["validation"]):
         with autocast(numerics, device):
             found = predicted_classes(method, all_logits(method, batches.evaluation("validation")))
@@ -201,9 +202,9 @@ def measure(method: Method, batches: Batches) -> tuple[Tensor, dict[str, Any]]:
         validation = torch.zeros(method.pathways, 0, chances.shape[2])
         if len(labels["validation"]):
             validation = all_logits(method, batches.evaluation("validation")).softmax(dim=2).cpu()
-        measured["inference"] = inference(
-            chances[: method.pathways], labels["test"], validation, labels["validation"]
-        )
+        found = inference(chances[: method.pathways], labels["test"], validation, labels["validation"])
+        # of the mean logits, as the authors of local critic training ensemble
+        measured["inference"] = found | {"logit_ensembles": ensembles(logits.cpu(), labels["test"])}
     return predictions, measured
 
 
@@ -212,10 +213,16 @@ def rounded(value: float) -> float:
     return float(f"{value:.6g}")
 
 
-def trained_parameters(method: Method) -> int:
-    """Number of parameters that some optimiser trains: unused heads and originals of copies do not count."""
+def optimised_parameters(method: Method) -> set[nn.Parameter]:
+    """Parameters that some optimiser trains: unused heads and originals of copies do not count."""
     groups = (group for optimiser in method.optimisers.values() for group in optimiser.param_groups)
-    return sum(p.numel() for p in {p for group in groups for p in group["params"]})
+    return {p for group in groups for p in group["params"]}
+
+
+def trained_pathways(method: Method) -> list[bool]:
+    """For each pathway whether its own head is trained, so that it is a network that can be used by itself."""
+    trained = optimised_parameters(method)
+    return [trained.issuperset(modules[-1].parameters()) for modules in method.stages()]
 
 
 def unique_tensors(method: Method) -> dict[str, Tensor]:

@@ -31,15 +31,15 @@ def draw(results: Results, dataset: str) -> Drawn:
             methods = [m for m in results.about["methods"] if m in set(cell["method"])]
             overlap = split_overlap(results, dataset, cell)
             alone = cell[cell["pathway"].notna()]
-            names = list(dict.fromkeys(alone.sort_values("pathway")["output"]))
+            names = list(alone.groupby("output")["pathway"].max().sort_values(kind="stable").index)
             for k, name in enumerate(names):
-                offset = (k - (len(names) - 1) / 2) * 0.2
+                offset = (k - (len(names) - 1) / 2) * min(0.2, 0.75 / len(names))
                 points(row[0], alone[alone["output"] == name], methods, overlap, offset, k)
             points(row[1], cell[cell["output"] == MERGED], methods, overlap, 0.0, None)
-            row[0].set_title(results.title("architectures", architecture))
+            row[0].set_title(results.title("architectures", architecture), pad=16 if len(names) > 4 else None)
             row[0].set_xlabel("test accuracy of each pathway alone (%)")
             row[1].set_xlabel("test accuracy merged (%)")
-            row[1].legend(
+            legend = row[1].legend(
                 handles=[
                     mark(COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)], name)
                     for k, name in enumerate(names)
@@ -50,6 +50,7 @@ def draw(results: Results, dataset: str) -> Drawn:
                 columnspacing=1,
                 handletextpad=0.1,
             )
+            legend.set_in_layout(False)  # many pathways need both panels' width
             show_values(row[0], alone["accuracy"])
             show_values(row[1], cell[cell["output"] == MERGED]["accuracy"])
             label_methods(row[0], results, methods)

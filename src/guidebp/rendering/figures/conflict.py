@@ -13,6 +13,7 @@ def draw(results: Results, dataset: str) -> Drawn:
     """Means over repetitions."""
     history = results.history
     rows = history[(history["dataset"] == dataset) & history["quantity"].isin(list(SHOWN))]
+    rows = rows[rows["key"].isin(results.exits["key"].unique())]
     names = ["architecture", "method", "quantity", "epoch"]
     data = rows.groupby(names, sort=False)["value"].mean().reset_index()
     architectures = [a for d, a in results.cells if d == dataset and a in set(data["architecture"])]
@@ -35,8 +36,7 @@ def draw(results: Results, dataset: str) -> Drawn:
                     curve = cell[(cell["method"] == method) & (cell["quantity"] == quantity)]
                     panel.plot(curve["epoch"], curve["value"], **line_of(lines, method))
                 panel.axhline(0, color=INK, lw=0.6)
-                panel.set_ylabel(title)
-            row[0].set_title(results.title("architectures", architecture))
+                panel.set_title(f"{results.title('architectures', architecture)}\n{title}", fontsize=7.5)
         for panel in axes[-1]:
             panel.set_xlabel("epoch")
         share_legend(figure, results.titles("methods"), lines)

@@ -44,15 +44,13 @@ def draw(results: Results, dataset: str) -> Drawn:
 
 def early_data(results: Results, dataset: str) -> pd.DataFrame:
     """Means over repetitions of accuracy and operations, per architecture, method, way and level."""
-    rows = results.inference[results.inference["dataset"] == dataset]
+    exits = results.exits[results.exits["dataset"] == dataset]
+    rows = results.inference[results.inference["key"].isin(exits["key"].unique())]
     names = ["architecture", "method", "way", "level"]
     means = rows[rows["way"].isin(list(WAYS))].groupby(names, sort=False)[["accuracy", "operations"]].mean()
-    exits = results.metrics[
-        results.metrics["key"].isin(rows["key"].unique()) & results.metrics["pathway"].notna()
-    ]
     spent = rows[rows["way"] == "ensemble"].groupby("key")["operations"].max()
     last = exits[exits["primary"] == True].copy()  # noqa: E712 - a column of objects when some run crashed
-    last["operations"] = last["key"].map(spent)
+    last["operations"] = last["key"].map(spent).astype(float)
     whole = (
         last.groupby(["architecture", "method"], sort=False)[["accuracy", "operations"]].mean().reset_index()
     )

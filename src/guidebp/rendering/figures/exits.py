@@ -39,9 +39,7 @@ def draw(results: Results, dataset: str) -> Drawn:
 
 def exit_data(results: Results, dataset: str) -> pd.DataFrame:
     """Mean, deviation and number of accuracies per architecture, method and exit of networks with several exits."""
-    rows = results.metrics[(results.metrics["dataset"] == dataset) & results.metrics["pathway"].notna()]
-    of_chains = results.inference["key"].unique()
-    grouped = rows[rows["key"].isin(of_chains)].groupby(
-        ["architecture", "method", "pathway", "output", "parameters", "operations"], sort=False
-    )
+    rows = results.exits[results.exits["dataset"] == dataset]
+    names = ["architecture", "method", "pathway", "output", "parameters", "operations"]
+    grouped = rows.groupby(names, sort=False)
     return grouped["accuracy"].agg(["mean", "std", "count"]).reset_index()

@@ -37,15 +37,17 @@ def draw(results: Results, dataset: str) -> Drawn:
                 if wide.empty:
                     panel.set_visible(False)
                     continue
-                shares = [wide[name].to_numpy(float) for name in names]
-                panel.stackplot(wide.index, shares, colors=COLOURS[: len(names)], lw=0, alpha=0.85)
-                for k in range(1, len(names)):
-                    panel.axhline(k / len(names), color="white", lw=0.6, ls=(0, (2, 2)))
-                panel.set(xlim=(wide.index.min(), wide.index.max()), ylim=(0, 1), yticks=[0, 1])
+                own = [name for name in names if name in wide]  # a method may add pathways of its own
+                colours = [COLOURS[names.index(name)] for name in own]
+                panel.stackplot(wide.index, [wide[name] for name in own], colors=colours, lw=0, alpha=0.85)
+                for k in range(1, len(own)):
+                    panel.axhline(k / len(own), color="white", lw=0.6, ls=(0, (2, 2)))
+                panel.set(xlim=(wide.index.min(), wide.index.max()), ylim=(0, 1))
+                panel.set_yticks(
+                    [0.5], [about[method]["title"]], color=group_colour(about[method]["group"], groups)
+                )
+                panel.tick_params(axis="y", length=0)
                 panel.grid(False)
-                if column == 0:
-                    panel.set_ylabel(about[method]["title"], rotation=0, ha="right", va="center")
-                    panel.yaxis.label.set_color(group_colour(about[method]["group"], groups))
             axes[0, column].legend(
                 handles=[mark(COLOURS[k], "s", name) for k, name in enumerate(names)],
                 title=results.title("architectures", architecture),
