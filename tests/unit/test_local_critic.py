@@ -96,6 +96,16 @@ def test_steps_are_those_of_groups_apart(
         assert differ(critic, before)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_layers_of_the_critics(depth: int) -> None:
+    """Tiny VGG: the first group hands on 4 maps of 12x12 pixels, the next two 8 of 6x6."""
+    made = local_critic(depth=depth, channels=5)
+    for critic, (inputs, side) in zip(made.critics, [(4, 12), (8, 6), (8, 6)], strict=True):
+        shapes = [tuple(p.shape) for p in critic.parameters() if p.ndim > 1]
+        between = [(5, 5, 3, 3)] * (depth - 1)
+        assert shapes == [(5, inputs, 3, 3), *between, (4, 5 * side * side)]
+
+
 def test_critics_follow_a_constant_rate() -> None:
     made = local_critic()
     assert made.constant == {"critics"} and set(made.optimisers) == {"main", "critics"}
