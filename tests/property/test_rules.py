@@ -141,9 +141,6 @@ def test_weights_are_finite_at_every_scale(rule: str, dtype: torch.dtype, found:
 @pytest.mark.parametrize("rule", RULES)
 @given(found=gradients(exponents=st.integers(-3, 3)), power=st.integers(-8, 20), seed=st.integers(0, 99))
 def test_scale_does_not_matter(rule: str, found: Tensor, power: int, seed: int) -> None:
-    """Powers of two round alike. Upgrad: above its norm."""
+    """Powers of two round alike."""
     products = gramian(found)
-    if rule == "upgrad":
-        products = products / products.trace().clamp(min=1e-9) + 0
-        power = abs(power)
     assert torch.equal(weights(rule, products, seed), weights(rule, products * 4.0**power, seed))

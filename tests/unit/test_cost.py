@@ -163,9 +163,10 @@ SUB_MODELS = [name for name in METHODS if METHODS[name]["family"] == "sub-models
 @pytest.mark.parametrize("name", SUB_MODELS)
 def test_sub_models_cost_alone_what_they_cost_inside(name: str) -> None:
     """Copies share nothing, so together they cost the sum; alone they are what local critics train."""
-    assert fits(name, "vgg") and fits("local-critic", "vgg")
+    critics = name.replace("sub-models", "local-critic")
+    assert fits(name, "vgg") and fits(critics, "vgg")
     image = torch.zeros(1, *SHAPE)
-    apart, inside = (cost(method(one, "vgg").stages(), image) for one in (name, "local-critic"))
+    apart, inside = (cost(method(one, "vgg").stages(), image) for one in (name, critics))
     for kind in ("parameters", "operations"):
         assert apart[kind]["alone"] == inside[kind]["alone"]
         assert apart[kind]["together"][-1] == sum(apart[kind]["alone"]) > inside[kind]["together"][-1]

@@ -13,7 +13,7 @@ from guidebp.data.splits import draw_split
 from guidebp.evaluation.calibration import BINS
 from guidebp.evaluation.cost import cost
 from guidebp.evaluation.inference import CERTAINTIES, CONFIDENCES, POINTS, RATIOS
-from guidebp.training.trainer import HISTORY, Outcome, rounded, train_run
+from guidebp.training.trainer import HISTORY, Outcome, train_run
 from tests.unit.tiny import CLASSES, SHAPE, method, prepared, recipe, spec
 
 CPU = torch.device("cpu")
@@ -27,8 +27,8 @@ CHAINS = [
 CRITICS = [("local-critic", "vgg"), ("sub-models", "vgg")]
 PARALLEL = [("average", "columns"), ("separate", "columns"), ("guidebp", "instances")]
 KEYS = {
-    *("status", "outputs", "pathways", "primary", "sizes", "parameters", "backward_passes", "cost"),
-    *("history", "cosines", "test_correct", "calibration", "inference"),
+    *("status", "outputs", "pathways", "primary", "sizes", "parameters", "trained", "backward_passes"),
+    *("cost", "history", "cosines", "test_correct", "calibration", "inference"),
 }
 
 
@@ -78,19 +78,21 @@ def test_run_of_a_chain(name: str, architecture: str) -> None:
     assert count > 1 and result["primary"] == result["outputs"][count - 1] == f"exit {count}"
     angles = torch.tensor(result["cosines"])
     assert angles.shape == (count, count) and (angles.abs() <= 1 + 1e-5).all()
-    torch.testing.assert_close(angles, angles.T, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(angles, angles.T, rtol=0, atol=2e-4)
     torch.testing.assert_close(angles.diagonal(), torch.ones(count), rtol=1e-5, atol=1e-5)
     history = result["history"]
     above = angles[torch.ones(count, count).triu(diagonal=1).bool()]
-    assert history["cosine"][-1] == pytest.approx(float(above.mean()), abs=1e-5)  # those of the last epoch
+    assert history["cosine"][-1] == pytest.approx(float(above.mean()), abs=2e-4)  # those of the last epoch
     assert all(0 <= share <= 1 for share in history["conflict"])
     found = result["inference"]
-    assert set(found) == {"confidence", "certainty", "budgeted", "ensembles", "smallest"}
+    assert set(found) == {"confidence", "certainty", "budgeted", "ensembles", "logit_ensembles", "smallest"}
     for kind, levels in (("confidence", CONFIDENCES), ("certainty", CERTAINTIES), ("budgeted", RATIOS)):
         assert len(found[kind]["correct"]) == len(found[kind]["leave"]) == len(levels)
         assert all(len(row) == count and sum(row) == test for row in found[kind]["leave"])
     assert found["ensembles"][0] == result["test_correct"][0]
     assert found["ensembles"][-1] == result["test_correct"][-1]  # the average of all softmaxes
+    if name != "learned":
+        assert found["logit_ensembles"][-1] == result["test_correct"][-2]  # the average of all logits
     assert len(found["ensembles"]) == count and found["smallest"]["points"] == list(POINTS)
     for row, right in zip(found["confidence"]["leave"], found["confidence"]["correct"], strict=True):
         for k in range(count):
@@ -120,7 +122,7 @@ def test_critics_are_pathways(name: str, architecture: str) -> None:
 
 def test_one_exit_has_nothing_to_leave_early() -> None:
     result = assert_common(run("backprop", "plain-resnet"), "backprop", "plain-resnet")
-    assert result["primary"] == "exit 1" and result["inference"] is None and result["cosines"] is None
+    assert result["primary"] == "main" and result["inference"] is None and result["cosines"] is None
 
 
 @pytest.mark.parametrize("name", ["deconfliction", "deconfliction-upgrad", "deep-supervision"])
@@ -143,7 +145,7 @@ def test_conflicts_of_every_step_or_of_one_per_epoch(name: str, monkeypatch: pyt
     assert calls == (3 if name == "deep-supervision" else steps)
     conflict = outcome.result["history"]["conflict"]
     unit = 3 / calls  # one over the comparisons of an epoch
-    assert all(share / unit == pytest.approx(round(share / unit), abs=1e-4) for share in conflict)
+    assert all(share / unit == pytest.approx(round(share / unit), abs=1e-4 / unit) for share in conflict)
 
 
 @pytest.mark.parametrize(("name", "architecture"), [*CHAINS, *CRITICS])
@@ -196,7 +198,7 @@ def test_record_of_seven_exits_and_three_hundred_epochs_stays_small() -> None:
     generator = torch.Generator().manual_seed(0)
 
     def numbers(*shape: int) -> Any:
-        return [[rounded(x) for x in row] for row in torch.rand(shape, generator=generator).tolist()]
+        return [[round(x, 4) for x in row] for row in torch.rand(shape, generator=generator).tolist()]
 
     def counts(*shape: int) -> Any:
         return torch.randint(1000, 9999, shape, generator=generator).tolist()
@@ -213,5 +215,5 @@ def test_record_of_seven_exits_and_three_hundred_epochs_stays_small() -> None:
     result["test_correct"], result["cosines"] = counts(9), numbers(7, 7)
     text = canonical_json(result)
     assert len(text) > 250 * sum(one_epoch.values())  # the stand-in is no smaller than what it stands for
-    assert len(lzma.compress(text)) < 30_000
-    assert len(text) < 50_000
+    assert len(lzma.compress(text)) < 20_000
+    assert len(text) < 45_000

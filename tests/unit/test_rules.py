@@ -62,10 +62,10 @@ def test_rules_are_torchjds_on_fixed_gradients(
     torch.testing.assert_close(upgrad(products), count * UPGradWeighting()(products), rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 1e6])
 @pytest.mark.parametrize("size", range(1, 8))
 def test_upgrad_is_torchjds_times_k(size: int, scale: float) -> None:
-    """The smallest scale lies below TorchJD's `norm_eps`: there the gradients are just summed."""
+    """At scales where TorchJD does not take the gradients for zero."""
     for products in random_gramians(10, size) * scale**2:
         expected = size * UPGradWeighting()(products)
         torch.testing.assert_close(upgrad(products), expected, rtol=1e-7, atol=1e-9)

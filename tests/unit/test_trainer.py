@@ -87,9 +87,9 @@ def test_result_counts_what_the_predictions_say() -> None:
     assert result["status"] == "finished" and result["outputs"][-2:] == ["merged", "softmax average"]
     assert result["outputs"][:3] == ["kernel 3", "kernel 5", "kernel 3-5"] and result["primary"] == "merged"
     assert sum(result["sizes"].values()) == 120
-    assert [len(column) for column in result["history"].values()] == [6, 6, 6]
+    assert [len(column) for column in result["history"].values()] == [6] * 5
     for shares in result["history"]["gradient_share"]:
-        assert sum(shares) == pytest.approx(1, abs=1e-5)
+        assert sum(shares) == pytest.approx(1, abs=2e-4)
     assert result["history"]["loss"][-1] < result["history"]["loss"][0]
     test = result["sizes"]["test"]
     assert all(0 <= right <= test for right in result["test_correct"])

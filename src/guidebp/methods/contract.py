@@ -40,7 +40,7 @@ class Method(nn.Module):
     Attributes:
         names: K labels of the pathways: the network's, unless the method adds some.
         primary: which output speaks for the network, as in `Network`.
-        passes: backward passes per step.
+        passes: backward passes per step, in the mean.
         compares: whether its steps report `products`.
         streams: independent batch orders a step consumes; the batch is their concatenation, stream 0 first.
         optimisers: by name; all follow the recipe's schedule unless their name is in `constant`.
@@ -49,7 +49,7 @@ class Method(nn.Module):
 
     names: list[str]
     primary: str
-    passes: int = 1
+    passes: float = 1
     compares: bool = False
     streams: int = 1
     constant: frozenset[str] = frozenset()

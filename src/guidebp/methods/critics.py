@@ -28,8 +28,8 @@ def make_critics(
     Lee and Lee (PAPERS section 4): one convolution to 128 channels, the flattened map.
     """
     training, found = network.training, []
-    device = next(network.parameters()).device
-    state: Tensor = torch.zeros(1, *network.shape, device=device)
+    like = next(network.parameters())
+    state: Tensor = torch.zeros(1, *network.shape, device=like.device, dtype=like.dtype)
     network.eval()  # the sizes are wanted, not the statistics of nothing
     with torch.no_grad():
         for group in groups[:-1]:

@@ -39,11 +39,12 @@ class DeepSupervision(Method):
         """Weights of the exits [K]."""
         depths = self.network.depths
         found = depth_weights(depths) if options.weights == "depth" else [1.0] * len(depths)
-        self.register_buffer("weights", torch.tensor(found), persistent=False)
+        self.register_buffer("weights", torch.tensor(found, dtype=torch.float64), persistent=False)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Weighted sum over K of the batch means."""
-        return (self.weights * exit_losses(logits, labels)).sum()
+        losses = exit_losses(logits, labels)
+        return (self.weights.to(losses) * losses).sum()
 
 
 METHOD = DeepSupervision

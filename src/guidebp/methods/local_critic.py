@@ -56,7 +56,8 @@ class LocalCritic(Method):
             critics.make_critics(self.network, self.groups, options.depth, options.channels)
         )
         self.names = critics.names(options.critics)
-        self.passes = 2 if options.critics else 1  # the second one through the critics alone
+        # the second one, through the critics alone, in every so many steps
+        self.passes = 1 + 1 / options.every if options.critics else 1
         self.steps = 0
 
     def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, torch.optim.Optimizer]:

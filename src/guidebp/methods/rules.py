@@ -58,12 +58,13 @@ def random_order(count: int, generator: torch.Generator) -> Tensor:
     return torch.stack([torch.randperm(count, generator=generator) for _ in range(count)])
 
 
-def upgrad(products: Tensor, norm: float = 1e-4, ridge: float = 1e-4) -> Tensor:
+def upgrad(products: Tensor, ridge: float = 1e-4) -> Tensor:
     """Weights [..., K] of the sum of the gradients, each projected onto the cone that conflicts with none.
 
     Row i becomes the nearest vector with a nonnegative inner product with every row: with products P, the `v` that
-    minimises `v P v` subject to `v >= e_i`. `norm` and `ridge` scale P by its trace and add to its diagonal as
-    TorchJD does; TorchJD takes the mean over the rows, this is the sum, so that no conflict means plain summing.
+    minimises `v P v` subject to `v >= e_i`. As in TorchJD, P is divided by its trace, then `ridge` is added to its
+    diagonal. Two deviations: the sum over the rows, not the mean, so that no conflict means plain summing; and a
+    trace below 1e-4 is divided by like any other, where TorchJD takes P for zero and sums whatever the conflict.
 
     The programme is solved exactly: of the 2^K sets of bounds that may hold with equality, the one whose solution
     violates nothing is taken. Meant for K up to about 10.
@@ -71,7 +72,7 @@ def upgrad(products: Tensor, norm: float = 1e-4, ridge: float = 1e-4) -> Tensor:
     count = products.shape[-1]
     identity = torch.eye(count, dtype=products.dtype, device=products.device)
     trace = products.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
-    scaled = torch.where(trace < norm, torch.zeros_like(products), products / trace.clamp(min=norm))
+    scaled = products / trace.where(trace > 0, 1.0)
     matrix = (scaled + ridge * identity).unsqueeze(-3)  # [..., 1, K, K], for the sets
     bound = _subsets(count, products.device).unsqueeze(-1)  # [2^K, K, 1], true where v equals its bound
     # v = e_i at the bounds; elsewhere the gradient 2 P v is zero

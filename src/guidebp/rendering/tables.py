@@ -46,7 +46,7 @@ def exits(results: Results, dataset: str) -> pd.DataFrame:
                     "2 x parameters (M)": millions(2 * first["parameters"]),
                     "accuracy": spread(found["accuracy"]),
                     "calibration error": spread(found["calibration_error"]),
-                    "passes": f"{first['backward_passes']:.0f}",
+                    "passes": f"{first['backward_passes']:.3g}",
                     "runs": len(found),
                 }
             )
