@@ -13,8 +13,9 @@ from guidebp.errors import UserError
 from guidebp.methods import build_method
 from guidebp.models import build_network
 from guidebp.models.contract import Chain, Network, shared_parameters
+from guidebp.study.catalogue import Catalogues
 from guidebp.study.families import families, unmet
-from guidebp.study.resolve import Catalogues, _Parts, load_study
+from guidebp.study.resolve import _Parts, load_study
 from tests.unit.test_models import CATALOGUE, SPECS
 from tests.unit.tiny import CLASSES, METHODS, ROOT, maker
 

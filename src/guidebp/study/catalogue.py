@@ -1,9 +1,13 @@
-"""All datasets of config/datasets.yaml, with subsets filled in from the datasets they are parts of."""
+"""The catalogues below config/: every entry by name, subsets of datasets filled in from what they are parts of."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from guidebp.errors import UserError
+from guidebp.study import schema
 from guidebp.study.datasets import Dataset, Files, Folder, Npz, Subset, SubsetEntry, Torchvision
+from guidebp.study.families import families
 from guidebp.study.files import nearest, read_file
 
 # The reader of each source that needs no choice of one.
@@ -71,3 +75,52 @@ def wholes(datasets: dict[str, Dataset]) -> dict[str, Dataset]:
         whole = dataset.source.subset_of if isinstance(dataset.source, Subset) else name
         found[whole] = known[whole]
     return found
+
+
+@dataclass
+class Catalogues:
+    """All of config/ but the studies, read and checked one by one."""
+
+    root: Path
+    config: schema.Config = field(init=False)
+    datasets: dict[str, Dataset] = field(init=False)
+    architectures: dict[str, schema.Architecture] = field(init=False)
+    methods: dict[str, schema.Method] = field(init=False)
+    recipes: dict[str, schema.Recipe] = field(init=False)
+    claims: dict[str, schema.Claim] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the files below root/config; UserError at the first that is wrong."""
+        folder = self.root / "config"
+        self.config = read_file(folder / "config.yaml", "config")
+        self.datasets = read_datasets(self.root)
+        self.architectures = read_file(folder / "architectures.yaml", "architectures")
+        self.methods = read_file(folder / "methods.yaml", "methods")
+        self.claims = read_file(folder / "claims.yaml", "claims")
+        self.recipes = {}
+        for path in sorted((folder / "recipes").glob("*.yaml")):
+            for name, recipe in read_file(path, "recipes").items():
+                if name in self.recipes:
+                    raise UserError(f"{path}: recipe '{name}' also stands in another file of that folder")
+                self.recipes[name] = recipe
+        known: dict[str, Iterable[str]] = {
+            "method": self.methods,
+            "family": families("models"),
+            "architecture": self.architectures,
+        }
+        for name, claim in self.claims.items():
+            for kind, named in claim_names(claim):
+                if named not in set(known[kind]):
+                    raise UserError(
+                        f"{folder / 'claims.yaml'}: {name}: unknown {kind} '{named}'; {nearest(named, known[kind])}"
+                    )
+
+
+def claim_names(claim: schema.Claim) -> list[tuple[str, str]]:
+    """All (kind, name) of methods, families and architectures that a claim names."""
+    sides = [side for pair in claim.comparisons for side in (pair.better, pair.than)]
+    return [
+        *(("method", name) for name in [*(side.method for side in sides), *claim.readings, *claim.beside]),
+        *(("family", name) for name in claim.families),
+        *(("architecture", side.architecture) for side in sides if side.architecture),
+    ]

@@ -5,8 +5,7 @@ architecture and method with their resolved options and the code of their own fi
 engine version for all shared code. Titles, claims and the study itself are not part of it.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from guidebp import ENGINE_VERSION
 from guidebp.canonical import json_hash
 from guidebp.errors import UserError
 from guidebp.study import schema
-from guidebp.study.catalogue import read_datasets
+from guidebp.study.catalogue import Catalogues
 from guidebp.study.datasets import Augmentation, Dataset
 from guidebp.study.families import families, plain, several_exits, unmet
 from guidebp.study.files import nearest, read_file
@@ -83,55 +82,6 @@ class Study:
     claims: dict[str, schema.Claim]
     config: schema.Config
     all_datasets: dict[str, Dataset]  # a dataset that is used may be a part of one that is not
-
-
-@dataclass
-class Catalogues:
-    """All of config/ but the studies, read and checked one by one."""
-
-    root: Path
-    config: schema.Config = field(init=False)
-    datasets: dict[str, Dataset] = field(init=False)
-    architectures: dict[str, schema.Architecture] = field(init=False)
-    methods: dict[str, schema.Method] = field(init=False)
-    recipes: dict[str, schema.Recipe] = field(init=False)
-    claims: dict[str, schema.Claim] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Read the files below root/config; UserError at the first that is wrong."""
-        folder = self.root / "config"
-        self.config = read_file(folder / "config.yaml", "config")
-        self.datasets = read_datasets(self.root)
-        self.architectures = read_file(folder / "architectures.yaml", "architectures")
-        self.methods = read_file(folder / "methods.yaml", "methods")
-        self.claims = read_file(folder / "claims.yaml", "claims")
-        self.recipes = {}
-        for path in sorted((folder / "recipes").glob("*.yaml")):
-            for name, recipe in read_file(path, "recipes").items():
-                if name in self.recipes:
-                    raise UserError(f"{path}: recipe '{name}' also stands in another file of that folder")
-                self.recipes[name] = recipe
-        known: dict[str, Iterable[str]] = {
-            "method": self.methods,
-            "family": families("models"),
-            "architecture": self.architectures,
-        }
-        for name, claim in self.claims.items():
-            for kind, named in claim_names(claim):
-                if named not in set(known[kind]):
-                    raise UserError(
-                        f"{folder / 'claims.yaml'}: {name}: unknown {kind} '{named}'; {nearest(named, known[kind])}"
-                    )
-
-
-def claim_names(claim: schema.Claim) -> list[tuple[str, str]]:
-    """All (kind, name) of methods, families and architectures that a claim names."""
-    sides = [side for pair in claim.comparisons for side in (pair.better, pair.than)]
-    return [
-        *(("method", name) for name in [*(side.method for side in sides), *claim.readings, *claim.beside]),
-        *(("family", name) for name in claim.families),
-        *(("architecture", side.architecture) for side in sides if side.architecture),
-    ]
 
 
 def load_study(name: str, root: Path = Path()) -> Study:
