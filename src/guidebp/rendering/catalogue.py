@@ -19,7 +19,7 @@ FIGURES = {
         per="dataset",
     ),
     "accuracy": Shown(
-        "Test accuracy of every pathway alone (left) and merged without labels (right). Small marks are "
+        "Test accuracy of every trained pathway alone (left) and merged without labels (right). Small marks are "
         "repetitions, large marks their mean, bars its 95 % t interval. Dotted lines carry the yardstick, "
         "`independent` or `deep-supervision`, through each panel."
     ),

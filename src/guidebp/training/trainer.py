@@ -89,6 +89,7 @@ def train_run(
     method, batches = start_run(spec, data, device)
     outputs, primary = output_names(method), primary_output(method)
     sizes = {name: len(labels) for name, labels in batches.labels.items()}
+    image = batches.normalise(batches.images[:1])
     result: dict[str, Any] = {
         "status": "finished",
         "outputs": outputs,
@@ -96,9 +97,9 @@ def train_run(
         "primary": primary,
         "sizes": sizes,
         "parameters": sum(p.numel() for p in optimised_parameters(method)),
-        "trained": trained_pathways(method),
+        "trained": trained_pathways(method, image),
         "backward_passes": method.passes,
-        "cost": cost(method.stages(), batches.normalise(batches.images[:1])),
+        "cost": cost(method.stages(), image),
         "history": {column: [] for column in HISTORY},
         "cosines": None,
         "test_correct": None,
@@ -219,10 +220,16 @@ def optimised_parameters(method: Method) -> set[nn.Parameter]:
     return {p for group in groups for p in group["params"]}
 
 
-def trained_pathways(method: Method) -> list[bool]:
-    """For each pathway whether its own head is trained, so that it is a network that can be used by itself."""
-    trained = optimised_parameters(method)
-    return [trained.issuperset(modules[-1].parameters()) for modules in method.stages()]
+def trained_pathways(method: Method, image: Tensor) -> list[bool]:
+    """For each pathway whether all that its logits depend on is trained; `image` is [1, C, H, W]."""
+    method.eval()
+    parameters, trained = list(method.parameters()), optimised_parameters(method)
+    found = []
+    for logits in method.logits(image).unbind():
+        gradients = torch.autograd.grad(logits.sum(), parameters, retain_graph=True, allow_unused=True)
+        moving = (p for p, g in zip(parameters, gradients, strict=True) if g is not None and bool(g.any()))
+        found.append(trained.issuperset(moving))
+    return found
 
 
 def unique_tensors(method: Method) -> dict[str, Tensor]:

@@ -30,7 +30,7 @@ def draw(results: Results, dataset: str) -> Drawn:
             cell = data[data["architecture"] == architecture]
             methods = [m for m in results.about["methods"] if m in set(cell["method"])]
             overlap = split_overlap(results, dataset, cell)
-            alone = cell[cell["pathway"].notna()]
+            alone = cell[cell["pathway"].notna() & (cell["trained"] == True)]  # noqa: E712 - a column of objects
             names = list(alone.groupby("output")["pathway"].max().sort_values(kind="stable").index)
             for k, name in enumerate(names):
                 offset = (k - (len(names) - 1) / 2) * min(0.2, 0.75 / len(names))
@@ -60,7 +60,7 @@ def draw(results: Results, dataset: str) -> Drawn:
 def accuracy_data(results: Results, dataset: str) -> pd.DataFrame:
     """One row per run and output of the dataset; failed runs have no accuracy."""
     columns = ["architecture", "method", "recipe", "repetition", "status", "output", "pathway", "accuracy"]
-    columns += ["train_images", "test_images"]
+    columns += ["trained", "train_images", "test_images"]
     return results.metrics[results.metrics["dataset"] == dataset][columns].reset_index(drop=True)
 
 

@@ -18,13 +18,14 @@ def draw(results: Results, dataset: str) -> Drawn:
     architectures = [a for d, a in results.cells if d == dataset]
     references = [name for name in results.about["references"] if name in set(data["reference"])]
     with look():
-        count = data["method"].nunique()
+        heights = [0.155 * data[data["architecture"] == a]["method"].nunique() + 0.3 for a in architectures]
         figure, axes = plt.subplots(
             len(architectures),
             2,
-            figsize=(WIDTH, (0.155 * count + 0.85) * len(architectures) + 0.25),
+            figsize=(WIDTH, sum(heights) + 0.55 * len(architectures) + 0.25),
             squeeze=False,
             sharey="row",
+            gridspec_kw={"height_ratios": heights},
             layout="constrained",
         )
         for row, architecture in zip(axes, architectures, strict=True):
