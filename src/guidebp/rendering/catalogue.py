@@ -49,10 +49,10 @@ FIGURES = {
         per="exits",
     ),
     "conflict": Shown(
-        "Do the exits' gradients agree in the parameters they share? Mean cosine of all pairs (left) and "
-        "share of the steps looked at in which some pair has a negative inner product (right), per epoch, "
-        "mean over repetitions. Gradient rules look at every step, before they act; other methods at the "
-        "first of an epoch.",
+        "Do the exits' gradients agree in the parameters they share? Mean cosine of all pairs per epoch "
+        "(left); share of the steps looked at in which some pair has a negative inner product, over the "
+        "whole training (right). Means over repetitions. Gradient rules look at every step, before they "
+        "act; other methods at the first of each epoch.",
         per="trunk",
     ),
 }

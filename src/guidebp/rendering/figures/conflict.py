@@ -1,43 +1,57 @@
-"""Cosines between the exits' gradients and the share of steps with a conflict, over epochs."""
+"""Do the exits' gradients agree? Cosines over epochs, share of steps with a conflict; a row per architecture."""
 
 import matplotlib.pyplot as plt
+import pandas as pd
 
 from guidebp.analysis.tables import Results
 from guidebp.rendering.figures import Drawn
-from guidebp.rendering.style import INK, WIDTH, line_of, look, method_lines, share_legend
+from guidebp.rendering.style import INK, WIDTH, line_of, look, method_lines
 
-SHOWN = {"cosine": "mean cosine of all pairs", "conflict": "share of steps with a conflict"}
+COSINE, CONFLICT = "cosine", "conflict"
 
 
 def draw(results: Results, dataset: str) -> Drawn:
-    """Means over repetitions."""
-    history = results.history
-    rows = history[(history["dataset"] == dataset) & history["quantity"].isin(list(SHOWN))]
-    rows = rows[rows["key"].isin(results.exits["key"].unique())]
-    names = ["architecture", "method", "quantity", "epoch"]
-    data = rows.groupby(names, sort=False)["value"].mean().reset_index()
+    """Means over repetitions; the share is over the whole training. The right panels name the methods."""
+    data = conflict_data(results, dataset)
     architectures = [a for d, a in results.cells if d == dataset and a in set(data["architecture"])]
+    trained = {a: set(data[data["architecture"] == a]["method"]) for a in architectures}
     methods = [m for m in results.about["methods"] if m in set(data["method"])]
     lines = method_lines(methods)
+    heights = [0.155 * len(trained[a]) + 0.6 for a in architectures]
     with look():
         figure, axes = plt.subplots(
             len(architectures),
-            len(SHOWN),
-            figsize=(WIDTH, 1.6 * len(architectures) + 0.8),
+            2,
+            figsize=(WIDTH, sum(heights) + 0.65 * len(architectures)),
             squeeze=False,
-            sharex=True,
-            sharey="col",
+            sharex="col",
+            gridspec_kw={"height_ratios": heights},
             layout="constrained",
         )
-        for row, architecture in zip(axes, architectures, strict=True):
+        for (left, right), architecture in zip(axes, architectures, strict=True):
             cell = data[data["architecture"] == architecture]
-            for panel, (quantity, title) in zip(row, SHOWN.items(), strict=True):
-                for method in methods:
-                    curve = cell[(cell["method"] == method) & (cell["quantity"] == quantity)]
-                    panel.plot(curve["epoch"], curve["value"], **line_of(lines, method))
-                panel.axhline(0, color=INK, lw=0.6)
-                panel.set_title(f"{results.title('architectures', architecture)}\n{title}", fontsize=7.5)
-        for panel in axes[-1]:
-            panel.set_xlabel("epoch")
-        share_legend(figure, results.titles("methods"), lines)
+            shown = [method for method in methods if method in trained[architecture]]
+            for y, method in enumerate(shown):
+                rows = cell[cell["method"] == method]
+                curve = rows[rows["quantity"] == COSINE]
+                left.plot(curve["epoch"], curve["value"], **line_of(lines, method, marked=True))
+                share = rows[rows["quantity"] == CONFLICT]["value"].mean()
+                right.barh(y, share, color=lines[method]["color"], height=0.6)
+                right.plot(share, y, **line_of(lines, method, marked=True))
+            right.set_yticks(range(len(shown)), [results.title("methods", method) for method in shown])
+            right.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, 1.03))
+            left.axhline(0, color=INK, lw=0.6)
+            left.set_ylabel("mean cosine of all pairs")
+            left.set_title(results.title("architectures", architecture))
+        axes[-1, 0].set_xlabel("epoch")
+        axes[-1, 1].set_xlabel("share of steps with a conflict")
     return Drawn(figure, data)
+
+
+def conflict_data(results: Results, dataset: str) -> pd.DataFrame:
+    """Mean over repetitions per architecture, method, quantity and epoch, of runs whose exits are all trained."""
+    history = results.history
+    rows = history[(history["dataset"] == dataset) & history["quantity"].isin([COSINE, CONFLICT])]
+    rows = rows[rows["key"].isin(results.exits["key"].unique())]
+    names = ["architecture", "method", "quantity", "epoch"]
+    return rows.groupby(names, sort=False)["value"].mean().reset_index()

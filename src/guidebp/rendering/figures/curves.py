@@ -3,11 +3,14 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, SOFTMAX_AVERAGE, Results
 from guidebp.rendering.figures import Drawn
 from guidebp.rendering.figures.accuracy import primary_name
 from guidebp.rendering.style import COLOURS, INK, WIDTH, look, yardstick
+
+DASH = (0, (3, 1.5))
 
 
 def draw(results: Results, dataset: str) -> Drawn:
@@ -45,7 +48,20 @@ def draw(results: Results, dataset: str) -> Drawn:
                 line[0].set_title(results.title("architectures", architecture))
         for panel, group in zip(axes[-1], groups, strict=True):
             panel.set_xlabel("epoch")
-            panel.legend(title=group, loc="upper center", bbox_to_anchor=(0.5, -0.32), title_fontsize=7)
+            own = [m for m in trained if about[m]["group"] == group]
+            named = own if drawn_through is None or drawn_through in own else [drawn_through, *own]
+            panel.legend(
+                handles=[
+                    Line2D([], [], color=INK, ls=DASH, label=m)
+                    if m == drawn_through
+                    else Line2D([], [], color=COLOURS[own.index(m) % len(COLOURS)], label=m)
+                    for m in named
+                ],
+                title=group,
+                loc="upper center",
+                bbox_to_anchor=(0.5, -0.32),
+                title_fontsize=7,
+            )
     return Drawn(figure, data)
 
 
@@ -68,5 +84,4 @@ def band(axes: Axes, cell: pd.DataFrame, method: str, colour: object, dashed: bo
     if rows.empty:
         return
     axes.fill_between(rows["epoch"], rows["min"], rows["max"], color=colour, alpha=0.12, lw=0)
-    style = (0, (3, 1.5)) if dashed else "-"
-    axes.plot(rows["epoch"], rows["mean"], color=colour, ls=style, label=method)
+    axes.plot(rows["epoch"], rows["mean"], color=colour, ls=DASH if dashed else "-")
