@@ -162,8 +162,7 @@ def test_nothing_to_compare_among_sub_models() -> None:
 def test_no_gradient_crosses_from_one_critic_to_another(name: str) -> None:
     """Sub-models have groups in common, but each group follows one critic alone."""
     assert fits(name, "vgg")
-    found = probe(method(name, "vgg"), *batch(12))
-    assert found is None or not found.fill_diagonal_(0).any()
+    assert probe(method(name, "vgg"), *batch(12)) is None
 
 
 def test_copies_of_a_trunk_have_nothing_in_common() -> None:

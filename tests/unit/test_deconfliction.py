@@ -14,7 +14,7 @@ from torchjd.aggregation import PCGrad, UPGrad
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
 from guidebp.methods.deconfliction import Deconfliction
-from guidebp.methods.exits import equilibrium_logits
+from guidebp.methods.exits import equilibrium_outputs
 from guidebp.methods.rules import fixed_order
 from guidebp.models.contract import Chain
 from tests.unit.handworked import Sgd, assert_same, chain, differ, doubles, make, tiny
@@ -52,7 +52,11 @@ def by_loops(rows: Tensor, order: Tensor) -> Tensor:
 
 def own_losses(options: dict[str, Any], net: Chain, images: Tensor, labels: Tensor) -> list[Tensor]:
     """Each exit's loss as the options have it."""
-    logits = equilibrium_logits(net, images, "coarsest") if options.get("equilibrium") else net(images)
+    logits = (
+        torch.stack(equilibrium_outputs(net, images, "coarsest"))
+        if options.get("equilibrium")
+        else net(images)
+    )
     mean = logits.detach().mean(dim=0)
     found = []
     for z in logits:

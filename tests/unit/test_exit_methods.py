@@ -1,7 +1,7 @@
 """Methods for several exits of one trunk against the same written out by hand, in float64."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from guidebp.methods.exits import depth_weights, equilibrium_logits
+from guidebp.methods.exits import depth_weights, equilibrium_outputs
 from guidebp.models import build_network
 from guidebp.models.contract import Chain
 from tests.unit.handworked import (
@@ -36,7 +36,7 @@ def weights_by_depth(net: Chain) -> list[float]:
     return [max(0.01, (depth / max(auxiliary)) ** 2) for depth in auxiliary] + [1.0]
 
 
-def losses(logits: Tensor, labels: Tensor) -> list[Tensor]:
+def losses(logits: Iterable[Tensor], labels: Tensor) -> list[Tensor]:
     return [F.cross_entropy(z, labels) for z in logits]
 
 
@@ -69,7 +69,7 @@ def test_multiway_through_original_weights(architecture: str) -> None:
     trunks, ends, weights = multiway_optimisers(net)
     for seed in range(3):
         images, labels = doubles(seed=seed)
-        own = losses(net(images), labels)
+        own = losses(net.outputs(images), labels)
         taken = [
             [torch.autograd.grad(own[k], o.parameters, retain_graph=True, allow_unused=True) for o in pair]
             for k, pair in enumerate(zip(trunks, ends, strict=True))
@@ -215,7 +215,7 @@ def test_equilibrium_scales_the_coarsest_of_several_maps() -> None:
     made = make("gradient-equilibrium", net)
     logits = made.logits(images)
     assert torch.equal(logits, net(images))
-    assert torch.equal(equilibrium_logits(net, images, "all"), logits)
+    assert torch.equal(torch.stack(equilibrium_outputs(net, images, "all")), logits)
     found = gradients_of(made.loss(logits, labels), made.network)
     expected = gradients_of(torch.stack(losses(coarsest_by_detaching(net, images), labels)).sum(), net)
     assert_gradients(found, expected)

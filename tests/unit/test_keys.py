@@ -285,7 +285,7 @@ def test_engine_version_changes_every_key(root: Path, monkeypatch: pytest.Monkey
     [
         ("methods/guidebp.py", "        return guided\n", "guidebp"),
         ("methods/learned.py", "        return self.predict(logits)\n", "learned"),
-        ("models/branches.py", "    return Chain(segments, exits, heads)\n", "branches"),
+        ("models/branches.py", "    return Chain(segments, exits, heads, depths)\n", "branches"),
     ],
 )
 def test_own_file_changes_own_keys_only(

@@ -35,7 +35,7 @@ def summary(results: Results) -> dict[str, Any]:
         for method in results.about["methods"]:
             means = cell[cell["method"] == method][[PRIMARY, MERGED, PATHWAYS, WEAKEST]].mean()
             if means.notna().any():
-                methods[method] = {measure: round(float(mean), 3) for measure, mean in means.items()}
+                methods[method] = {measure: round(float(mean), 3) for measure, mean in means.dropna().items()}
     return found
 
 

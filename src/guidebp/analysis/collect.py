@@ -23,6 +23,7 @@ from guidebp.study.resolve import Run, Study
 Row = dict[str, Any]
 
 NAMES = ["dataset", "architecture", "method", "recipe", "repetition", "key"]
+HISTORY = [*NAMES, "epoch", "output", "primary", "quantity", "value"]
 INFERENCE = [*NAMES, "way", "level", "accuracy", "operations"]
 
 
@@ -44,7 +45,7 @@ def collect(study: Study) -> None:
         telemetry.append(canonical_json({"key": run.key} | cost))
     write_atomic(layout.about, readable_json(describe(study)))
     write_atomic(layout.metrics, pd.DataFrame(metrics).to_csv(index=False, lineterminator="\n").encode())
-    write_atomic(layout.history, pd.DataFrame(history).to_parquet(index=False))
+    write_atomic(layout.history, pd.DataFrame(history, columns=HISTORY).to_parquet(index=False))
     write_atomic(layout.inference, pd.DataFrame(inference, columns=INFERENCE).to_parquet(index=False))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
     write_atomic(layout.records, pack_records(store, [run.key for run in study.runs]))
@@ -96,7 +97,7 @@ def metric_rows(record: Row, cost: Row) -> Iterator[Row]:
             "output": name,
             "pathway": number + 1 if number < count else None,
             "primary": name == result["primary"],
-            "trained": number >= count or result["trained"][number],
+            "trained": result["trained"][number] if number < count else all(result["trained"]),
             "accuracy": None if right is None else 100 * right / sizes["test"],
             "calibration_error": errors[number],
             "parameters": price["parameters"][kind][place],

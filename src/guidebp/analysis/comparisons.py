@@ -66,7 +66,10 @@ def compare(results: Results) -> pd.DataFrame:
         for reference in (name for name in results.about["references"] if name in trained):
             for method in (name for name in trained if name != reference):
                 for measure in MEASURES:
-                    differences = (pairs[measure][method] - pairs[measure][reference]).dropna()
+                    sides = pairs[measure][[method, reference]]
+                    if sides.isna().all().any():  # one of them leaves pathways untrained
+                        continue
+                    differences = (sides[method] - sides[reference]).dropna()
                     found = mean_interval(differences.to_numpy(float), overlap)
                     rows.append(
                         {

@@ -62,7 +62,7 @@ class Results:
         """The rows of `metrics` for pathways of runs with several exits, all of them trained."""
         rows = self.metrics[self.metrics["pathway"].notna()]
         rows = rows[rows["key"].isin(self.inference["key"].unique())]
-        return rows[rows.groupby("key")["trained"].transform("all").astype(bool)]
+        return rows[~rows["key"].isin(partly_trained(rows))]
 
     @property
     def cells(self) -> list[tuple[str, str]]:
@@ -96,17 +96,24 @@ def load_results(layout: Layout) -> Results:
     return Results(about, metrics, history, inference)
 
 
+def partly_trained(metrics: pd.DataFrame) -> set[str]:
+    """Keys of the runs that leave some pathway as it was drawn."""
+    return set(metrics[metrics["trained"] == False]["key"])  # noqa: E712 - a column of objects
+
+
 def run_measures(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row per run with a column per measure, accuracies in percent.
 
-    Empty for runs that diverged or crashed; their `status` says so.
+    Empty for runs that diverged or crashed; their `status` says so. Measures that an untrained pathway would
+    enter are empty too: such a pathway's accuracy says nothing.
     """
     names = ["dataset", "architecture", "method", "recipe", "repetition", "key", "status", "device_class"]
     runs = metrics.drop_duplicates("key")[[*names, "train_images", "test_images"]].set_index("key")
-    alone = metrics[metrics["pathway"].notna()].groupby("key")["accuracy"]
-    runs[MERGED] = metrics[metrics["output"] == MERGED].set_index("key")["accuracy"]
     runs[PRIMARY] = metrics[metrics["primary"] == True].set_index("key")["accuracy"]  # noqa: E712 - may be empty
-    runs[SOFTMAX_AVERAGE] = metrics[metrics["output"] == SOFTMAX_AVERAGE].set_index("key")["accuracy"]
+    trained = metrics[~metrics["key"].isin(partly_trained(metrics))]
+    alone = trained[trained["pathway"].notna()].groupby("key")["accuracy"]
+    runs[MERGED] = trained[trained["output"] == MERGED].set_index("key")["accuracy"]
+    runs[SOFTMAX_AVERAGE] = trained[trained["output"] == SOFTMAX_AVERAGE].set_index("key")["accuracy"]
     runs[PATHWAYS] = alone.mean()
     runs[WEAKEST] = alone.min()
     return runs.reset_index()

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from guidebp.methods.contract import Method
 from guidebp.methods.exits import exit_losses
-from guidebp.methods.gradients import PathwayGradients
+from guidebp.methods.gradients import PathwayGradients, full_precision
 from guidebp.models.contract import shared_parameters
 
 
@@ -20,14 +20,14 @@ def probe(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
     if not shared:
         return None
     kept = {name: buffer.clone() for name, buffer in method.named_buffers()}
-    outputs = method.logits(images).unbind()
+    outputs = method.outputs(images)
     gradients = PathwayGradients(stages, shared, "network")
-    gradients.take(exit_losses(torch.stack(outputs), labels).unbind(), outputs)
+    gradients.take(exit_losses(outputs, labels), outputs)
     for name, buffer in method.named_buffers():
         buffer.copy_(kept[name])
     if max(gradients.reached) < 2:  # local critics: shared parts, separate gradients
         return None
-    with torch.autocast(images.device.type, enabled=False):
+    with full_precision(images.device):
         return gradients.shared
 
 

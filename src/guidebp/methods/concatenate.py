@@ -33,12 +33,19 @@ class Concatenate(MergeMethod):
         unused = {id(p) for head in self.network.exit_heads for p in head.parameters()}
         return {"main": make_optimiser([p for p in self.parameters() if id(p) not in unused])}
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Each pathway's share [K, N, classes] of the linear layer's output."""
-        features = self.network.features(images)
-        bias = self.layer.bias / len(features)
-        weights = self.layer.weight.split(self.widths, dim=1)
-        return torch.stack([f @ w.T + bias for f, w in zip(features, weights, strict=True)])
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """Each pathway's share [N, classes] of the linear layer's output."""
+        return [self.share(k, f) for k, f in enumerate(self.network.features(images))]
+
+    def share(self, k: int, features: Tensor) -> Tensor:
+        """Pathway k's share of features [N, F_k], with an equal share of the bias."""
+        weight = self.layer.weight.split(self.widths, dim=1)[k]
+        found: Tensor = features @ weight.T + self.layer.bias / len(self.widths)
+        return found
+
+    def sub_model(self, k: int) -> nn.Module:
+        """The share takes the place of the network's own head, which has its shape (and so its cost)."""
+        return nn.Sequential(*self.network.stages()[k][:-1], Share(self, k))
 
     def merge(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The linear layer's output [N, classes]: the sum of the shares."""
@@ -47,6 +54,18 @@ class Concatenate(MergeMethod):
     def predict(self, logits: Tensor) -> Tensor:
         """The linear layer's output [N, classes]."""
         return logits.sum(dim=0)
+
+
+class Share(nn.Module):
+    """One pathway's part of the linear layer."""
+
+    def __init__(self, method: Concatenate, k: int) -> None:
+        super().__init__()
+        self.of, self.k = [method], k  # in a list: the method is not a part of its share
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[N, F_k] to [N, classes]."""
+        return self.of[0].share(self.k, features)
 
 
 METHOD = Concatenate

@@ -75,10 +75,13 @@ class Method(nn.Module):
         """Scalar training loss of logits [K, N, classes] and labels [N]."""
         raise NotImplementedError  # pragma: no cover
 
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """K logits [N, classes], of every pathway alone."""
+        return self.network.outputs(images)
+
     def logits(self, images: Tensor) -> Tensor:
-        """Logits [K, N, classes] of every pathway alone."""
-        found: Tensor = self.network(images)
-        return found
+        """The outputs in one tensor [K, N, classes]."""
+        return torch.stack(self.outputs(images))
 
     def stages(self) -> list[list[nn.Module]]:
         """For each pathway the modules from images to its logits, in order, as `logits` runs them."""
@@ -129,5 +132,7 @@ class MergeMethod(Method, ABC):
 
 def pathway_norms(gradient: Tensor) -> Tensor:
     """[K, N, classes] to [K]: L2 norm over the classes, summed over the samples."""
-    norms: Tensor = torch.linalg.vector_norm(gradient, dim=2)
+    norms: Tensor = torch.linalg.vector_norm(
+        gradient, dim=2, dtype=torch.promote_types(gradient.dtype, torch.float32)
+    )
     return norms.sum(dim=1)

@@ -26,8 +26,8 @@ import torch
 from torch import Tensor
 
 from guidebp.methods.contract import MakeOptimiser, Method, Step, pathway_norms
-from guidebp.methods.exits import distances, equilibrium_logits, exit_losses
-from guidebp.methods.gradients import PathwayGradients
+from guidebp.methods.exits import distances, equilibrium_outputs, exit_losses
+from guidebp.methods.gradients import PathwayGradients, full_precision
 from guidebp.methods.rules import fixed_order, project, random_order, upgrad
 from guidebp.models.contract import Chain
 
@@ -66,18 +66,19 @@ class Deconfliction(Method):
         self.gradients = PathwayGradients(self.stages(), parameters, self.options.over)
         return {"main": make_optimiser(parameters)}
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Logits [K, N, classes]."""
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """K logits [N, classes]."""
         if self.options.equilibrium:
-            return equilibrium_logits(self.network, images, "coarsest")
-        return super().logits(images)
+            return equilibrium_outputs(self.network, images, "coarsest")
+        return super().outputs(images)
 
-    def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Each exit's own loss [K]."""
-        losses = exit_losses(logits, labels)
-        if self.options.distillation != "none":
-            losses = losses + distances(logits, self.options.distillation, temperature=3.0)
-        return losses
+    def losses(self, outputs: list[Tensor], labels: Tensor) -> list[Tensor]:
+        """Each exit's own loss."""
+        losses = exit_losses(outputs, labels)
+        if self.options.distillation == "none":
+            return losses
+        pulled = distances(outputs, self.options.distillation, temperature=3.0)
+        return [loss + distance for loss, distance in zip(losses, pulled, strict=True)]
 
     def weights(self, products: Tensor) -> Tensor:
         """Weights [G, K] of the exits' gradients, from their inner products [G, K, K]."""
@@ -93,14 +94,14 @@ class Deconfliction(Method):
         """One step along the deconflicted direction."""
         optimiser = self.optimisers["main"]
         optimiser.zero_grad(set_to_none=True)  # before the backward passes: that memory is needed
-        outputs = self.logits(images).unbind()
-        losses = self.losses(torch.stack(outputs), labels)
-        at_logits = self.gradients.take(losses.unbind(), outputs)
-        with torch.autocast(images.device.type, enabled=False):
+        outputs = self.outputs(images)
+        losses = self.losses(outputs, labels)
+        at_logits = self.gradients.take(losses, outputs)
+        with full_precision(images.device):
             self.gradients.combine(self.weights(self.gradients.products))
             shared = self.gradients.shared
         optimiser.step()
-        return Step(losses.detach().sum(), pathway_norms(at_logits), shared)
+        return Step(torch.stack(losses).detach().sum(), pathway_norms(at_logits), shared)
 
     def get_extra_state(self) -> Tensor:
         """The place in the stream of random orders."""

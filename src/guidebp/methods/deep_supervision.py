@@ -43,7 +43,7 @@ class DeepSupervision(Method):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Weighted sum over K of the batch means."""
-        losses = exit_losses(logits, labels)
+        losses = torch.stack(exit_losses(logits, labels))
         return (self.weights.to(losses) * losses).sum()
 
 

@@ -9,6 +9,7 @@ feature maps is left out: it needs maps of one shape at every exit.
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from guidebp.methods.contract import Method
@@ -36,8 +37,8 @@ class ExitDistillation(Method):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum over K of the batch means."""
-        pulled = distances(logits, self.options.distance, self.options.temperature)
-        losses: Tensor = exit_losses(logits, labels) + self.options.weight * pulled
+        pulled = torch.stack(distances(logits, self.options.distance, self.options.temperature))
+        losses: Tensor = torch.stack(exit_losses(logits, labels)) + self.options.weight * pulled
         return losses.sum()
 
 

@@ -1,6 +1,6 @@
 """What methods for networks with several exits share: losses per exit, weights by depth, gradient equilibrium."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,9 +10,9 @@ from torch import Tensor
 from guidebp.models.contract import Chain
 
 
-def exit_losses(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of each exit [K], means over the batch, of logits [K, N, classes] and labels [N]."""
-    return torch.stack([F.cross_entropy(z, labels) for z in logits])
+def exit_losses(outputs: Iterable[Tensor], labels: Tensor) -> list[Tensor]:
+    """Cross-entropy of each exit, means over the batch, of K logits [N, classes] and labels [N]."""
+    return [F.cross_entropy(z, labels) for z in outputs]
 
 
 def depth_weights(depths: Sequence[int]) -> list[float]:
@@ -24,22 +24,23 @@ def depth_weights(depths: Sequence[int]) -> list[float]:
     return [*(max(0.01, (depth / auxiliary[-1]) ** 2) for depth in auxiliary), 1.0]
 
 
-def distances(logits: Tensor, distance: str, temperature: float) -> Tensor:
-    """Distance of each exit's logits [K, N, classes] from the detached mean of all exits' logits, [K].
+def distances(outputs: Iterable[Tensor], distance: str, temperature: float) -> list[Tensor]:
+    """Distance of each exit's logits [N, classes] from the detached mean of all exits' logits.
 
     mse: mean squared difference. kl: Kullback-Leibler divergence at the temperature T, times 0.1 T^2. Both, and the
     0.1, as in the authors' code of exit-ensemble distillation (arXiv 2104.00299), which has the cross-entropy in
     place of the divergence: the same gradient.
     """
-    target = logits.detach().mean(dim=0)
+    outputs = [z.to(torch.promote_types(z.dtype, torch.float32)) for z in outputs]
+    target = torch.stack([z.detach() for z in outputs]).mean(dim=0)
     if distance == "mse":
-        return torch.stack([F.mse_loss(z, target) for z in logits])
+        return [F.mse_loss(z, target) for z in outputs]
     soft = (target / temperature).log_softmax(dim=1)
-    found = [
-        F.kl_div((z / temperature).log_softmax(dim=1), soft, reduction="batchmean", log_target=True)
-        for z in logits
+    scale = 0.1 * temperature**2
+    return [
+        scale * F.kl_div((z / temperature).log_softmax(dim=1), soft, reduction="batchmean", log_target=True)
+        for z in outputs
     ]
-    return 0.1 * temperature**2 * torch.stack(found)
 
 
 class _Scale(torch.autograd.Function):
@@ -66,8 +67,8 @@ def scaled(state: Any, factor: float, maps: str) -> Any:
     return [*state[:first], *(_Scale.apply(map_, factor) for map_ in state[first:])]
 
 
-def equilibrium_logits(network: Chain, images: Tensor, maps: str) -> Tensor:
-    """Logits [K, N, classes] through which gradients reach the trunk as means of all later exits', not as sums.
+def equilibrium_outputs(network: Chain, images: Tensor, maps: str) -> list[Tensor]:
+    """K logits [N, classes] through which gradients reach the trunk as means of all later exits', not as sums.
 
     Li et al., "Improved techniques for training adaptive deep networks" (2019): before exit i (from 0) of n the
     gradient is multiplied by 1 / (n - i), between it and the next segment by n - i - 1.
@@ -81,4 +82,4 @@ def equilibrium_logits(network: Chain, images: Tensor, maps: str) -> Tensor:
         state = scaled(segment(state), 1 / (count - i), maps)
         found.append(head(leave(state)))
         state = scaled(state, count - i - 1, maps)
-    return torch.stack(found)
+    return found

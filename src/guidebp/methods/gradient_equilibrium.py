@@ -9,10 +9,11 @@ as in the authors' code; `maps: all` is the other reading.
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from guidebp.methods.contract import Method
-from guidebp.methods.exits import equilibrium_logits, exit_losses
+from guidebp.methods.exits import equilibrium_outputs, exit_losses
 from guidebp.models.contract import Chain
 
 
@@ -32,13 +33,13 @@ class GradientEquilibrium(Method):
 
     network: Chain
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Logits [K, N, classes]."""
-        return equilibrium_logits(self.network, images, self.options.maps)
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """K logits [N, classes]."""
+        return equilibrium_outputs(self.network, images, self.options.maps)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum over K of the batch means."""
-        return exit_losses(logits, labels).sum()
+        return torch.stack(exit_losses(logits, labels)).sum()
 
 
 METHOD = GradientEquilibrium

@@ -1,7 +1,8 @@
 """The gradients of several losses, one beside the other in one block of memory."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,8 @@ class PathwayGradients:
             reached = [(view, g) for view, g in zip(views, found, strict=True) if g is not None]
             if fresh:
                 self.reached = [n + (g is not None) for n, g in zip(self.reached, found, strict=True)]
-            torch._foreach_copy_([view for view, _ in reached], [g for _, g in reached])
+            if reached:
+                torch._foreach_copy_([view for view, _ in reached], [g for _, g in reached])
             del found, reached
         return torch.stack(at_outputs)
 
@@ -88,3 +90,16 @@ class PathwayGradients:
             torch.mv(self.rows[:, group].T, weight, out=combined[group])
         for parameter, gradient in zip(self.parameters, self.as_parameters(combined), strict=True):
             parameter.grad = gradient
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Matrix products in float32 also where `fast` numerics would round: their signs decide what a rule does."""
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    matmul.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        matmul.allow_tf32 = before

@@ -72,8 +72,8 @@ class LocalCritic(Method):
         """The critics' rate stays."""
         return frozenset({"critics"} & self.optimisers.keys())
 
-    def logits(self, images: Tensor) -> Tensor:
-        """[K, N, classes]: the critics' and the network's own; what a group hands on is detached."""
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """K logits [N, classes]: the critics' and the network's own; what a group hands on is detached."""
         found = []
         state = images
         for group, critic in zip(self.groups, self.critics, strict=False):
@@ -81,7 +81,7 @@ class LocalCritic(Method):
             found.append(critic(state))
             state = state.detach()
         found.append(self.network.heads[0](self.network.exits[0](self.groups[-1](state))))
-        return torch.stack(found)
+        return found
 
     def stages(self) -> list[list[nn.Module]]:
         """For pathway i: groups up to i, its critic; for the last one the whole network."""

@@ -12,8 +12,9 @@ The activations are those of the one forward pass, but a later loss is back-prop
 earlier steps have left, as in both of the authors' implementations (`through: updated`). `through: original`
 takes all gradients at the weights of the forward pass. The authors' Torch code also damps exits whose loss is
 more than twice the final one's; their later PyTorch code has that commented out, and so it is left out here.
-Under `fast` numerics the backward pass uses the half-precision copies of the weights made in the forward pass,
-so the two readings are one.
+Under `fast` numerics convolutions
+and linear layers are back-propagated through the half-precision copies of their weights made in the forward
+pass, so the two readings then differ in batch normalisation alone.
 """
 
 from dataclasses import dataclass
@@ -67,8 +68,8 @@ class Multiway(Method):
 
     def step(self, images: Tensor, labels: Tensor) -> Step:
         """One forward pass, then a backward pass and a step per exit."""
-        outputs = self.logits(images).unbind()
-        losses = exit_losses(torch.stack(outputs), labels)
+        outputs = self.outputs(images)
+        losses = exit_losses(outputs, labels)
         taken = []
         if self.options.through == "updated":
             for k in range(self.pathways):
@@ -81,9 +82,9 @@ class Multiway(Method):
             for k, gradients in enumerate(taken):
                 self.update(k, gradients)
         at_logits = torch.stack([weight * g[0] for weight, g in zip(self.weights, taken, strict=True)])
-        return Step(losses.detach().sum(), pathway_norms(at_logits))
+        return Step(torch.stack(losses).detach().sum(), pathway_norms(at_logits))
 
-    def backward(self, losses: Tensor, outputs: tuple[Tensor, ...], k: int) -> tuple[Tensor, ...]:
+    def backward(self, losses: list[Tensor], outputs: list[Tensor], k: int) -> tuple[Tensor, ...]:
         """Gradients of loss k at its logits, at the segments below it and at its exit."""
         below = [*self.network.segments[: k + 1].parameters(), *self.exit_parameters(k)]
         last = k == self.pathways - 1

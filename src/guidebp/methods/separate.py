@@ -42,9 +42,9 @@ class Separate(Method):
         """Every network."""
         return [[net] for net in self.alone]
 
-    def logits(self, images: Tensor) -> Tensor:
-        """[K, N, classes]: every network on the same images."""
-        return torch.stack([net(images) for net in self.alone])
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """K logits [N, classes]: every network on the same images."""
+        return [net(images) for net in self.alone]
 
     def step(self, images: Tensor, labels: Tensor) -> Step:
         """One step of every network, each on its own part of the batch [K * N, C, H, W]."""

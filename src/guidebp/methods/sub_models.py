@@ -67,13 +67,13 @@ class SubModels(Method):
         """Every sub-model."""
         return [[net] for net in self.alone]
 
-    def logits(self, images: Tensor) -> Tensor:
-        """[K, N, classes]: every sub-model on the same images."""
-        return torch.stack([net(images) for net in self.alone])
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """K logits [N, classes]: every sub-model on the same images."""
+        return [net(images) for net in self.alone]
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum over K of the batch means."""
-        return exit_losses(logits, labels).sum()
+        return torch.stack(exit_losses(logits, labels)).sum()
 
 
 METHOD = SubModels

@@ -41,10 +41,13 @@ class Network(nn.Module, ABC):
     def stages(self) -> list[list[nn.Module]]:
         """For each pathway the modules from images to its logits, in order; shared ones appear in several."""
 
+    def outputs(self, images: Tensor) -> list[Tensor]:
+        """K logits [N, classes] of images [N, C, H, W]; apart, so that one's gradient does not visit the others."""
+        return [head(f) for head, f in zip(self.exit_heads, self.features(images), strict=True)]
+
     def forward(self, images: Tensor) -> Tensor:
         """Logits [K, N, classes] of images [N, C, H, W]."""
-        features = self.features(images)
-        return torch.stack([head(f) for head, f in zip(self.exit_heads, features, strict=True)])
+        return torch.stack(self.outputs(images))
 
     @property
     def pathways(self) -> int:

@@ -156,7 +156,7 @@ def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
             parts.append(Layer(channels, options.growth, first, kept, options.scales))
             channels, depth = channels + options.growth, depth + 2
             if kept > first and options.reduction < 1:
-                fewer = floor(options.reduction * channels)
+                fewer = max(1, floor(options.reduction * channels))
                 parts.append(Reduce(channels, fewer, kept, options.scales))
                 channels, depth = fewer, depth + 1
         segments.append(nn.Sequential(*parts))

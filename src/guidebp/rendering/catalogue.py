@@ -52,7 +52,7 @@ FIGURES = {
         "Do the exits' gradients agree in the parameters they share? Mean cosine of all pairs per epoch "
         "(left); share of the steps looked at in which some pair has a negative inner product, over the "
         "whole training (right). Means over repetitions. Gradient rules look at every step, before they "
-        "act; other methods at the first of each epoch.",
+        "act; other methods at one batch after each epoch.",
         per="trunk",
     ),
 }
@@ -68,7 +68,7 @@ TABLES = {
     ),
     "inference": Shown(
         "Ways of using several exits, test accuracy in percent and, in brackets, mean operations in "
-        "percent of the whole network's: leaving at a confidence above 0.9 or 0.95, mean probabilities of "
+        "percent of the last exit's alone: leaving at a confidence above 0.9 or 0.95, mean probabilities of "
         "all exits and of all but the last, and the smallest sub-model within a point of the whole "
         "network on validation images.",
         per="exits",

@@ -31,7 +31,11 @@ def write_report(layout: Layout) -> None:
             "name": name,
             "entry": entry,
             "data": results.about["data"][name],
-            "sections": [section(layout, results, name, part) for part in [None, *results.about["parts"]]],
+            "sections": [
+                found
+                for part in [*results.about["parts"], None]
+                if (found := section(layout, results, name, part))["figures"] or found["tables"]
+            ],
         }
         for name, entry in results.about["datasets"].items()
     ]
@@ -58,7 +62,7 @@ def section(layout: Layout, results: Results, dataset: str, part: dict[str, Any]
         return [place for place in found if (catalogue[place[0]].per == "dataset") == (part is None)]
 
     return {
-        "name": "-".join(filter(None, (dataset, part["name"] if part else "data"))),
+        "name": f"{dataset}-part-{part['name']}" if part else f"{dataset}-data",
         "title": part["title"] if part else "",
         "figures": [
             {

@@ -89,6 +89,14 @@ def line_of(lines: dict[str, dict[str, Any]], method: str, marked: bool = False)
     return style if marked else style | {"marker": ""}
 
 
+def nothing(why: str) -> Figure:
+    """A line of text in place of a figure."""
+    with look():
+        figure = plt.figure(figsize=(WIDTH, 0.4))
+        figure.text(0.01, 0.5, why, va="center", color=FAINT)
+    return figure
+
+
 def panels(count: int) -> tuple[int, int]:
     """Rows and columns for so many panels, two abreast."""
     columns = min(count, 2)

@@ -61,7 +61,8 @@ def inference(results: Results, dataset: str) -> pd.DataFrame:
         alone = of(results.exits, dataset, architecture, method)
         if alone.empty:
             continue
-        exits, whole = int(alone["pathway"].max()), float(alone["operations"].max())
+        exits = int(alone["pathway"].max())
+        whole = float(alone[alone["pathway"] == exits]["operations"].iloc[0])
 
         def cell(way: str, level: float, found: pd.DataFrame = found, whole: float = whole) -> str:
             chosen = found[(found["way"] == way) & (found["level"] == level)]

@@ -107,6 +107,12 @@ def load_study(name: str, root: Path = Path()) -> Study:
         parts = _Parts(catalogues, where)
         for names in product(block.datasets, block.architectures, block.methods):
             parts.check_fit(*names, block.recipe)
+            for other, found in cells.items():
+                if names in found and other != (block.part or ""):
+                    raise UserError(
+                        f"{where}: {'/'.join(names)} belongs to part '{other}' already, and its figures show all "
+                        f"repetitions; name the same part here"
+                    )
             cells[block.part or ""][names] = parts.exits(names[1], names[2])
             for repetition in block.repetitions:
                 run = parts.run(*names, block.recipe, repetition, claims)

@@ -200,9 +200,15 @@ class StudyFile(Entry):
 
     @model_validator(mode="after")
     def _parts_are_used_and_known(self) -> "StudyFile":
-        known: set[str | None] = {*self.parts} or {None}
-        if {block.part for block in self.blocks} != known:
-            raise ValueError("each block must name one of the parts, and each part needs a block")
+        listed = ", ".join(self.parts) or "none"
+        for number, block in enumerate(self.blocks):
+            known: set[str | None] = {*self.parts} or {None}
+            if block.part not in known:
+                named = f"part '{block.part}'" if block.part else "no part"
+                raise ValueError(f"blocks.{number} names {named}; the study's parts are: {listed}")
+        for name in self.parts:
+            if name not in {block.part for block in self.blocks}:
+                raise ValueError(f"parts.{name}: no block belongs to it")
         return self
 
 

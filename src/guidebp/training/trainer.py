@@ -84,7 +84,7 @@ def train_run(
     recipe = spec["recipe"]
     telemetry: dict[str, Any] = {"seconds": 0.0, "step_seconds": 0.0, "steps": 0}
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+        telemetry["peak_memory"] = 0
     set_numerics(recipe["numerics"], device)
     method, batches = start_run(spec, data, device)
     outputs, primary = output_names(method), primary_output(method)
@@ -126,8 +126,6 @@ def train_run(
             result |= {"status": "diverged", "diverged_in_epoch": recipe["epochs"] - 1}
     small = torch.uint8 if spec["dataset"]["classes"] <= 256 else torch.int16
     telemetry["seconds"] = time.perf_counter() - started
-    if device.type == "cuda":
-        telemetry["peak_memory"] = torch.cuda.max_memory_allocated(device)
     return Outcome(result, predictions.to(small).cpu(), unique_tensors(method), telemetry)
 
 
@@ -137,7 +135,8 @@ def train_epoch(
     """One epoch and its validation; None when the loss was not finite.
 
     Everything is summed on the device and fetched once at the end. Adds the steps and their time to `telemetry`.
-    Gradients of the pathways are compared at every step by methods that have them, else at the first of the epoch.
+    Gradients of the pathways are compared at every step by methods that have them, else on the last batch once
+    more.
     """
     started = time.perf_counter()
     device, numerics = batches.device, recipe["numerics"]
@@ -147,26 +146,33 @@ def train_epoch(
     angles = torch.zeros(method.pathways, method.pathways, dtype=torch.float64, device=device)
     conflicting, compared = torch.zeros((), dtype=torch.float64, device=device), 0
     method.train()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     for step, (images, labels) in enumerate(batches.epoch(epoch, method.streams)):
         factor = lr_factor(recipe, epoch * batches.steps + step, total)
         for name, optimiser in method.optimisers.items():
             if name not in method.constant:
                 set_lr(optimiser, factor)
         with autocast(numerics, device):
-            probed = None if method.compares or step else probe(method, images, labels)
             done = method.step(images, labels)
         loss += done.loss
         gradient += done.gradient
-        products = done.products if method.compares else probed
-        if products is not None:
-            angles += cosines(products)
-            conflicting += conflicts(products)
+        if done.products is not None:
+            angles += cosines(done.products)
+            conflicting += conflicts(done.products)
             compared += 1
     finite = bool(torch.isfinite(loss + gradient.sum()))  # waits for the device, so the time is right
     telemetry["step_seconds"] += time.perf_counter() - started
     telemetry["steps"] += batches.steps
+    if device.type == "cuda":  # of the steps alone: probing and testing need more
+        telemetry["peak_memory"] = max(telemetry["peak_memory"], torch.cuda.max_memory_allocated(device))
     if not finite:
         return None
+    if not method.compares:
+        with autocast(numerics, device):
+            probed = probe(method, images, labels)
+        if probed is not None:
+            angles, conflicting, compared = cosines(probed), conflicts(probed), 1
     share = gradient / gradient.sum().clamp(min=torch.finfo(torch.float64).tiny)
     entry: dict[str, Any] = {
         "loss": rounded(loss.item() / batches.steps),
@@ -176,7 +182,7 @@ def train_epoch(
         "cosines": None,
         "validation_correct": [],
     }
-    if compared and bool(torch.isfinite(angles).all()):
+    if compared and method.pathways > 1 and bool(torch.isfinite(angles).all()):
         mean = (angles / compared).cpu()
         above = mean[torch.ones_like(mean, dtype=torch.bool).triu(diagonal=1)]
         entry["cosine"] = round(above.mean().item(), 4)
@@ -225,7 +231,7 @@ def trained_pathways(method: Method, image: Tensor) -> list[bool]:
     method.eval()
     parameters, trained = list(method.parameters()), optimised_parameters(method)
     found = []
-    for logits in method.logits(image).unbind():
+    for logits in method.outputs(image):
         gradients = torch.autograd.grad(logits.sum(), parameters, retain_graph=True, allow_unused=True)
         moving = (p for p, g in zip(parameters, gradients, strict=True) if g is not None and bool(g.any()))
         found.append(trained.issuperset(moving))

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from guidebp.analysis.comparisons import mean_interval, split_overlap
-from guidebp.analysis.tables import MERGED, Results
+from guidebp.analysis.tables import MERGED, PRIMARY, Results
 from guidebp.rendering.figures import Drawn
 from guidebp.rendering.style import COLOURS, FAINT, INK, MARKERS, WIDTH, group_colour, look, yardstick
 
@@ -30,7 +30,8 @@ def draw(results: Results, dataset: str) -> Drawn:
             cell = data[data["architecture"] == architecture]
             methods = [m for m in results.about["methods"] if m in set(cell["method"])]
             overlap = split_overlap(results, dataset, cell)
-            alone = cell[cell["pathway"].notna() & (cell["trained"] == True)]  # noqa: E712 - a column of objects
+            cell = cell[cell["trained"] == True]  # noqa: E712 - a column of objects
+            alone = cell[cell["pathway"].notna()]
             names = list(alone.groupby("output")["pathway"].max().sort_values(kind="stable").index)
             for k, name in enumerate(names):
                 offset = (k - (len(names) - 1) / 2) * min(0.2, 0.75 / len(names))
@@ -109,7 +110,8 @@ def label_methods(axes: Axes, results: Results, methods: list[str]) -> None:
 def primary_name(results: Results, architecture: str) -> str:
     """The output that speaks for a network."""
     rows = results.metrics[results.metrics["architecture"] == architecture]
-    return str(rows.loc[rows["primary"] == True, "output"].iloc[0])  # noqa: E712 - a column of objects
+    names = rows.loc[rows["primary"] == True, "output"]  # noqa: E712 - a column of objects
+    return str(names.iloc[0]) if len(names) else PRIMARY  # all its runs crashed
 
 
 def mark(colour: object, marker: str, name: str) -> Line2D:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from guidebp.analysis.tables import Results
 from guidebp.rendering.figures import Drawn
-from guidebp.rendering.style import INK, WIDTH, line_of, look, method_lines
+from guidebp.rendering.style import INK, WIDTH, line_of, look, method_lines, nothing
 
 COSINE, CONFLICT = "cosine", "conflict"
 
@@ -17,6 +17,8 @@ def draw(results: Results, dataset: str) -> Drawn:
     trained = {a: set(data[data["architecture"] == a]["method"]) for a in architectures}
     methods = [m for m in results.about["methods"] if m in set(data["method"])]
     lines = method_lines(methods)
+    if not architectures:
+        return Drawn(nothing("No finished runs with several trained exits."), data)
     heights = [0.155 * len(trained[a]) + 0.6 for a in architectures]
     with look():
         figure, axes = plt.subplots(

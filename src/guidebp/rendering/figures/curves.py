@@ -5,10 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, SOFTMAX_AVERAGE, Results
+from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, SOFTMAX_AVERAGE, Results, partly_trained
 from guidebp.rendering.figures import Drawn
 from guidebp.rendering.figures.accuracy import primary_name
-from guidebp.rendering.style import COLOURS, INK, WIDTH, look, yardstick
+from guidebp.rendering.style import COLOURS, INK, WIDTH, look, nothing, yardstick
 
 DASH = (0, (3, 1.5))
 
@@ -21,7 +21,7 @@ def draw(results: Results, dataset: str) -> Drawn:
     trained = [m for m in about if m in set(data["method"])]
     groups = list(dict.fromkeys(about[m]["group"] for m in trained))
     if data.empty:
-        return Drawn(plt.figure(figsize=(WIDTH, 0.5)), data)  # a study without validation images
+        return Drawn(nothing("No validation images."), data)
     drawn_through = yardstick(trained)
     rows = [(a, measure) for a in architectures for measure in (PRIMARY, PATHWAYS)]
     with look():
@@ -72,6 +72,7 @@ def curve_data(results: Results, dataset: str) -> pd.DataFrame:
     primary = rows[rows["primary"]]
     names = ["architecture", "method", "repetition", "epoch"]
     alone = rows[~rows["output"].isin([MERGED, SOFTMAX_AVERAGE])]
+    alone = alone[~alone["key"].isin(partly_trained(results.metrics))]
     mean = alone.groupby(names, sort=False)["value"].mean().reset_index()
     both = pd.concat([primary[[*names, "value"]].assign(measure=PRIMARY), mean.assign(measure=PATHWAYS)])
     grouped = both.groupby(["architecture", "measure", "method", "epoch"], sort=False)["value"]

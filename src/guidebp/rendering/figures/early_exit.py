@@ -5,7 +5,7 @@ import pandas as pd
 
 from guidebp.analysis.tables import Results
 from guidebp.rendering.figures import Drawn
-from guidebp.rendering.style import WIDTH, line_of, look, method_lines, share_legend
+from guidebp.rendering.style import WIDTH, line_of, look, method_lines, nothing, share_legend
 
 WAYS = {"confidence": "one threshold for all exits", "budgeted": "thresholds for a budget"}
 
@@ -16,6 +16,8 @@ def draw(results: Results, dataset: str) -> Drawn:
     architectures = [a for d, a in results.cells if d == dataset and a in set(data["architecture"])]
     methods = [m for m in results.about["methods"] if m in set(data["method"])]
     lines = method_lines(methods)
+    if not architectures:
+        return Drawn(nothing("No finished runs with several trained exits."), data)
     with look():
         figure, axes = plt.subplots(
             len(architectures),

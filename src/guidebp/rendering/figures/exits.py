@@ -5,7 +5,7 @@ import pandas as pd
 
 from guidebp.analysis.tables import Results
 from guidebp.rendering.figures import Drawn
-from guidebp.rendering.style import WIDTH, line_of, look, method_lines, panels, share_legend
+from guidebp.rendering.style import WIDTH, line_of, look, method_lines, nothing, panels, share_legend
 
 
 def draw(results: Results, dataset: str) -> Drawn:
@@ -14,6 +14,8 @@ def draw(results: Results, dataset: str) -> Drawn:
     architectures = [a for d, a in results.cells if d == dataset and a in set(data["architecture"])]
     methods = [m for m in results.about["methods"] if m in set(data["method"])]
     lines = method_lines(methods)
+    if not architectures:
+        return Drawn(nothing("No finished runs with several trained exits."), data)
     with look():
         rows, columns = panels(len(architectures))
         figure, axes = plt.subplots(

@@ -8,7 +8,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from guidebp.analysis.tables import Results
 from guidebp.rendering.figures import Drawn
 from guidebp.rendering.figures.accuracy import mark
-from guidebp.rendering.style import COLOURS, WIDTH, group_colour, look, panels
+from guidebp.rendering.style import COLOURS, WIDTH, group_colour, look, nothing, panels
 
 
 def draw(results: Results, dataset: str) -> Drawn:
@@ -18,16 +18,17 @@ def draw(results: Results, dataset: str) -> Drawn:
     names = ["architecture", "method", "output", "epoch"]
     data = rows.groupby(names, sort=False)["value"].mean().reset_index()
     architectures = [a for d, a in results.cells if d == dataset and a in set(data["architecture"])]
+    if not architectures:
+        return Drawn(nothing("No run finished an epoch."), data)
     down, across = panels(len(architectures))
     counts = [data[data["architecture"] == a]["method"].nunique() for a in architectures]
     heights = [0.27 * max(counts[k * across : (k + 1) * across]) + 0.95 for k in range(down)]
     with look():
         tight = ConstrainedLayoutEngine(h_pad=0.012, hspace=0)
-        figure = plt.figure(figsize=(WIDTH, max(sum(heights), 0.5)), layout=tight)
-        if architectures:
-            blocks = figure.subfigures(down, across, squeeze=False, height_ratios=heights).flat
-            for block, architecture in zip(blocks, architectures, strict=False):
-                strips(block, results, architecture, data[data["architecture"] == architecture])
+        figure = plt.figure(figsize=(WIDTH, sum(heights)), layout=tight)
+        blocks = figure.subfigures(down, across, squeeze=False, height_ratios=heights).flat
+        for block, architecture in zip(blocks, architectures, strict=False):
+            strips(block, results, architecture, data[data["architecture"] == architecture])
     return Drawn(figure, data)
 
 
