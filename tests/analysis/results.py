@@ -40,7 +40,7 @@ def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | Non
                         "accuracy": accuracy,
                         "calibration_error": accuracy / 30,
                         "parameters": 1000 * (number + 1),
-                        "operations": 10000 * (number + 1),
+                        "operations": 10000 * (3 - number),
                         "backward_passes": 1,
                         "train_images": 800,
                         "test_images": 200,

@@ -6,6 +6,15 @@ import pandas as pd
 import pytest
 
 from guidebp.analysis.comparisons import compare
+from guidebp.analysis.tables import (
+    MEASURES,
+    MERGED,
+    PATHWAYS,
+    PRIMARY,
+    SOFTMAX_AVERAGE,
+    WEAKEST,
+    run_measures,
+)
 from guidebp.data.contents import Part
 from guidebp.data.samples import Samples
 from guidebp.rendering import tables
@@ -120,3 +129,35 @@ def test_a_part_shows_its_cells_and_nothing_else() -> None:
         ("samples", "digits", ""),
         ("exits", "digits", "two"),
     }
+
+
+@pytest.mark.parametrize("name", ["exits", "early-exit", "conflict"])
+@pytest.mark.parametrize("why", ["no exits", "untrained exits"])
+def test_figures_of_exits_say_when_there_is_nothing(name: str, why: str) -> None:
+    """Which runs finish, and with which exits trained, is not known when the figures are promised."""
+    results = made_up()
+    if why == "no exits":
+        results = replace(results, inference=results.inference.iloc[:0])
+    else:
+        results = replace(results, metrics=results.metrics.assign(trained=results.metrics["pathway"] != 1))
+    drawn = figure_function(name)(results, "digits")
+    assert drawn.data.empty and len(file_bytes(drawn.figure, "svg")) > 0
+    assert tables.exits(results, "digits").empty and tables.inference(results, "digits").empty
+    close(drawn.figure)
+
+
+def test_untrained_pathways_enter_no_measure() -> None:
+    """Only the primary output of `average` counts when one of its pathways stays as it was drawn."""
+    results = made_up()
+    metrics = results.metrics
+    untrained = (metrics["method"] == "average") & metrics["output"].isin(
+        ["kernel 3", "merged", "softmax average"]
+    )
+    metrics = metrics.assign(trained=~untrained, primary=metrics["output"] == "kernel 5")
+    runs = run_measures(metrics).set_index(["method", "repetition"])
+    for measure in (MERGED, SOFTMAX_AVERAGE, PATHWAYS, WEAKEST):
+        assert runs.loc["average", measure].isna().all() and runs.loc["guidebp", measure].notna().all()
+    assert runs[PRIMARY].notna().all()
+    table = compare(replace(results, metrics=metrics))
+    assert set(table[table["reference"] == "average"]["measure"]) == {PRIMARY}
+    assert set(table[table["reference"] == "independent"]["measure"]) == set(MEASURES)

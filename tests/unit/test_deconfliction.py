@@ -18,7 +18,7 @@ from guidebp.methods.exits import equilibrium_outputs
 from guidebp.methods.rules import fixed_order
 from guidebp.models.contract import Chain
 from tests.unit.handworked import Sgd, assert_same, chain, differ, doubles, make, tiny
-from tests.unit.tiny import METHODS, maker
+from tests.unit.tiny import METHODS, batch, maker, method
 
 DECONFLICTION = [name for name, spec in METHODS.items() if spec["family"] == "deconfliction"]
 CHAINS = ["resnet", "lenet", "msdnet"]
@@ -217,3 +217,16 @@ def test_gradients_take_k_plus_1_copies_of_the_parameters(name: str) -> None:
             made.step(images, labels)
     copies = live.peak / own
     assert net.pathways + 0.9 < copies < net.pathways + 1.05
+
+
+def test_products_are_not_rounded_under_autocast() -> None:
+    """Their signs decide; half-precision products of a long vector would lose them."""
+    made = method("deconfliction", "resnet")
+    images, labels = batch(8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        done = made.step(images, labels)
+    rows = cast(Deconfliction, made).gradients.rows
+    common = cast(Deconfliction, made).gradients.common
+    assert done.products is not None and done.products.dtype == torch.float32
+    expected = rows[:, common].double() @ rows[:, common].double().T
+    torch.testing.assert_close(done.products.double(), expected, rtol=1e-4, atol=1e-7)

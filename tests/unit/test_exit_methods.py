@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -356,3 +356,21 @@ def test_backward_passes_are_counted(monkeypatch: pytest.MonkeyPatch, name: str)
         for seed in range(every):
             made.step(*batch(8 * made.streams, seed))
         assert len(calls) / every == pytest.approx(made.passes), architecture
+
+
+@pytest.mark.parametrize("name", ["multiway", "multiway-original", "deconfliction", "deconfliction-tensor"])
+def test_a_backward_pass_visits_its_own_exits_layers_alone(name: str) -> None:
+    made = method(name, "resnet")
+    net = cast(Chain, made.network)
+    visits = [0] * net.pathways
+
+    def count(k: int) -> Callable[..., None]:
+        def visited(*_: Any) -> None:
+            visits[k] += 1
+
+        return visited
+
+    for k, segment in enumerate(net.segments):
+        segment.register_full_backward_hook(count(k))
+    made.step(*batch(8))
+    assert visits == [3, 2, 1]

@@ -13,7 +13,7 @@ from guidebp.data.splits import draw_split
 from guidebp.evaluation.calibration import BINS
 from guidebp.evaluation.cost import cost
 from guidebp.evaluation.inference import CERTAINTIES, CONFIDENCES, POINTS, RATIOS
-from guidebp.training.trainer import HISTORY, Outcome, train_run
+from guidebp.training.trainer import HISTORY, Outcome, train_run, trained_pathways
 from tests.unit.tiny import CLASSES, SHAPE, method, prepared, recipe, spec
 
 CPU = torch.device("cpu")
@@ -217,3 +217,25 @@ def test_record_of_seven_exits_and_three_hundred_epochs_stays_small() -> None:
     assert len(text) > 250 * sum(one_epoch.values())  # the stand-in is no smaller than what it stands for
     assert len(lzma.compress(text)) < 20_000
     assert len(text) < 45_000
+
+
+@pytest.mark.parametrize("name", ["deconfliction", "deconfliction-upgrad", "multiway", "deep-supervision"])
+def test_single_exit_has_no_angles(name: str) -> None:
+    result = train_run(spec(name, "vgg"), prepared(120), CPU).result
+    canonical_json(result)  # refuses NaN
+    assert result["cosines"] is None and result["history"]["conflict"] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("name", "architecture", "expected"),
+    [
+        ("backprop", "resnet", [False, False, True]),
+        ("deep-supervision", "resnet", [True] * 3),
+        ("concatenate", "branches", [True] * 3),
+        ("separate", "branches", [True] * 3),
+        ("local-critic", "vgg", [True] * 4),
+        ("sub-models", "vgg", [True] * 4),
+    ],
+)
+def test_trained_pathways(name: str, architecture: str, expected: list[bool]) -> None:
+    assert trained_pathways(method(name, architecture), torch.randn(1, *SHAPE)) == expected
