@@ -362,7 +362,7 @@ def test_backward_passes_are_counted(monkeypatch: pytest.MonkeyPatch, name: str)
 def test_a_backward_pass_visits_its_own_exits_layers_alone(name: str) -> None:
     made = method(name, "resnet")
     net = cast(Chain, made.network)
-    visits = [0] * net.pathways
+    visits = {1: 0, 2: 0}  # by segment; the first one's input is an image, which has no gradient to watch
 
     def count(k: int) -> Callable[..., None]:
         def visited(*_: Any) -> None:
@@ -370,7 +370,7 @@ def test_a_backward_pass_visits_its_own_exits_layers_alone(name: str) -> None:
 
         return visited
 
-    for k, segment in enumerate(net.segments):
-        segment.register_full_backward_hook(count(k))
+    for k in visits:
+        net.segments[k].register_full_backward_hook(count(k))
     made.step(*batch(8))
-    assert visits == [3, 2, 1]
+    assert visits == {1: 2, 2: 1}
