@@ -23,6 +23,11 @@ from guidebp.study.resolve import Run, Study
 Row = dict[str, Any]
 
 NAMES = ["dataset", "architecture", "method", "recipe", "repetition", "key"]
+METRICS = [
+    *NAMES,
+    *("status", "device_class", "output", "pathway", "primary", "trained", "accuracy", "calibration_error"),
+    *("parameters", "operations", "backward_passes", "train_images", "test_images"),
+]
 HISTORY = [*NAMES, "epoch", "output", "primary", "quantity", "value"]
 INFERENCE = [*NAMES, "way", "level", "accuracy", "operations"]
 
@@ -44,7 +49,10 @@ def collect(study: Study) -> None:
         inference += [names | row for row in inference_rows(record)]
         telemetry.append(canonical_json({"key": run.key} | cost))
     write_atomic(layout.about, readable_json(describe(study)))
-    write_atomic(layout.metrics, pd.DataFrame(metrics).to_csv(index=False, lineterminator="\n").encode())
+    table = pd.DataFrame(
+        metrics, columns=METRICS
+    )  # also when all runs crashed, and nothing is known of outputs
+    write_atomic(layout.metrics, table.to_csv(index=False, lineterminator="\n").encode())
     write_atomic(layout.history, pd.DataFrame(history, columns=HISTORY).to_parquet(index=False))
     write_atomic(layout.inference, pd.DataFrame(inference, columns=INFERENCE).to_parquet(index=False))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
@@ -89,8 +97,9 @@ def metric_rows(record: Row, cost: Row) -> Iterator[Row]:
         yield run
         return
     sizes, price, count = result["sizes"], result["cost"], result["pathways"]
-    correct = result["test_correct"] or [None] * len(result["outputs"])
-    errors = calibration_errors(result["calibration"]) or correct
+    unknown = [None] * len(result["outputs"])
+    correct = result["test_correct"] or unknown
+    errors = calibration_errors(result["calibration"]) or unknown
     for number, (name, right) in enumerate(zip(result["outputs"], correct, strict=True)):
         kind, place = ("alone", number) if number < count else ("together", count - 1)
         yield run | {

@@ -1,1 +1,1 @@
-"""Evaluation of a trained network: accuracies and predictions of every output."""
+"""Evaluation of a network: its outputs, their calibration and cost, early exit, conflicts between gradients."""

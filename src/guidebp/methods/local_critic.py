@@ -5,7 +5,7 @@ groups; no gradient crosses from one to another. Group i is trained by the cross
 the last group by that of the network's own. Critic i learns to have the same loss: it minimises `mean |l_i -
 l_{i+1}|` of the per-sample losses, where the next one's loss (of the last critic: the main loss) is a constant.
 All gradients are taken before any step, as in the authors' code. Critics have Adam at a constant rate and no
-weight decay; the groups follow the recipe. Groups and critics, 1 to i, are the sub-model i.
+weight decay; the groups follow the recipe. Groups 1 to i with critic i are sub-model i.
 """
 
 from dataclasses import dataclass

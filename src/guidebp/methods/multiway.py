@@ -12,9 +12,8 @@ The activations are those of the one forward pass, but a later loss is back-prop
 earlier steps have left, as in both of the authors' implementations (`through: updated`). `through: original`
 takes all gradients at the weights of the forward pass. The authors' Torch code also damps exits whose loss is
 more than twice the final one's; their later PyTorch code has that commented out, and so it is left out here.
-Under `fast` numerics convolutions
-and linear layers are back-propagated through the half-precision copies of their weights made in the forward
-pass, so the two readings then differ in batch normalisation alone.
+Under `fast` numerics convolutions and linear layers are back-propagated through the half-precision copies of
+their weights made in the forward pass, so the two readings then differ in batch normalisation alone.
 """
 
 from dataclasses import dataclass

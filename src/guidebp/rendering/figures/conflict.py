@@ -13,9 +13,8 @@ COSINE, CONFLICT = "cosine", "conflict"
 def draw(results: Results, dataset: str) -> Drawn:
     """Means over repetitions; the share is over the whole training. The right panels name the methods."""
     data = conflict_data(results, dataset)
-    architectures = [a for d, a in results.cells if d == dataset and a in set(data["architecture"])]
+    architectures, methods = results.shown(dataset, data)
     trained = {a: set(data[data["architecture"] == a]["method"]) for a in architectures}
-    methods = [m for m in results.about["methods"] if m in set(data["method"])]
     lines = method_lines(methods)
     if not architectures:
         return Drawn(nothing("No finished runs with several trained exits."), data)

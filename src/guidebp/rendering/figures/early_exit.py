@@ -13,8 +13,7 @@ WAYS = {"confidence": "one threshold for all exits", "budgeted": "thresholds for
 def draw(results: Results, dataset: str) -> Drawn:
     """Left: one confidence for all exits; right: MSDNet's budgets; squares: all images run to the last exit."""
     data = early_data(results, dataset)
-    architectures = [a for d, a in results.cells if d == dataset and a in set(data["architecture"])]
-    methods = [m for m in results.about["methods"] if m in set(data["method"])]
+    architectures, methods = results.shown(dataset, data)
     lines = method_lines(methods)
     if not architectures:
         return Drawn(nothing("No finished runs with several trained exits."), data)

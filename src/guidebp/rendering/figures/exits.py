@@ -11,8 +11,7 @@ from guidebp.rendering.style import WIDTH, line_of, look, method_lines, nothing,
 def draw(results: Results, dataset: str) -> Drawn:
     """Means over repetitions; a line joins the exits of one method from shallow to deep."""
     data = exit_data(results, dataset)
-    architectures = [a for d, a in results.cells if d == dataset and a in set(data["architecture"])]
-    methods = [m for m in results.about["methods"] if m in set(data["method"])]
+    architectures, methods = results.shown(dataset, data)
     lines = method_lines(methods)
     if not architectures:
         return Drawn(nothing("No finished runs with several trained exits."), data)

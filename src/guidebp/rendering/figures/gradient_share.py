@@ -17,7 +17,7 @@ def draw(results: Results, dataset: str) -> Drawn:
     rows = history[(history["dataset"] == dataset) & (history["quantity"] == "gradient share")]
     names = ["architecture", "method", "output", "epoch"]
     data = rows.groupby(names, sort=False)["value"].mean().reset_index()
-    architectures = [a for d, a in results.cells if d == dataset and a in set(data["architecture"])]
+    architectures, _ = results.shown(dataset, data)
     if not architectures:
         return Drawn(nothing("No run finished an epoch."), data)
     down, across = panels(len(architectures))
