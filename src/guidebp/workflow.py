@@ -11,7 +11,16 @@ from guidebp.rendering.catalogue import FIGURES, TABLES, places
 from guidebp.study.catalogue import reader_name
 from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
 from guidebp.study.files import check
-from guidebp.study.layout import FETCHED, FIGURE_KINDS, PREPARED, RAW, TABLE_KINDS, Layout
+from guidebp.study.layout import (
+    ANALYSED,
+    COLLECTED,
+    FETCHED,
+    FIGURE_KINDS,
+    PREPARED,
+    RAW,
+    TABLE_KINDS,
+    Layout,
+)
 from guidebp.study.resolve import Study, load_study
 
 
@@ -39,6 +48,7 @@ def files(study: Study) -> dict[str, Any]:
     parts = [asdict(part) for part in study.parts]
     figures = [layout.figure(*place, kind) for place in places(FIGURES, parts) for kind in FIGURE_KINDS]
     tables = [layout.table(*place, kind) for place in places(TABLES, parts) for kind in TABLE_KINDS]
+    collected = [str(getattr(layout, name)) for name in COLLECTED]
     sources = ["config.yaml", "datasets.yaml", "architectures.yaml", "methods.yaml", "claims.yaml"]
     return {
         "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],
@@ -52,14 +62,19 @@ def files(study: Study) -> dict[str, Any]:
             "data", "prepare.py", "summary.py", "contents.py", "subset.py", "samples.py", "manifest.py"
         )
         + sources_of("data/untrusted"),
-        "collect code": sources_of("analysis", "collect.py", "archive.py"),
-        "analysis code": sources_of("analysis", "analyse.py", "comparisons.py", "tables.py"),
+        "collect code": sources_of("analysis", "collect.py", "rows.py", "archive.py"),
+        "analysis code": sources_of(
+            "analysis", "analyse.py", "comparisons.py", "paired.py", "ranks.py", "tables.py"
+        ),
         "fetch of": {name: entry.source.model_dump_json() for name, entry in catalogue.items()},
         "own files of": lambda name: newest_own_file(catalogue[name]) if name in catalogue else [],
         "prepare of": {name: what_to_prepare(entry) for name, entry in catalogue.items()},
         "reader of": {name: reader_file(entry) for name, entry in catalogue.items()},
         "source of": {name: prepared_from(name, entry) for name, entry in catalogue.items()},
         "rendering code": sources_of("rendering"),
+        "collected": [path for path in collected if not path.endswith(".parquet")],
+        "collected, cached": [path for path in collected if path.endswith(".parquet")],
+        "analysed": [str(getattr(layout, name)) for name in ANALYSED],
         "curves": [str(path) for path in curves],
         "figures": [str(path) for path in figures],
         "pictures": [str(path) for path in figures if path.suffix == ".svg"],

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from guidebp.analysis.rows import VERSION
 from guidebp.analysis.tables import Results
 
 METHODS = ["average", "independent", "guidebp"]
@@ -14,7 +15,7 @@ OUTPUTS = ["kernel 3", "kernel 5", "merged", "softmax average"]
 def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | None = None) -> Results:
     """Random accuracies, the same at each call; `failed` names one run that diverged."""
     random = np.random.default_rng(7)
-    metrics, history, inference = [], [], []
+    metrics, history, inference, calibration, cosines, costs = [], [], [], [], [], []
     for method in METHODS:
         for repetition in range(repetitions):
             lost = failed == (method, repetition)
@@ -52,11 +53,21 @@ def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | Non
                     history.append(row | {"quantity": "validation accuracy", "value": value})
                     if number < 2:
                         history.append(row | {"quantity": "gradient share", "value": 0.5})
+            spent = {"seconds": 4.0 + repetition, "step_seconds": 2.0, "steps": 100, "device_class": "cpu"}
+            costs.append(names | spent)
             for epoch in (1, 2):
                 for quantity in ("cosine", "conflict"):
                     row = names | {"epoch": epoch, "output": None, "primary": False, "quantity": quantity}
                     history.append(row | {"value": 0.25 * epoch})
             if not lost:
+                for output in OUTPUTS:
+                    for number, right in ((9, 80), (15, 110)):
+                        counts = {"images": 100 + 10 * (number == 15), "correct": right, "confidence": 90.0}
+                        calibration.append(names | {"output": output, "bin": number} | counts)
+                for first in OUTPUTS[:2]:
+                    for second in OUTPUTS[:2]:
+                        cosine = 1.0 if first == second else 0.25
+                        cosines.append(names | {"first": first, "second": second, "cosine": cosine})
                 ways = [(way, level) for way in ("confidence", "budgeted") for level in (0.9, 0.95)]
                 ways += [("ensemble", 1.0), ("ensemble", 2.0), ("smallest within", 1.0)]
                 for way, level in ways:
@@ -65,6 +76,7 @@ def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | Non
                     inference.append(names | {"way": way, "level": level} | spent)
     entry = {"title": "Columns", "group": "usual merges"}
     about = {
+        "version": VERSION,
         "name": "made-up",
         "title": "Made up",
         "about": "For tests.",
@@ -92,4 +104,5 @@ def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | Non
         "methods": {name: {"title": name, "group": "usual merges"} for name in METHODS},
         "recipes": {},
     }
-    return Results(about, pd.DataFrame(metrics), pd.DataFrame(history), pd.DataFrame(inference))
+    tables = (metrics, history, inference, calibration, cosines, costs)
+    return Results(about, *(pd.DataFrame(table) for table in tables))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from guidebp.analysis.comparisons import compare, holm, mean_interval
+from guidebp.analysis.comparisons import compare
+from guidebp.analysis.paired import holm, mean_interval
 from guidebp.analysis.tables import MERGED, PATHWAYS, WEAKEST, run_measures
 from tests.analysis.results import made_up
 

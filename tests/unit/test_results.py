@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from guidebp.analysis.collect import METRICS, NAMES, metric_rows
+from guidebp.analysis.rows import METRICS, NAMES, metric_rows
 from guidebp.canonical import canonical_json
 from guidebp.data.splits import draw_split
 from guidebp.evaluation.calibration import BINS
@@ -245,8 +245,8 @@ def test_trained_pathways(name: str, architecture: str, expected: list[bool]) ->
 def test_metric_rows_fill_the_columns_of_the_table_and_no_others() -> None:
     """What is not a column would be lost without a word; a crashed run has but its status."""
     result = run("deep-supervision", "resnet").result
-    rows = list(metric_rows({"result": result}, {}))
+    rows = list(metric_rows({"result": result}))
     assert len(rows) == len(result["outputs"])
-    assert all([*NAMES, *row] == METRICS for row in rows)
-    (crashed,) = metric_rows({"result": {"status": "crashed", "outputs": []}}, {})
+    assert all([*NAMES, "device_class", *row] == METRICS for row in rows)
+    (crashed,) = metric_rows({"result": {"status": "crashed", "outputs": []}})
     assert crashed.keys() < set(METRICS)

@@ -1,16 +1,17 @@
 rule analyse:
     input:
         RESULTS["analysis code"],
-        about=LAYOUT.about,
-        metrics=LAYOUT.metrics,
-        # cached by DVC, which renews time stamps; study.json and metrics.csv change with it
-        history=ancient(LAYOUT.history),
+        RESULTS["collected"],
+        # cached by DVC, which renews time stamps; study.json and metrics.csv change with them
+        ancient(RESULTS["collected, cached"]),
     output:
         comparisons=report(
             LAYOUT.comparisons,
             caption="../report/comparisons.rst",
             category="Comparisons",
         ),
+        ranks=LAYOUT.ranks,
+        rank_pairs=LAYOUT.rank_pairs,
         summary=LAYOUT.summary,
         curves=RESULTS["curves"],
     log:
@@ -26,12 +27,9 @@ rule analyse:
 rule render:
     input:
         RESULTS["rendering code"],
-        about=LAYOUT.about,
-        metrics=LAYOUT.metrics,
-        # cached by DVC, which renews time stamps; study.json and metrics.csv change with it
-        history=ancient(LAYOUT.history),
-        inference=ancient(LAYOUT.inference),
-        comparisons=LAYOUT.comparisons,
+        RESULTS["collected"],
+        ancient(RESULTS["collected, cached"]),
+        RESULTS["analysed"],
         sheets=RESULTS["sheets"],
     output:
         pictures=report(
@@ -55,10 +53,8 @@ rule report:
     input:
         RESULTS["figures"],
         RESULTS["tables"],
-        LAYOUT.about,
-        LAYOUT.metrics,
-        LAYOUT.comparisons,
-        LAYOUT.telemetry,
+        RESULTS["collected"],
+        RESULTS["analysed"],
     output:
         LAYOUT.report,
     log:

@@ -27,11 +27,8 @@ rule collect:
         manifests=RESULTS["manifests"],
         files=RESULTS["files"],
     output:
-        about=LAYOUT.about,
-        metrics=LAYOUT.metrics,
-        history=LAYOUT.history,
-        inference=LAYOUT.inference,
-        telemetry=LAYOUT.telemetry,
+        RESULTS["collected"],
+        RESULTS["collected, cached"],
         records=LAYOUT.records,
     log:
         LAYOUT.log("collect"),

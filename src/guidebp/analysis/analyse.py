@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from guidebp.analysis.comparisons import compare
+from guidebp.analysis.ranks import rank
 from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, WEAKEST, Results, load_results, run_measures
 from guidebp.canonical import readable_json
 from guidebp.store import write_atomic
@@ -12,8 +13,11 @@ from guidebp.study.layout import Layout
 
 
 def analyse(layout: Layout) -> None:
-    """Write comparisons.csv, summary.json and one curve table per dataset and architecture."""
+    """Write comparisons.csv, ranks.csv, rank-pairs.csv, summary.json and one curve table per network."""
     results = load_results(layout)
+    ranks, pairs = rank(results)
+    write_atomic(layout.ranks, csv_bytes(ranks))
+    write_atomic(layout.rank_pairs, csv_bytes(pairs))
     write_atomic(layout.comparisons, csv_bytes(compare(results)))
     write_atomic(layout.summary, readable_json(summary(results)))
     for dataset, architecture in results.cells:

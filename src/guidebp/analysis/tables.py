@@ -1,40 +1,51 @@
 """The collected tables of a study, as every analysis and every figure reads them."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from guidebp.analysis.rows import METRICS, NAMES, VERSION
 from guidebp.errors import UserError
-from guidebp.study.layout import PREPARED, Layout
+from guidebp.study.layout import ANALYSED, PREPARED, Layout
 
 # Measures of a run's test accuracy that comparisons and figures speak of.
 MERGED, SOFTMAX_AVERAGE, PRIMARY = "merged", "softmax average", "primary"
 PATHWAYS, WEAKEST = "mean of pathways", "weakest pathway"
+STATUSES = ("finished", "diverged", "crashed", "missing")
 MEASURES = (MERGED, PRIMARY, SOFTMAX_AVERAGE, PATHWAYS, WEAKEST)
 
 
 @dataclass(frozen=True)
 class Results:
-    """What `collect` wrote.
+    """What `collect` and, for rendering, `analyse` wrote.
 
     Attributes:
         about: study.json: titles and order.
         metrics: one row per run and output.
         history: one row per run, epoch, output and quantity.
         inference: one row per run with several exits and way of using them.
+        calibration: one row per run, output and bin of confidence.
+        cosines: one row per run and pair of pathways that share parameters.
+        costs: one row per run: time, memory, machine.
+        comparisons: one row per paired comparison; None before `analyse`.
+        ranks, rank_pairs: methods of a part over several datasets, and their pairs; None before `analyse`.
         prepared: the folder with the sheets of sample images.
-        comparisons: what `analyse` wrote, for rendering; None before it has.
     """
 
     about: dict[str, Any]
     metrics: pd.DataFrame
     history: pd.DataFrame
     inference: pd.DataFrame
-    prepared: Path = PREPARED
+    calibration: pd.DataFrame
+    cosines: pd.DataFrame
+    costs: pd.DataFrame
     comparisons: pd.DataFrame | None = None
+    ranks: pd.DataFrame | None = None
+    rank_pairs: pd.DataFrame | None = None
+    prepared: Path = PREPARED
 
     def part(self, name: str) -> "Results":
         """What a part of the report shows: its cells of dataset, architecture and method."""
@@ -47,15 +58,12 @@ class Results:
             index = pd.MultiIndex.from_frame(table[["dataset", "architecture", "method"]])
             return table[index.isin(wanted)]
 
-        compared = None if self.comparisons is None else of_part(self.comparisons)
-        return replace(
-            self,
-            about=about,
-            metrics=of_part(self.metrics),
-            history=of_part(self.history),
-            inference=of_part(self.inference),
-            comparisons=compared,
-        )
+        tables: dict[str, Any] = {
+            field.name: table[table["part"] == name] if "part" in table else of_part(table)
+            for field in fields(self)
+            if isinstance(table := getattr(self, field.name), pd.DataFrame)
+        }
+        return replace(self, about=about, **tables)
 
     @property
     def exits(self) -> pd.DataFrame:
@@ -89,19 +97,60 @@ class Results:
         return {name: self.title(kind, name) for name in self.about[kind]}
 
 
-def load_results(layout: Layout) -> Results:
-    """Read what `collect` wrote; UserError when it is not there."""
+def load_results(layout: Layout, analysed: bool = False) -> Results:
+    """Read what `collect` wrote and, if `analysed`, `analyse`.
+
+    Raises UserError when a file is absent, of another version, or holds what no study can.
+    """
+    again = f"run: snakemake --config study={layout.study}"
     try:
         about = json.loads(layout.about.read_text())
-        metrics = pd.read_csv(layout.metrics)
-        history = pd.read_parquet(layout.history)
-        inference = pd.read_parquet(layout.inference)
+        if about.get("version") != VERSION:
+            raise UserError(
+                f"{layout.about}: of version {about.get('version')}, this code reads version {VERSION}; {again}"
+            )
+        results = Results(
+            about,
+            metrics=pd.read_csv(layout.metrics),
+            history=pd.read_parquet(layout.history),
+            inference=pd.read_parquet(layout.inference),
+            calibration=pd.read_parquet(layout.calibration),
+            cosines=pd.read_parquet(layout.cosines),
+            costs=pd.DataFrame([json.loads(line) for line in layout.telemetry.read_text().splitlines()]),
+        )
+        if analysed:
+            tables: dict[str, Any] = {name: pd.read_csv(getattr(layout, name)) for name in ANALYSED}
+            results = replace(results, **tables)
     except FileNotFoundError as error:
-        raise UserError(
-            f"{error.filename}: study '{layout.study}' is not collected yet; "
-            f"run: snakemake --config study={layout.study}"
-        ) from error
-    return Results(about, metrics, history, inference)
+        raise UserError(f"{error.filename}: study '{layout.study}' is not collected yet; {again}") from error
+    except (ValueError, OSError) as error:  # not JSON, not Parquet, not a table
+        raise UserError(f"{layout.folder}: a table cannot be read ({error}); {again}") from error
+    check_runs(results.metrics, layout.metrics, again)
+    names = results.metrics.drop_duplicates("key")[NAMES]
+    return replace(results, costs=names.merge(results.costs, on="key", how="left"))
+
+
+def check_runs(metrics: pd.DataFrame, where: Path, remedy: str) -> None:
+    """UserError when the table holds what no study can: analysis would give a wrong number for it."""
+
+    def refuse(rows: pd.DataFrame, what: str) -> None:
+        if len(rows):
+            first = "/".join(str(rows.iloc[0][name]) for name in (*NAMES[:3], "repetition") if name in rows)
+            raise UserError(f"{where}: {what}{f' (first: {first})' if first else ''}; {remedy}")
+
+    missing = [column for column in METRICS if column not in metrics]
+    if missing:
+        raise UserError(f"{where}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; {remedy}")
+    if metrics.empty:
+        raise UserError(f"{where}: holds no runs; {remedy}")
+    refuse(metrics[metrics.duplicated(["key", "output"])], "holds an output of a run twice")
+    runs = metrics.drop_duplicates("key")
+    refuse(runs[runs.duplicated([*NAMES[:4], "repetition", "device_class"])], "holds a run twice")
+    refuse(metrics[~metrics["status"].isin(STATUSES)], f"holds a status other than {', '.join(STATUSES)}")
+    accuracy = pd.to_numeric(metrics["accuracy"], errors="coerce")
+    done = metrics["status"] == "finished"
+    refuse(metrics[done & ~accuracy.between(0, 100)], "a finished run has no accuracy from 0 to 100")
+    refuse(metrics[~done & accuracy.notna()], "a run that did not finish has an accuracy")
 
 
 def partly_trained(metrics: pd.DataFrame) -> set[str]:

@@ -1,9 +1,5 @@
 """Render all figures and tables of a study in one process: importing the plotting libraries costs most."""
 
-from dataclasses import replace
-
-import pandas as pd
-
 from guidebp.analysis.tables import load_results
 from guidebp.canonical import readable_json
 from guidebp.provenance import rendering
@@ -13,16 +9,15 @@ from guidebp.rendering.figures import figure_function
 from guidebp.rendering.style import close, file_bytes, settle
 from guidebp.rendering.tables import table_bytes
 from guidebp.store import file_hash, write_atomic
-from guidebp.study.layout import TABLE_KINDS, Layout
+from guidebp.study.layout import ANALYSED, COLLECTED, TABLE_KINDS, Layout
 
 PICTURE_KINDS = ("pdf", "svg", "png")
 
 
 def render(layout: Layout) -> None:
     """Write every figure (three formats, its data, its provenance) and every table (three formats)."""
-    comparisons = pd.read_csv(layout.comparisons)
-    results = replace(load_results(layout), comparisons=comparisons)
-    sources = (layout.about, layout.metrics, layout.history, layout.inference, layout.comparisons)
+    results = load_results(layout, analysed=True)
+    sources = [getattr(layout, name) for name in (*COLLECTED, *ANALYSED)]
     provenance = readable_json(rendering({str(path): file_hash(path) for path in sources}))
     parts = results.about["parts"]
     views = {part["name"]: results.part(part["name"]) for part in parts}

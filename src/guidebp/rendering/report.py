@@ -1,7 +1,6 @@
 """The report: one self-contained HTML page of a study, figures embedded, no network."""
 
 import base64
-import json
 from typing import Any
 
 import pandas as pd
@@ -16,9 +15,8 @@ from guidebp.study.layout import Layout
 
 def write_report(layout: Layout) -> None:
     """Write report.html."""
-    results = load_results(layout)
+    results = load_results(layout, analysed=True)
     runs = run_measures(results.metrics)
-    costs = pd.DataFrame([json.loads(line) for line in layout.telemetry.read_text().splitlines()])
     environment = Environment(
         loader=PackageLoader("guidebp.rendering", "."),
         autoescape=True,
@@ -45,7 +43,7 @@ def write_report(layout: Layout) -> None:
         findings=findings(pd.read_csv(layout.comparisons), results.about),
         status=runs["status"].value_counts().to_dict(),
         total=len(runs),
-        machines=machines(costs),
+        machines=machines(results.costs),
         code=code(),
     )
     write_atomic(layout.report, page.encode())

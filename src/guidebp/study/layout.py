@@ -10,6 +10,9 @@ RUNS = Path("results/runs")
 FETCHED = "fetched.json"  # beside a dataset's raw files: what was fetched, by sha256
 
 FIGURE_KINDS = ("pdf", "svg", "png", "csv", "provenance.json")
+# Names of the files in `Layout` that `collect` and `analyse` write for those who come after.
+COLLECTED = ("about", "metrics", "history", "inference", "calibration", "cosines", "telemetry")
+ANALYSED = ("comparisons", "ranks", "rank_pairs")
 TABLE_KINDS = ("md", "tex", "csv")
 
 
@@ -52,6 +55,21 @@ class Layout:
         return self.folder / "history.parquet"
 
     @property
+    def inference(self) -> Path:
+        """One row per run with several exits and way of using them."""
+        return self.folder / "inference.parquet"
+
+    @property
+    def calibration(self) -> Path:
+        """One row per run, output and bin of confidence."""
+        return self.folder / "calibration.parquet"
+
+    @property
+    def cosines(self) -> Path:
+        """One row per run and pair of pathways that share parameters."""
+        return self.folder / "cosines.parquet"
+
+    @property
     def telemetry(self) -> Path:
         """One line of JSON per run: time, memory, machine, versions."""
         return self.folder / "telemetry.jsonl"
@@ -65,6 +83,21 @@ class Layout:
     def comparisons(self) -> Path:
         """One row per paired comparison."""
         return self.folder / "comparisons.csv"
+
+    @property
+    def ranks(self) -> Path:
+        """One row per part and method that all of at least five datasets have."""
+        return self.folder / "ranks.csv"
+
+    @property
+    def rank_pairs(self) -> Path:
+        """One row per pair of ranked methods."""
+        return self.folder / "rank-pairs.csv"
+
+    @property
+    def verdicts(self) -> Path:
+        """Every claim with its verdict."""
+        return self.folder / "claims.json"
 
     @property
     def summary(self) -> Path:
@@ -82,11 +115,6 @@ class Layout:
     def table(self, name: str, dataset: str, part: str, kind: str) -> Path:
         """One file of a table."""
         return self.folder / "tables" / f"{'_'.join(filter(None, (name, dataset, part)))}.{kind}"
-
-    @property
-    def inference(self) -> Path:
-        """One row per run with several exits and way of using them."""
-        return self.folder / "inference.parquet"
 
     @property
     def report(self) -> Path:

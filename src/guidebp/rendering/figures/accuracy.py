@@ -5,7 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from guidebp.analysis.comparisons import mean_interval, split_overlap
+from guidebp.analysis.comparisons import split_overlap
+from guidebp.analysis.paired import mean_interval
 from guidebp.analysis.tables import MERGED, PRIMARY, Results
 from guidebp.rendering.figures import Drawn
 from guidebp.rendering.style import COLOURS, FAINT, INK, MARKERS, WIDTH, group_colour, look, yardstick

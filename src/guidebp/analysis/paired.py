@@ -1,0 +1,100 @@
+"""The statistics of paired values on one network: interval, t test, Wilcoxon, effect size, power, Holm.
+
+Where repetitions redraw the split, their training sets overlap and plain intervals are too short: the variance
+then carries the factor 1/n + n_test/n_train instead of 1/n (Nadeau and Bengio 2003, corrected resampled t
+test). Accuracies move in steps of one test image: a deviation smaller than such a step can show is not believed.
+"""
+
+import math
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+
+LEVEL, POWER = 0.05, 0.8
+WILCOXON_FROM = 6  # with fewer pairs its p cannot fall below 0.05
+
+
+class Interval(NamedTuple):
+    """The mean of n values; everything but n and the mean is NaN where one value alone is known.
+
+    `sd`: standard deviation, at least what a step of the values can hide; `low`, `high`: 95 % t interval; `p`:
+    two-sided t test against 0; `effect`: mean / sd (Cohen's d of paired values); `detectable`: the true mean that
+    a test of this size finds with a power of 0.8; `wilcoxon`: p of the signed-rank test, NaN below 6 values.
+    """
+
+    n: int
+    difference: float
+    sd: float
+    low: float
+    high: float
+    p: float
+    effect: float
+    detectable: float
+    wilcoxon: float
+
+    @property
+    def error(self) -> float:
+        """Standard error of the mean, as the interval has it."""
+        return (self.high - self.low) / 2 / t_quantile(self.n)
+
+
+def mean_interval(values: NDArray[np.float64], overlap: float = 0.0, step: float = 0.0) -> Interval:
+    """What values [n], say paired differences, tell of their mean.
+
+    `overlap` is n_test / n_train where the repetitions redraw the split, else 0; `step` is the grid of the
+    values, 100 / n_test for accuracies in percent: rounding to it hides a deviation of step / sqrt(12).
+    """
+    n = len(values)
+    unknown = math.nan
+    mean = float(np.mean(values)) if n else unknown
+    if n < 2:
+        return Interval(n, mean, *[unknown] * 7)
+    sd = max(float(np.std(values, ddof=1)), step / math.sqrt(12))
+    error = sd * math.sqrt(1 / n + overlap)
+    half = t_quantile(n) * error
+    p = p_value(mean, error, n)
+    effect = mean / sd if sd > 0 else unknown
+    detectable = detectable_effect(n) * error * math.sqrt(n)
+    return Interval(n, mean, sd, mean - half, mean + half, p, effect, detectable, signed_rank(values))
+
+
+def p_value(mean: float, error: float, n: int) -> float:
+    """Two-sided t test of a mean of n values against 0; NaN where equal values leave no error."""
+    if error <= 0:
+        return 1.0 if mean == 0 else math.nan
+    return float(2 * stats.t.sf(abs(mean) / error, n - 1))
+
+
+@cache
+def t_quantile(n: int) -> float:
+    """Half a 95 % interval of the mean of n values, in standard errors."""
+    return float(stats.t.ppf(1 - LEVEL / 2, n - 1))
+
+
+@cache
+def detectable_effect(n: int) -> float:
+    """Mean / sd that a two-sided t test of n values finds with a power of 0.8."""
+    return float(TTestPower().solve_power(nobs=n, alpha=LEVEL, power=POWER))
+
+
+def signed_rank(values: NDArray[np.float64]) -> float:
+    """Wilcoxon's p, zeros split between both sides (Demsar 2006); NaN below 6 values."""
+    moved = values[values != 0]
+    if len(values) < WILCOXON_FROM:
+        return math.nan
+    return 1.0 if not len(moved) else float(stats.wilcoxon(values, zero_method="zsplit").pvalue)
+
+
+def holm(p: "pd.Series[float]") -> "pd.Series[float]":
+    """Holm's step-down correction; NaN stays NaN and is not counted."""
+    corrected = p.copy()
+    known = p.notna()
+    if known.any():
+        corrected[known] = multipletests(p[known], method="holm")[1]
+    return corrected
