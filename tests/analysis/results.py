@@ -104,5 +104,12 @@ def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | Non
         "methods": {name: {"title": name, "group": "usual merges"} for name in METHODS},
         "recipes": {},
     }
-    tables = (metrics, history, inference, calibration, cosines, costs)
-    return Results(about, *(pd.DataFrame(table) for table in tables))
+    return Results(
+        about,
+        metrics=pd.DataFrame(metrics),
+        history=pd.DataFrame(history),
+        inference=pd.DataFrame(inference),
+        calibration=pd.DataFrame(calibration),
+        cosines=pd.DataFrame(cosines),
+        costs=pd.DataFrame(costs),
+    )
