@@ -1,13 +1,14 @@
 """The collected tables of a study, as every analysis and every figure reads them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from guidebp.analysis.rows import METRICS, NAMES, VERSION
+from guidebp.analysis.rows import NAMES, TABLES, VERSION
 from guidebp.errors import UserError
 from guidebp.study.layout import ANALYSED, PREPARED, Layout
 
@@ -100,34 +101,58 @@ class Results:
 def load_results(layout: Layout, analysed: bool = False) -> Results:
     """Read what `collect` wrote and, if `analysed`, `analyse`.
 
-    Raises UserError when a file is absent, of another version, or holds what no study can.
+    Raises UserError when a file is absent, damaged, of another version, or holds what no study can.
     """
-    again = f"run: snakemake --config study={layout.study}"
-    try:
-        about = json.loads(layout.about.read_text())
-        if about.get("version") != VERSION:
-            raise UserError(
-                f"{layout.about}: of version {about.get('version')}, this code reads version {VERSION}; {again}"
-            )
-        results = Results(
-            about,
-            metrics=pd.read_csv(layout.metrics),
-            history=pd.read_parquet(layout.history),
-            inference=pd.read_parquet(layout.inference),
-            calibration=pd.read_parquet(layout.calibration),
-            cosines=pd.read_parquet(layout.cosines),
-            costs=pd.DataFrame([json.loads(line) for line in layout.telemetry.read_text().splitlines()]),
+    again = f"snakemake --config study={layout.study}"
+
+    def read(path: Path, how: Callable[[Path], Any]) -> Any:
+        try:
+            return how(path)
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: study '{layout.study}' is not collected yet; run: {again}") from error
+        except (ValueError, OSError) as error:  # not JSON, not Parquet, not a table
+            reason = " ".join(str(error).split())  # pandas breaks lines
+            raise UserError(f"{path}: cannot be read ({reason}); run: rm -r {path} && {again}") from error
+
+    about = read(layout.about, lambda path: json.loads(path.read_text()))
+    version = about.get("version") if isinstance(about, dict) else None
+    if version != VERSION:
+        raise UserError(
+            f"{layout.about}: of version {version}, this code reads version {VERSION}; "
+            f"run: rm -r {layout.about} && {again}"
         )
-        if analysed:
-            tables: dict[str, Any] = {name: pd.read_csv(getattr(layout, name)) for name in ANALYSED}
-            results = replace(results, **tables)
-    except FileNotFoundError as error:
-        raise UserError(f"{error.filename}: study '{layout.study}' is not collected yet; {again}") from error
-    except (ValueError, OSError) as error:  # not JSON, not Parquet, not a table
-        raise UserError(f"{layout.folder}: a table cannot be read ({error}); {again}") from error
-    check_runs(results.metrics, layout.metrics, again)
-    names = results.metrics.drop_duplicates("key")[NAMES]
-    return replace(results, costs=names.merge(results.costs, on="key", how="left"))
+    tables: dict[str, Any] = {}
+    for name, (columns, _) in TABLES.items():
+        path = getattr(layout, name)
+        tables[name] = table = read(path, table_of)
+        missing = [column for column in columns if column not in table]
+        if missing:
+            raise UserError(
+                f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
+                f"run: rm -r {path} && {again}"
+            )
+    check_runs(tables["metrics"], layout.metrics, f"run: rm -r {layout.metrics} && {again}")
+    costs = read(layout.telemetry, costs_of)
+    names = tables["metrics"].drop_duplicates("key")[NAMES]
+    if analysed:
+        tables |= {name: read(getattr(layout, name), table_of) for name in ANALYSED}
+    return Results(about, costs=names.merge(costs, on="key", how="left"), **tables)
+
+
+def table_of(path: Path) -> pd.DataFrame:
+    """A table in the format that its name says; a key of digits only is still a text."""
+    return pd.read_csv(path, dtype={"key": str}) if path.suffix == ".csv" else pd.read_parquet(path)
+
+
+def costs_of(path: Path) -> pd.DataFrame:
+    """A table of the lines of telemetry.jsonl. ValueError when they are not one per run."""
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    if not rows or not all(isinstance(row, dict) and "key" in row for row in rows):
+        raise ValueError("not every line is of a run")
+    costs = pd.DataFrame(rows)
+    if costs["key"].duplicated().any():
+        raise ValueError("a run stands there twice")
+    return costs
 
 
 def check_runs(metrics: pd.DataFrame, where: Path, remedy: str) -> None:
@@ -138,9 +163,6 @@ def check_runs(metrics: pd.DataFrame, where: Path, remedy: str) -> None:
             first = "/".join(str(rows.iloc[0][name]) for name in (*NAMES[:3], "repetition") if name in rows)
             raise UserError(f"{where}: {what}{f' (first: {first})' if first else ''}; {remedy}")
 
-    missing = [column for column in METRICS if column not in metrics]
-    if missing:
-        raise UserError(f"{where}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; {remedy}")
     if metrics.empty:
         raise UserError(f"{where}: holds no runs; {remedy}")
     refuse(metrics[metrics.duplicated(["key", "output"])], "holds an output of a run twice")
