@@ -16,7 +16,7 @@ from scikit_posthocs import posthoc_nemenyi_friedman
 from scipy import stats
 
 from guidebp.analysis.comparisons import with_chance
-from guidebp.analysis.paired import LEVEL, holm, signed_rank
+from guidebp.analysis.paired import DECIMALS, LEVEL, holm, signed_rank
 from guidebp.analysis.tables import PRIMARY, Results
 
 FEWEST = 5  # datasets
@@ -86,7 +86,7 @@ def blocks(results: Results) -> pd.DataFrame:
     for dataset, cells in means.groupby("dataset", sort=False):
         wide = cells.unstack("method")
         rows[str(dataset)] = wide.dropna(axis=1).mean()  # methods that all of its networks have
-    table = pd.DataFrame(rows).T.dropna(axis=1)
+    table = pd.DataFrame(rows).T.dropna(axis=1).round(DECIMALS)
     return table[[method for method in results.about["methods"] if method in table]]
 
 
