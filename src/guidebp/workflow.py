@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from guidebp.errors import UserError
-from guidebp.rendering.catalogue import FIGURES, TABLES, places
+from guidebp.rendering.catalogue import FIGURES, all_tables, places
 from guidebp.study.catalogue import reader_name
 from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
 from guidebp.study.files import check
@@ -46,17 +46,18 @@ def files(study: Study) -> dict[str, Any]:
     catalogue = study.all_datasets
     curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
     parts = [asdict(part) for part in study.parts]
+    shown = all_tables(study.published)
     figures = [layout.figure(*place, kind) for place in places(FIGURES, parts) for kind in FIGURE_KINDS]
-    tables = [layout.table(*place, kind) for place in places(TABLES, parts) for kind in TABLE_KINDS]
+    tables = [layout.table(*place, kind) for place in places(shown, parts) for kind in TABLE_KINDS]
     collected = [str(getattr(layout, name)) for name in COLLECTED]
-    sources = ["config.yaml", "datasets.yaml", "architectures.yaml", "methods.yaml", "claims.yaml"]
+    sources = ["config", "datasets", "architectures", "methods", "claims", "published"]
     return {
         "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],
         "sheets": [str(PREPARED / f"{name}.png") for name in study.datasets],
         "manifest of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.json") for p in study.packs},
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
         "packs": [str(layout.pack(pack.id)) for pack in study.packs],
-        "files": [f"config/studies/{study.name}.yaml", *(str(Path("config") / name) for name in sources)],
+        "files": [f"config/studies/{study.name}.yaml", *(f"config/{name}.yaml" for name in sources)],
         # an edited figure is drawn again; an edited method is another key, see `resolve.py`
         "data code": sources_of(
             "data", "prepare.py", "summary.py", "contents.py", "subset.py", "samples.py", "manifest.py"

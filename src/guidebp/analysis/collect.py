@@ -17,6 +17,7 @@ from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
 from guidebp.store import RunStore, write_atomic
 from guidebp.study.layout import PREPARED, RUNS, Layout
+from guidebp.study.published import to_json
 from guidebp.study.resolve import Run, Study
 
 
@@ -89,4 +90,5 @@ def describe(study: Study) -> Row:
         },
         "methods": {name: json.loads(study.methods[name].model_dump_json()) for name in order("method")},
         "recipes": {name: json.loads(study.recipes[name].model_dump_json()) for name in order("recipe")},
+        "published": to_json(study.published),
     }

@@ -1,14 +1,20 @@
 """Which figures and tables a study has, by file name; importable without matplotlib."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
+
+from guidebp.study.published import PaperTable
 
 
 class Shown(NamedTuple):
-    """A caption, and whether there is one per dataset, part, or part with `exits` or `trunk` (`resolve.Part`)."""
+    """A caption, and what there is one of.
+
+    One per dataset; per dataset and part, or part with `exits` or `trunk` (`resolve.Part`); per part, across its
+    datasets; or per study.
+    """
 
     caption: str
-    per: Literal["dataset", "part", "exits", "trunk"] = "part"
+    per: Literal["dataset", "part", "exits", "trunk", "across", "study"] = "part"
 
 
 # captions of figures are printed below them
@@ -59,11 +65,18 @@ FIGURES = {
 
 # captions of tables are printed above them
 TABLES = {
-    "accuracy": Shown("Test accuracy in percent: mean ± standard deviation over the finished repetitions."),
+    "accuracy": Shown(
+        "Test accuracy in percent: mean ± standard deviation over the finished runs; `runs`: how many these are. "
+        "Bold: the method with the highest mean of its network and column, where its paired differences to all "
+        "others there are significant (t tests at equal repetition, Holm's correction, p < 0.05; a failed run "
+        "counts as chance accuracy). Without bold no method is shown to be the best."
+    ),
     "exits": Shown(
         "Every exit: parameters and operations (millions) of the network cut off there, test accuracy and "
-        "expected calibration error in percent, mean ± standard deviation. `passes`: backward passes per "
-        "step. `2 x parameters` is what the papers on local critics print as FLOPs.",
+        "expected calibration error in percent, mean ± standard deviation over the finished runs. `passes`: "
+        "backward passes per step. `2 x parameters` is what the papers on local critics print as FLOPs. Bold: "
+        "the best accuracy among the methods with the same exit, where the tests say so (as in the table of "
+        "accuracies).",
         per="exits",
     ),
     "inference": Shown(
@@ -74,10 +87,33 @@ TABLES = {
         per="exits",
     ),
     "comparisons": Shown(
-        "Paired differences in points of test accuracy, 95 % t intervals, p values corrected by Holm's "
-        "method within each network, reference and output."
+        "Paired differences in points of test accuracy at equal repetition, 95 % t intervals, p of the t test "
+        "before and after Holm's correction (within each network, reference and measure) and of Wilcoxon's "
+        "signed-rank test (from 6 pairs). Effect size: difference / standard deviation; detectable: the true "
+        "difference that a test of this size finds with a power of 0.8. `n`: pairs; `failed`: runs of the "
+        "method / the reference that count as chance accuracy; `finished pairs`: the difference without these "
+        "and the number of pairs, where it differs."
+    ),
+    "ranks": Shown(
+        "Methods ranked on every dataset of the part by the mean test accuracy of the primary output, 1 for the "
+        "best. Mean ranks that lie further apart than the critical difference differ at 0.05 (Nemenyi); "
+        "Friedman's test as Iman and Davenport have it. Descriptive; empty below five datasets.",
+        per="across",
+    ),
+    "rank-pairs": Shown(
+        "Pairs of the ranked methods: difference of mean ranks, Nemenyi's p, Wilcoxon's signed-rank test over "
+        "the datasets before and after Holm's correction. Descriptive; empty below five datasets.",
+        per="across",
     ),
 }
+
+PAPER = "paper_"  # what the names of the papers' own tables begin with
+
+
+def all_tables(published: Mapping[str, PaperTable]) -> dict[str, Shown]:
+    """The tables of the results and the papers' own."""
+    papers = {PAPER + name: Shown(table.caption, per="study") for name, table in published.items()}
+    return TABLES | papers
 
 
 def places(catalogue: dict[str, Shown], parts: Iterable[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
@@ -90,6 +126,11 @@ def places(catalogue: dict[str, Shown], parts: Iterable[dict[str, Any]]) -> Iter
                 yield name, dataset, ""
         for part in parts:
             for name, shown in catalogue.items():
-                fits = shown.per != "dataset" and part.get(shown.per, True)
+                fits = shown.per in ("part", "exits", "trunk") and part.get(shown.per, True)
                 if fits and any(dataset == cell[0] for cell in part["cells"]):
                     yield name, dataset, part["name"]
+    for name, shown in catalogue.items():
+        if shown.per == "across":
+            yield from ((name, "", part["name"]) for part in parts)
+        elif shown.per == "study":
+            yield name, "", ""

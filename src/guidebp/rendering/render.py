@@ -3,13 +3,14 @@
 from guidebp.analysis.tables import load_results
 from guidebp.canonical import readable_json
 from guidebp.provenance import rendering
-from guidebp.rendering import tables
-from guidebp.rendering.catalogue import FIGURES, TABLES, places
+from guidebp.rendering.catalogue import FIGURES, all_tables, places
 from guidebp.rendering.figures import figure_function
 from guidebp.rendering.style import close, file_bytes, settle
-from guidebp.rendering.tables import table_bytes
+from guidebp.rendering.table_files import table_bytes
+from guidebp.rendering.tables import make
 from guidebp.store import file_hash, write_atomic
 from guidebp.study.layout import ANALYSED, COLLECTED, TABLE_KINDS, Layout
+from guidebp.study.published import from_json
 
 PICTURE_KINDS = ("pdf", "svg", "png")
 
@@ -30,9 +31,9 @@ def render(layout: Layout) -> None:
         data = drawn.data.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode()
         write_atomic(layout.figure(name, dataset, part, "csv"), data)
         write_atomic(layout.figure(name, dataset, part, "provenance.json"), provenance)
-    for name, dataset, part in places(TABLES, parts):
-        table = getattr(tables, name)(views[part], dataset)
+    shown = all_tables(from_json(results.about["published"]))
+    for name, dataset, part in places(shown, parts):
+        table = make(name, views.get(part, results), dataset)
         for kind in TABLE_KINDS:
-            write_atomic(
-                layout.table(name, dataset, part, kind), table_bytes(table, TABLES[name].caption, kind)
-            )
+            path = layout.table(name, dataset, part, kind)
+            write_atomic(path, table_bytes(table, shown[name].caption, kind, label=path.stem))

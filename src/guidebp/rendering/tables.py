@@ -1,8 +1,9 @@
-"""Tables in Markdown, LaTeX (booktabs) and CSV."""
+"""The tables of a study's results: frames of texts, a row per method or comparison."""
+
+from collections.abc import Callable
 
 import pandas as pd
 
-from guidebp.analysis.analyse import csv_bytes
 from guidebp.analysis.tables import (
     MERGED,
     PATHWAYS,
@@ -12,25 +13,39 @@ from guidebp.analysis.tables import (
     Results,
     run_measures,
 )
+from guidebp.rendering.best import best_exits, best_measures
+from guidebp.rendering.paper_tables import PAPER, paper_table
+from guidebp.rendering.table_files import BEST
+from guidebp.rendering.table_text import behind, millions, plain, probability, signed, spread
 
 SHOWN = (PRIMARY, MERGED, SOFTMAX_AVERAGE, PATHWAYS, WEAKEST)
+
+
+def make(name: str, results: Results, dataset: str) -> pd.DataFrame:
+    """The table of this name in the catalogue."""
+    if name.startswith(PAPER):
+        return paper_table(results, name.removeprefix(PAPER))
+    return TABLES[name](results, dataset)
 
 
 def accuracy(results: Results, dataset: str) -> pd.DataFrame:
     """Mean ± sd of each measure and the runs behind it, a row per architecture and method."""
     runs = run_measures(results.metrics)
+    bold = best_measures(results, dataset, SHOWN)
     rows = []
     for architecture, method in pairs(results, dataset):
         chosen = of(runs, dataset, architecture, method)
         finished = chosen[chosen["status"] == "finished"]
         row = {"network": results.title("architectures", architecture), "method": method}
-        row |= {measure: spread(finished[measure]) for measure in SHOWN}
-        rows.append(row | {"runs": f"{len(finished)} of {len(chosen)}"})
+        row |= {measure: spread(finished[measure].dropna()) for measure in SHOWN}
+        best = [measure for measure in SHOWN if bold.get((architecture, measure)) == method]
+        rows.append(row | {"runs": behind(chosen["status"]), BEST: "; ".join(best)})
     return pd.DataFrame(rows)
 
 
 def exits(results: Results, dataset: str) -> pd.DataFrame:
     """Size, cost, accuracy and calibration of every exit, a row per architecture, method and exit."""
+    runs, bold = run_measures(results.metrics), best_exits(results, dataset)
     rows = []
     for architecture, method in pairs(results, dataset):
         alone = of(results.exits, dataset, architecture, method)
@@ -47,7 +62,8 @@ def exits(results: Results, dataset: str) -> pd.DataFrame:
                     "accuracy": spread(found["accuracy"]),
                     "calibration error": spread(found["calibration_error"]),
                     "passes": f"{first['backward_passes']:.3g}",
-                    "runs": len(found),
+                    "runs": behind(of(runs, dataset, architecture, method)["status"]),
+                    BEST: "accuracy" if (architecture, output, method) in bold else "",
                 }
             )
     return pd.DataFrame(rows)
@@ -55,6 +71,7 @@ def exits(results: Results, dataset: str) -> pd.DataFrame:
 
 def inference(results: Results, dataset: str) -> pd.DataFrame:
     """Ways of using several exits, a row per architecture and method."""
+    runs = run_measures(results.metrics)
     rows = []
     for architecture, method in pairs(results, dataset):
         found = of(results.inference, dataset, architecture, method)
@@ -81,33 +98,87 @@ def inference(results: Results, dataset: str) -> pd.DataFrame:
                 "all but the last": cell("ensemble", exits - 1),
                 "all but the last, logits": cell("logit ensemble", exits - 1),
                 "smallest within 1 point": cell("smallest within", 1.0),
-                "runs": found["key"].nunique(),
+                "runs": behind(of(runs, dataset, architecture, method)["status"]),
             }
         )
     return pd.DataFrame(rows)
 
 
 def comparisons(results: Results, dataset: str) -> pd.DataFrame:
-    """Difference, interval, p and corrected p, a row per architecture, reference, measure and method."""
+    """Every paired difference and what tests say of it, a row per architecture, reference, measure and method."""
     compared = results.comparisons
     assert compared is not None
-    chosen = compared[(compared["dataset"] == dataset) & compared["measure"].isin([PRIMARY, PATHWAYS])]
-    return pd.DataFrame(
-        {
-            "network": [results.title("architectures", name) for name in chosen["architecture"]],
-            "method": chosen["method"].to_list(),
-            "minus": chosen["reference"].to_list(),
-            "measure": chosen["measure"].to_list(),
-            "difference": [signed(value) for value in chosen["difference"]],
-            "95 % interval": [
-                f"{signed(low)} to {signed(high)}" if pd.notna(low) else "-"
-                for low, high in zip(chosen["low"], chosen["high"], strict=True)
-            ],
-            "p": [probability(value) for value in chosen["p"]],
-            "p (Holm)": [probability(value) for value in chosen["p_holm"]],
-            "n": chosen["n"].to_list(),
-        }
-    )
+    rows = []
+    for row in compared[compared["dataset"] == dataset].to_dict("records"):
+        if row["measure"] not in (PRIMARY, PATHWAYS):
+            continue
+        known = pd.notna(row["low"])
+        same = row["n_finished"] == row["n"]
+        rows.append(
+            {
+                "network": results.title("architectures", row["architecture"]),
+                "method": row["method"],
+                "minus": row["reference"],
+                "measure": row["measure"],
+                "difference": signed(row["difference"]),
+                "95 % interval": f"{signed(row['low'])} to {signed(row['high'])}" if known else "-",
+                "p": probability(row["p"]),
+                "p (Holm)": probability(row["p_holm"]),
+                "p (Wilcoxon)": probability(row["wilcoxon"]),
+                "effect size": signed(row["effect"]),
+                "detectable": plain(row["detectable"]),
+                "n": str(row["n"]),
+                "failed": f"{row['failed']} / {row['failed_reference']}",
+                "finished pairs": "all"
+                if same
+                else f"{signed(row['difference_finished'])} ({row['n_finished']})",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def ranks(results: Results, _: str) -> pd.DataFrame:
+    """Mean rank and accuracy over datasets, the best first; no row where there are too few datasets."""
+    assert results.ranks is not None
+    columns = ["method", "mean rank", "mean accuracy", "datasets", "critical difference", "p (Friedman)"]
+    rows = [
+        [
+            row["method"],
+            plain(row["rank"]),
+            plain(row["accuracy"]),
+            str(row["datasets"]),
+            plain(row["critical_difference"]),
+            probability(row["p"]),
+        ]
+        for row in results.ranks.to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def rank_pairs(results: Results, _: str) -> pd.DataFrame:
+    """Every pair of the ranked methods."""
+    assert results.rank_pairs is not None
+    columns = ["method", "and", "difference of ranks", "p (Nemenyi)", "p (Wilcoxon)", "p (Wilcoxon, Holm)"]
+    rows = [
+        [
+            row["first"],
+            row["second"],
+            signed(row["difference"]),
+            *(probability(row[p]) for p in ("p_nemenyi", "p_wilcoxon", "p_holm")),
+        ]
+        for row in results.rank_pairs.to_dict("records")
+    ]
+    return pd.DataFrame(rows, columns=columns)
+
+
+TABLES: dict[str, Callable[[Results, str], pd.DataFrame]] = {
+    "accuracy": accuracy,
+    "exits": exits,
+    "inference": inference,
+    "comparisons": comparisons,
+    "ranks": ranks,
+    "rank-pairs": rank_pairs,
+}
 
 
 def pairs(results: Results, dataset: str) -> list[tuple[str, str]]:
@@ -122,69 +193,3 @@ def of(table: pd.DataFrame, dataset: str, architecture: str, method: str) -> pd.
     """The rows of one cell of the study."""
     same = (table["dataset"] == dataset) & (table["architecture"] == architecture)
     return table[same & (table["method"] == method)]
-
-
-def millions(value: float) -> str:
-    """Three decimals, in millions."""
-    return f"{value / 1e6:.3f}"
-
-
-def spread(values: "pd.Series[float]") -> str:
-    """Mean ± standard deviation, a dash where there is none."""
-    if values.empty:
-        return "-"
-    return f"{values.mean():.2f} ± {values.std():.2f}" if len(values) > 1 else f"{values.mean():.2f}"
-
-
-def signed(value: float) -> str:
-    """With its sign, zero without."""
-    text = f"{value:+.2f}"
-    return "0.00" if text in ("+0.00", "-0.00") else text
-
-
-def probability(value: float) -> str:
-    """Three decimals, and no false zero."""
-    if pd.isna(value):
-        return "-"
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def markdown(table: pd.DataFrame, caption: str) -> bytes:
-    """A pipe table under its caption."""
-    lines = [
-        caption,
-        "",
-        "| " + " | ".join(table.columns) + " |",
-        "|" + "---|" * len(table.columns),
-        *("| " + " | ".join(map(str, row)) + " |" for row in table.itertuples(index=False)),
-    ]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def latex(table: pd.DataFrame, caption: str) -> bytes:
-    """A booktabs longtable-free tabular with its caption."""
-
-    def escape(value: object) -> str:
-        text = str(value)
-        for character in "\\&%$#_{}":
-            text = text.replace(character, "\\" + character if character != "\\" else "\\textbackslash ")
-        return text.replace("±", "$\\pm$").replace("<", "$<$").replace("`", "")
-
-    lines = [
-        f"% {caption}",
-        "\\begin{tabular}{" + "l" * len(table.columns) + "}",
-        "\\toprule",
-        " & ".join(map(escape, table.columns)) + " \\\\",
-        "\\midrule",
-        *(" & ".join(map(escape, row)) + " \\\\" for row in table.itertuples(index=False)),
-        "\\bottomrule",
-        "\\end{tabular}",
-    ]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def table_bytes(table: pd.DataFrame, caption: str, kind: str) -> bytes:
-    """The table as "md", "tex" or "csv"."""
-    if kind == "csv":
-        return csv_bytes(table)
-    return markdown(table, caption) if kind == "md" else latex(table, caption)

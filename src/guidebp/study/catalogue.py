@@ -9,6 +9,7 @@ from guidebp.study import schema
 from guidebp.study.datasets import Dataset, Files, Folder, Npz, Subset, SubsetEntry, Torchvision
 from guidebp.study.families import families
 from guidebp.study.files import nearest, read_file
+from guidebp.study.published import PaperTable
 
 # The reader of each source that needs no choice of one.
 OF_SOURCE = {Folder: "image_folder", Npz: "npz", Torchvision: "torchvision_class"}
@@ -88,6 +89,7 @@ class Catalogues:
     methods: dict[str, schema.Method] = field(init=False)
     recipes: dict[str, schema.Recipe] = field(init=False)
     claims: dict[str, schema.Claim] = field(init=False)
+    published: dict[str, PaperTable] = field(init=False)
 
     def __post_init__(self) -> None:
         """Read the files below root/config; UserError at the first that is wrong."""
@@ -97,6 +99,7 @@ class Catalogues:
         self.architectures = read_file(folder / "architectures.yaml", "architectures")
         self.methods = read_file(folder / "methods.yaml", "methods")
         self.claims = read_file(folder / "claims.yaml", "claims")
+        self.published = read_file(folder / "published.yaml", "published")
         self.recipes = {}
         for path in sorted((folder / "recipes").glob("*.yaml")):
             for name, recipe in read_file(path, "recipes").items():
@@ -107,12 +110,20 @@ class Catalogues:
             "method": self.methods,
             "family": families("models"),
             "architecture": self.architectures,
+            "dataset": self.datasets,
         }
         for name, claim in self.claims.items():
             for kind, named in claim_names(claim):
                 if named not in set(known[kind]):
                     raise UserError(
                         f"{folder / 'claims.yaml'}: {name}: unknown {kind} '{named}'; {nearest(named, known[kind])}"
+                    )
+        for name, table in self.published.items():
+            for kind, named in table.names():
+                if named not in set(known[kind]):
+                    raise UserError(
+                        f"{folder / 'published.yaml'}: {name}: unknown {kind} '{named}'; "
+                        f"{nearest(named, known[kind])}"
                     )
 
 

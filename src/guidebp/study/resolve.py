@@ -18,6 +18,7 @@ from guidebp.study.catalogue import Catalogues
 from guidebp.study.datasets import Augmentation, Dataset
 from guidebp.study.families import families, plain, several_exits, unmet
 from guidebp.study.files import nearest, read_file
+from guidebp.study.published import PaperTable
 
 Spec = dict[str, Any]
 
@@ -80,6 +81,7 @@ class Study:
     methods: dict[str, schema.Method]
     recipes: dict[str, schema.Recipe]
     claims: dict[str, schema.Claim]
+    published: dict[str, PaperTable]
     config: schema.Config
     all_datasets: dict[str, Dataset]  # a dataset that is used may be a part of one that is not
 
@@ -157,6 +159,7 @@ def load_study(name: str, root: Path = Path()) -> Study:
         methods=used(catalogues.methods, "method"),
         recipes=used(catalogues.recipes, "recipe"),
         claims=catalogues.claims,
+        published=catalogues.published,
         config=catalogues.config,
         all_datasets=catalogues.datasets,
     )

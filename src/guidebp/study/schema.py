@@ -10,6 +10,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from guidebp.study.datasets import Augmentation, DatasetEntry
 from guidebp.study.entry import Entry, Name, Share, Text
+from guidebp.study.published import PaperTable
 
 
 class Config(Entry):
@@ -220,4 +221,5 @@ FILES: dict[str, Any] = {
     "methods": dict[Name, Method],
     "recipes": dict[Name, Recipe],
     "claims": dict[Name, Claim],
+    "published": dict[Name, PaperTable],
 }
