@@ -86,6 +86,23 @@ def specs(args: argparse.Namespace) -> None:
     print()
 
 
+def time(args: argparse.Namespace) -> None:
+    """Time one training step of everything a study trains, to predict hours; adds to results/step-times.json."""
+    from guidebp.analysis.step_times import time_steps
+    from guidebp.study.resolve import load_study
+
+    time_steps(load_study(args.study), args.device or "auto")
+
+
+def claims(args: argparse.Namespace) -> None:
+    """Every claim with its verdict, as far as the study's runs go, and what it would take to test it."""
+    from guidebp.analysis.claims import verdicts
+    from guidebp.rendering.claims import claims_text
+    from guidebp.study.resolve import load_study
+
+    print(claims_text(verdicts(load_study(args.study))))
+
+
 def collect(args: argparse.Namespace) -> None:
     """Read the records of a study into tidy tables and its records archive."""
     from guidebp.analysis.collect import collect
@@ -188,13 +205,14 @@ def parser() -> argparse.ArgumentParser:
     add(verify, datasets="*")
     trainer = add(train, study=True)
     trainer.add_argument("--pack", required=True, help="the pack's id")
-    trainer.add_argument(
-        "--device", choices=["auto", "cpu", "cuda"], help="default: that of config/config.yaml"
-    )
+    for verb_parser in (trainer, add(time, study=True)):
+        verb_parser.add_argument(
+            "--device", choices=["auto", "cpu", "cuda"], help="default: that of config/config.yaml"
+        )
     trainer.add_argument(
         "--keep-weights", action="store_true", help="store final weights of newly trained runs"
     )
-    for verb in (specs, collect, analyse, render, report, restore, status, check):
+    for verb in (specs, collect, analyse, claims, render, report, restore, status, check):
         add(verb, study=True)
     add(generate)
     return top

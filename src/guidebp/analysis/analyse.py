@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from guidebp.analysis.claims import judge
 from guidebp.analysis.comparisons import compare
 from guidebp.analysis.ranks import rank
 from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, WEAKEST, Results, load_results, run_measures
@@ -13,8 +14,11 @@ from guidebp.study.layout import Layout
 
 
 def analyse(layout: Layout) -> None:
-    """Write comparisons.csv, ranks.csv, rank-pairs.csv, summary.json and one curve table per network."""
+    """Write what `study.layout.ANALYSED` names, summary.json and one curve table per network."""
     results = load_results(layout)
+    verdicts, parts = judge(results)
+    write_atomic(layout.verdicts, readable_json(verdicts))
+    write_atomic(layout.claims, csv_bytes(parts))
     ranks, pairs = rank(results)
     write_atomic(layout.ranks, csv_bytes(ranks))
     write_atomic(layout.rank_pairs, csv_bytes(pairs))

@@ -17,6 +17,7 @@ from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
 from guidebp.store import RunStore, write_atomic
 from guidebp.study.layout import PREPARED, RUNS, Layout
+from guidebp.study.plan import described
 from guidebp.study.published import to_json
 from guidebp.study.resolve import Run, Study
 
@@ -27,12 +28,15 @@ def collect(study: Study) -> None:
     hashes, index = data_hashes(study.datasets), indexed(study)
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     telemetry: list[bytes] = []
+    trained: list[tuple[dict[str, str], str]] = []
     for run in study.runs:
         record = checked_record(run, store, index, hashes[run.dataset])
         cost = store.telemetry(run.key)
         names = run_names(run) | {"device_class": cost.get("device_class", "unknown")}
         for name, (_, rows_of) in TABLES.items():
             tables[name] += [names | row for row in rows_of(record)]
+        rules = record["spec"]["claims"]
+        trained.append((rules if isinstance(rules, dict) else {}, cost.get("commit") or "unknown"))
         telemetry.append(canonical_json({"key": run.key} | cost))
     write_atomic(layout.about, readable_json(describe(study)))
     for name, rows in tables.items():
@@ -44,6 +48,7 @@ def collect(study: Study) -> None:
             table.to_csv(index=False, lineterminator="\n").encode() if text else table.to_parquet(index=False)
         )
         write_atomic(path, content)
+    write_atomic(layout.lock, readable_json(locks(study.claim_locks, trained)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
     write_atomic(layout.records, pack_records(store, [run.key for run in study.runs]))
 
@@ -70,6 +75,20 @@ def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) 
     return record
 
 
+def locks(now: dict[str, str], trained: list[tuple[dict[str, str], str]]) -> Row:
+    """Per claim the hash of its rule now, and of those under which its runs were trained, with number and commits.
+
+    `trained` holds, for every run, the hashes of the claims that it may help to decide, and the commit of the code.
+    """
+    found: Row = {}
+    for rules, commit in trained:
+        for name, rule in rules.items():
+            runs = found.setdefault(name, {"now": now.get(name), "runs": {}})["runs"]
+            known = runs.setdefault(rule, {"count": 0, "commits": []})
+            known |= {"count": known["count"] + 1, "commits": sorted({*known["commits"], commit})}
+    return found
+
+
 def describe(study: Study) -> Row:
     """What rendering needs to know of the configuration, in the order in which it is to be shown."""
 
@@ -82,6 +101,7 @@ def describe(study: Study) -> Row:
         "title": study.file.title,
         "about": study.file.about,
         "references": study.file.references,
+        "claims": described(study),
         "parts": [asdict(part) for part in study.parts],
         "datasets": {name: json.loads(study.datasets[name].model_dump_json()) for name in order("dataset")},
         "data": {name: read_manifest(PREPARED, name) for name in order("dataset")},

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ class Results:
         costs: one row per run: time, memory, machine.
         comparisons: one row per paired comparison; None before `analyse`.
         ranks, rank_pairs: methods of a part over several datasets, and their pairs; None before `analyse`.
+        claims: one row per paired difference that a claim looks at; None before `analyse`.
+        verdicts: the claims with their verdicts; empty before `analyse`.
+        lock: per claim, the rules under which its runs were trained.
         prepared: the folder with the sheets of sample images.
     """
 
@@ -46,6 +49,9 @@ class Results:
     comparisons: pd.DataFrame | None = None
     ranks: pd.DataFrame | None = None
     rank_pairs: pd.DataFrame | None = None
+    claims: pd.DataFrame | None = None
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    lock: dict[str, Any] = field(default_factory=dict)
     prepared: Path = PREPARED
 
     def part(self, name: str) -> "Results":
@@ -60,9 +66,9 @@ class Results:
             return table[index.isin(wanted)]
 
         tables: dict[str, Any] = {
-            field.name: table[table["part"] == name] if "part" in table else of_part(table)
-            for field in fields(self)
-            if isinstance(table := getattr(self, field.name), pd.DataFrame)
+            column.name: table[table["part"] == name] if "part" in table else of_part(table)
+            for column in fields(self)
+            if isinstance(table := getattr(self, column.name), pd.DataFrame) and column.name != "claims"
         }
         return replace(self, about=about, **tables)
 
@@ -114,7 +120,7 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
             reason = " ".join(str(error).split())  # pandas breaks lines
             raise UserError(f"{path}: cannot be read ({reason}); run: rm -r {path} && {again}") from error
 
-    about = read(layout.about, lambda path: json.loads(path.read_text()))
+    about = read(layout.about, json_of)
     version = about.get("version") if isinstance(about, dict) else None
     if version != VERSION:
         raise UserError(
@@ -134,9 +140,17 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
     check_runs(tables["metrics"], layout.metrics, f"run: rm -r {layout.metrics} && {again}")
     costs = read(layout.telemetry, costs_of)
     names = tables["metrics"].drop_duplicates("key")[NAMES]
+    tables["lock"] = read(layout.lock, json_of)
     if analysed:
-        tables |= {name: read(getattr(layout, name), table_of) for name in ANALYSED}
+        for name in ANALYSED:
+            path = getattr(layout, name)
+            tables[name] = read(path, json_of if path.suffix == ".json" else table_of)
     return Results(about, costs=names.merge(costs, on="key", how="left"), **tables)
+
+
+def json_of(path: Path) -> Any:
+    """The value in a JSON file."""
+    return json.loads(path.read_text())
 
 
 def table_of(path: Path) -> pd.DataFrame:

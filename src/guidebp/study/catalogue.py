@@ -1,13 +1,12 @@
 """The catalogues below config/: every entry by name, subsets of datasets filled in from what they are parts of."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from guidebp.errors import UserError
 from guidebp.study import schema
-from guidebp.study.datasets import Dataset, Files, Folder, Npz, Subset, SubsetEntry, Torchvision
-from guidebp.study.families import families
+from guidebp.study.datasets import Counts, Dataset, Files, Folder, Npz, Subset, SubsetEntry, Torchvision
 from guidebp.study.files import nearest, read_file
 from guidebp.study.published import PaperTable
 
@@ -47,6 +46,7 @@ def part_of(base: Dataset, entry: SubsetEntry) -> Dataset:
         update={
             "title": entry.title or f"{base.title}, {entry.images:,} {what}",
             "source": Subset(subset_of=entry.subset_of, images=entry.images),
+            "counts": Counts(training=entry.images, test=base.counts.test) if base.counts else None,
         }
     )
 
@@ -90,6 +90,7 @@ class Catalogues:
     recipes: dict[str, schema.Recipe] = field(init=False)
     claims: dict[str, schema.Claim] = field(init=False)
     published: dict[str, PaperTable] = field(init=False)
+    locks: dict[str, str] = field(init=False)  # of the claims: hashes of their rules
 
     def __post_init__(self) -> None:
         """Read the files below root/config; UserError at the first that is wrong."""
@@ -100,6 +101,7 @@ class Catalogues:
         self.methods = read_file(folder / "methods.yaml", "methods")
         self.claims = read_file(folder / "claims.yaml", "claims")
         self.published = read_file(folder / "published.yaml", "published")
+        self.locks = {name: claim.lock for name, claim in self.claims.items()}
         self.recipes = {}
         for path in sorted((folder / "recipes").glob("*.yaml")):
             for name, recipe in read_file(path, "recipes").items():
@@ -108,30 +110,20 @@ class Catalogues:
                 self.recipes[name] = recipe
         known: dict[str, Iterable[str]] = {
             "method": self.methods,
-            "family": families("models"),
             "architecture": self.architectures,
             "dataset": self.datasets,
+            "recipe": self.recipes,
+            "study": [path.stem for path in (folder / "studies").glob("*.yaml")],
         }
-        for name, claim in self.claims.items():
-            for kind, named in claim_names(claim):
-                if named not in set(known[kind]):
-                    raise UserError(
-                        f"{folder / 'claims.yaml'}: {name}: unknown {kind} '{named}'; {nearest(named, known[kind])}"
-                    )
-        for name, table in self.published.items():
-            for kind, named in table.names():
-                if named not in set(known[kind]):
-                    raise UserError(
-                        f"{folder / 'published.yaml'}: {name}: unknown {kind} '{named}'; "
-                        f"{nearest(named, known[kind])}"
-                    )
+        check_names(folder / "claims.yaml", self.claims, known)
+        check_names(folder / "published.yaml", self.published, known)
 
 
-def claim_names(claim: schema.Claim) -> list[tuple[str, str]]:
-    """All (kind, name) of methods, families and architectures that a claim names."""
-    sides = [side for pair in claim.comparisons for side in (pair.better, pair.than)]
-    return [
-        *(("method", name) for name in [*(side.method for side in sides), *claim.readings, *claim.beside]),
-        *(("family", name) for name in claim.families),
-        *(("architecture", side.architecture) for side in sides if side.architecture),
-    ]
+def check_names(
+    path: Path, entries: Mapping[str, schema.Claim | PaperTable], known: Mapping[str, Iterable[str]]
+) -> None:
+    """UserError when an entry names what is not there; `known`: all names by kind."""
+    for name, entry in entries.items():
+        for kind, named in entry.names():
+            if named not in set(known[kind]):
+                raise UserError(f"{path}: {name}: unknown {kind} '{named}'; {nearest(named, known[kind])}")

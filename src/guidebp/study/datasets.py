@@ -192,6 +192,13 @@ class Augmentation(Entry):
     ] = 0
 
 
+class Counts(Entry):
+    """Images as the owner gives them, before copies are dropped or validation is split off."""
+
+    training: Annotated[int, Field(ge=1, description="All images where the test set is drawn.")]
+    test: Annotated[int, Field(ge=0)] = 0
+
+
 class Dataset(Entry):
     """An entry of config/datasets.yaml."""
 
@@ -208,6 +215,9 @@ class Dataset(Entry):
         Discriminator(lambda value: "<names>" if isinstance(value, list) else "<number>"),
     ] = Field(description="Their number, or their names in the order of the labels.")
     split: Split
+    counts: Counts | None = Field(
+        None, description="Its images; hours are predicted from them before anything is fetched."
+    )
     drop_copies: bool = Field(
         False,
         description="Leave out official test images that are exact copies of training images; where the test set "
@@ -226,6 +236,14 @@ class Dataset(Entry):
         if twice:
             raise ValueError(f"class named twice: {', '.join(twice)}")
         return value
+
+    @property
+    def train_images(self) -> int | None:
+        """How many images a run trains on, where the entry says how many there are; copies are not left out."""
+        if self.counts is None:
+            return None
+        outside = self.counts.training * (1 if self.split.test == "official" else 1 - self.split.test)
+        return round(outside * (1 - self.split.validation))
 
     @property
     def class_count(self) -> int:

@@ -11,8 +11,8 @@ FETCHED = "fetched.json"  # beside a dataset's raw files: what was fetched, by s
 
 FIGURE_KINDS = ("pdf", "svg", "png", "csv", "provenance.json")
 # Names of the files in `Layout` that `collect` and `analyse` write for those who come after.
-COLLECTED = ("about", "metrics", "history", "inference", "calibration", "cosines", "telemetry")
-ANALYSED = ("comparisons", "ranks", "rank_pairs")
+COLLECTED = ("about", "metrics", "history", "inference", "calibration", "cosines", "telemetry", "lock")
+ANALYSED = ("comparisons", "ranks", "rank_pairs", "claims", "verdicts")
 TABLE_KINDS = ("md", "tex", "csv")
 
 
@@ -95,9 +95,19 @@ class Layout:
         return self.folder / "rank-pairs.csv"
 
     @property
+    def lock(self) -> Path:
+        """Under which rules of the claims the runs were trained."""
+        return self.folder / "claims.lock.json"
+
+    @property
     def verdicts(self) -> Path:
         """Every claim with its verdict."""
         return self.folder / "claims.json"
+
+    @property
+    def claims(self) -> Path:
+        """One row per paired difference that a claim looks at."""
+        return self.folder / "claims.csv"
 
     @property
     def summary(self) -> Path:

@@ -15,6 +15,7 @@ from guidebp.canonical import json_hash
 from guidebp.errors import UserError
 from guidebp.study import schema
 from guidebp.study.catalogue import Catalogues
+from guidebp.study.claims import scale_of
 from guidebp.study.datasets import Augmentation, Dataset
 from guidebp.study.families import families, plain, several_exits, unmet
 from guidebp.study.files import nearest, read_file
@@ -82,6 +83,7 @@ class Study:
     recipes: dict[str, schema.Recipe]
     claims: dict[str, schema.Claim]
     published: dict[str, PaperTable]
+    claim_locks: dict[str, str]  # hashes of their rules
     config: schema.Config
     all_datasets: dict[str, Dataset]  # a dataset that is used may be a part of one that is not
 
@@ -99,7 +101,6 @@ def load_study(name: str, root: Path = Path()) -> Study:
             f"{path}: no study '{name}'; {nearest(name, (p.stem for p in folder.glob('*.yaml')))}"
         )
     file: schema.StudyFile = read_file(path, "study")
-    claims = json_hash({key: claim.model_dump(mode="json") for key, claim in catalogues.claims.items()}, 16)
     runs: dict[str, Run] = {}
     cells: dict[str, dict[tuple[str, str, str], tuple[bool, bool]]] = {
         name: {} for name in file.parts or ("",)
@@ -117,7 +118,7 @@ def load_study(name: str, root: Path = Path()) -> Study:
                     )
             cells[block.part or ""][names] = parts.exits(names[1], names[2])
             for repetition in block.repetitions:
-                run = parts.run(*names, block.recipe, repetition, claims)
+                run = parts.run(*names, block.recipe, repetition)
                 if run.key in runs:
                     raise UserError(f"{where}: {_label(run)} is listed already as {_label(runs[run.key])}")
                 runs[run.key] = run
@@ -160,6 +161,7 @@ def load_study(name: str, root: Path = Path()) -> Study:
         recipes=used(catalogues.recipes, "recipe"),
         claims=catalogues.claims,
         published=catalogues.published,
+        claim_locks=catalogues.locks,
         config=catalogues.config,
         all_datasets=catalogues.datasets,
     )
@@ -190,10 +192,13 @@ class _Parts:
         self.where = where
         self.known: dict[tuple[str, str], Any] = {}
 
-    def run(
-        self, dataset: str, architecture: str, method: str, recipe: str, repetition: int, claims: str
-    ) -> Run:
-        """A run with its key; `claims` travels in the spec, outside the key."""
+    def run(self, dataset: str, architecture: str, method: str, recipe: str, repetition: int) -> Run:
+        """A run with its key; the rules of the claims that it may help to decide travel beside the key."""
+        locks = {
+            name: self.catalogues.locks[name]
+            for name, claim in self.catalogues.claims.items()
+            if method in claim.methods and scale_of(claim, dataset, architecture, recipe, repetition)
+        }
         spec: Spec = {
             "engine": ENGINE_VERSION,
             "dataset": self.dataset(dataset),
@@ -202,7 +207,7 @@ class _Parts:
             "recipe": self.recipe(recipe, dataset),
             "repetition": repetition,
         }
-        spec = {"key": json_hash(spec, 20), "claims": claims, **spec}
+        spec = {"key": json_hash(spec, 20), "claims": locks, **spec}
         return Run(dataset, architecture, method, recipe, repetition, spec)
 
     def entry(self, kind: str, name: str) -> Any:

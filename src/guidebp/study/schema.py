@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
+from guidebp.study.claims import Claim
 from guidebp.study.datasets import Augmentation, DatasetEntry
 from guidebp.study.entry import Entry, Name, Share, Text
 from guidebp.study.published import PaperTable
@@ -116,47 +117,6 @@ class Recipe(Entry):
     ] = Field("dataset", description="Of training images; `dataset`: as the dataset's entry says.")
     numerics: Literal["exact", "fast"] = Field(
         "exact", description="exact: fp32, deterministic; fast: bf16 autocast, TF32."
-    )
-
-
-class Side(Entry):
-    """One side of a comparison; without an architecture, each of the claim's architectures in turn."""
-
-    method: Name
-    architecture: Name | None = None
-
-
-class Comparison(Entry):
-    """What a claim puts against what."""
-
-    better: Side = Field(description="The side the claim speaks for.")
-    than: Side
-
-
-class Claim(Entry):
-    """An entry of config/claims.yaml: one published statement and the rule that decides it."""
-
-    paper: Literal["guidebp", "multiway", "deconfliction", "local-critic", "ours"]
-    statement: Text
-    source: Text = Field(description="Where it is published, and how sure our wording is.")
-    metric: Literal["merged", "primary", "every pathway", "time and memory per step"] = Field(
-        description="Test accuracy in percent of an output, or cost."
-    )
-    rule: Literal["superiority", "non-inferiority"] = Field(
-        description="superiority: the interval above 0 and the estimate at `margin` or more; "
-        "non-inferiority: the interval above -margin."
-    )
-    margin: float = Field(gt=0, description="In points of accuracy, or in percent of cost.")
-    families: Annotated[list[Name], Field(min_length=1)] = Field(description="Architectures it speaks of.")
-    comparisons: Annotated[list[Comparison], Field(min_length=1)] = Field(
-        description="All must hold for the claim to hold."
-    )
-    readings: list[Name] = Field(
-        default_factory=list,
-        description="Methods that may stand for the better side; contradicted only if all of them are.",
-    )
-    beside: list[Name] = Field(
-        default_factory=list, description="Methods shown next to the comparison; they decide nothing."
     )
 
 

@@ -1,0 +1,217 @@
+"""Every claim's verdict, from a study's tables and the claims in its study.json.
+
+A claim is judged at each scale of which the study has runs (published protocol, desk proxy, exploratory): the
+paired differences of all its comparisons, outputs, networks and datasets, then the rules of `verdicts`.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from guidebp.analysis.outcomes import Outcomes, Paired
+from guidebp.analysis.paired import Interval, holm
+from guidebp.analysis.tables import Results
+from guidebp.analysis.verdicts import NOT_ENOUGH, WORDS, Standing, of_cell, of_cells, of_readings, weakest
+from guidebp.study.layout import Layout
+from guidebp.study.plan import described
+from guidebp.study.resolve import Study
+
+Json = dict[str, Any]
+
+# One row per paired difference that a claim looks at. `role`: decides, reading (in place of the better side) or
+# beside (shown, decides nothing).
+PARTS = [
+    *("claim", "scale", "role", "dataset", "network", "network_than", "method", "than", "output"),
+    *Interval._fields,
+    *(
+        "failed",
+        "failed_than",
+        "missing",
+        "n_finished",
+        "difference_finished",
+        "low_finished",
+        "high_finished",
+    ),
+    *("p_holm", "margin"),
+]
+DECIDES, READING, BESIDE = "decides", "reading", "beside"
+
+
+def judge(results: Results) -> tuple[list[Json], pd.DataFrame]:
+    """The claims in the order of config/claims.yaml, and the differences behind them with the columns PARTS."""
+    outcomes = Outcomes(results)
+    judged, rows = [], []
+    for name, claim in results.about["claims"].items():
+        scales = {}
+        for scale, ground in claim["grounds"].items():
+            parts = pd.DataFrame(parts_of(outcomes, claim, ground), columns=[*PARTS, "interval"])
+            if parts.empty or not (parts["role"] == DECIDES).any():
+                continue
+            parts = parts.assign(claim=name, scale=scale, margin=claim["margin"])
+            decides = parts["role"] == DECIDES
+            parts.loc[decides, "p_holm"] = holm(parts.loc[decides, "p"])
+            rows.append(parts[PARTS])
+            scales[scale] = judged_scale(claim, ground, scale, parts)
+        judged.append(headline(name, claim, scales))
+    # joined as records: tables of which all values are missing would lose their types
+    return judged, pd.DataFrame([row for table in rows for row in table.to_dict("records")], columns=PARTS)
+
+
+def verdicts(study: Study) -> list[Json]:
+    """The verdicts of an analysed study; before there are any, what it would take to test each claim."""
+    path = Layout(study.name).verdicts
+    if path.exists():
+        found: list[Json] = json.loads(path.read_text())
+        return found
+    return [headline(name, claim, {}) for name, claim in described(study).items()]
+
+
+def parts_of(outcomes: Outcomes, claim: Json, ground: Json) -> Iterator[Json]:
+    """The paired differences of a claim on a ground, each with its Interval."""
+    primary = claim["comparisons"][0]["better"]["method"]
+    for dataset in ground["datasets"]:
+        for network in ground["networks"]:
+            first, second = (
+                (network, network) if isinstance(network, str) else (network["better"], network["than"])
+            )
+            for role, comparison in roles(claim, primary):
+                better, than = comparison["better"], comparison["than"]
+                sides = (
+                    (first, better["method"], better["metric"] or claim["metric"]),
+                    (second, than["method"], than["metric"] or claim["metric"]),
+                )
+                for pair in outcomes.pairs(dataset, *sides, ground["recipes"]):
+                    where = {"dataset": dataset, "network": first, "network_than": second}
+                    methods = {"role": role, "method": better["method"], "than": than["method"]}
+                    yield where | methods | numbers(pair)
+
+
+def roles(claim: Json, primary: str) -> Iterator[tuple[str, Json]]:
+    """The claim's comparisons, those of its readings, and those with the methods beside."""
+    for comparison in claim["comparisons"]:
+        yield DECIDES, comparison
+        if comparison["better"]["method"] == primary:
+            for reading in claim["readings"]:
+                if reading != primary:
+                    yield READING, comparison | {"better": comparison["better"] | {"method": reading}}
+    for method in claim["beside"]:
+        yield (
+            BESIDE,
+            {"better": claim["comparisons"][0]["better"], "than": {"method": method, "metric": None}},
+        )
+
+
+def numbers(pair: Paired) -> Json:
+    """The columns of a paired difference."""
+    found, finished = pair.interval, pair.of_finished
+    return {
+        "output": pair.output,
+        "interval": found,
+        **found._asdict(),
+        "failed": pair.failed,
+        "failed_than": pair.failed_than,
+        "missing": pair.missing,
+        "n_finished": finished.n,
+        "difference_finished": finished.difference,
+        "low_finished": finished.low,
+        "high_finished": finished.high,
+    }
+
+
+def judged_scale(claim: Json, ground: Json, scale: str, parts: pd.DataFrame) -> Json:
+    """The verdict at one scale, and what it rests on."""
+    primary = claim["comparisons"][0]["better"]["method"]
+    decides = parts[parts["role"] == DECIDES]
+    cells = standings(claim, decides)
+    readings: dict[str, Standing | None] = {
+        reading: None for reading in claim["readings"] if reading != primary
+    }
+    for reading, rows in parts[parts["role"] == READING].groupby("method", sort=False):
+        fixed = decides[decides["method"] != primary]  # comparisons that the reading does not stand for
+        readings[str(reading)] = of_cells(list(standings(claim, pd.concat([rows, fixed])).values()))
+    own = of_cells(list(cells.values()))
+    standing = of_readings(own, list(readings.values()))
+    planned = len(ground["datasets"]) * len(ground["networks"])
+    absent, missing = planned - len(cells), int(decides["missing"].max())
+    partial = absent > 0 or missing > 0
+    worst = decides.iloc[weakest(list(decides["interval"]))]
+    return {
+        "standing": standing,
+        "word": word(scale, standing, partial),
+        "why": " ".join(reasons(cells, own, standing, readings, absent, missing, decides)),
+        "effect": known(worst["difference"]),
+        "low": known(worst["low"]),
+        "high": known(worst["high"]),
+        "n": int(worst["n"]),
+        "where": {key: worst[key] for key in ("dataset", "network", "method", "than", "output")},
+        "cells": [{"dataset": d, "network": n, "standing": found} for (d, n), found in cells.items()],
+        "readings": readings,
+    }
+
+
+def known(value: float) -> float | None:
+    """A number for JSON, which has no NaN."""
+    return None if math.isnan(value) else round(float(value), 6)
+
+
+def standings(claim: Json, parts: pd.DataFrame) -> dict[tuple[str, str], Standing]:
+    """(dataset, network) to what its parts say together."""
+    return {
+        (str(dataset), str(network)): of_cell(list(rows["interval"]), claim["rule"], claim["margin"])
+        for (dataset, network), rows in parts.groupby(["dataset", "network"], sort=False)
+    }
+
+
+def word(scale: str, standing: Standing, partial: bool) -> str:
+    """The verdict's word; runs that are planned and absent leave it open whether it stays."""
+    return WORDS[scale].get(standing, standing) + (" so far" if partial and standing != NOT_ENOUGH else "")
+
+
+def reasons(
+    cells: dict[tuple[str, str], Standing],
+    own: Standing,
+    standing: Standing,
+    readings: dict[str, Standing | None],
+    absent: int,
+    missing: int,
+    decides: pd.DataFrame,
+) -> Iterator[str]:
+    """Sentences on how the verdict came about."""
+    if len(cells) > 1:
+        counts = {s: list(cells.values()).count(s) for s in dict.fromkeys(cells.values())}
+        text = ", ".join(f"{found} on {count}" for found, count in counts.items())
+        yield f"Of {len(cells)} datasets and networks: {text}."
+    if own != standing:
+        others = [f"{name} {found or 'not tried'}" for name, found in readings.items() if found != "fails"]
+        yield f"The primary reading fails; not so {', '.join(others)}."
+    if absent:
+        yield f"{absent} of the ground's datasets and networks have no runs."
+    unknown = decides[decides["n"] == 0]["output"].unique()
+    if len(unknown):
+        yield f"These runs say nothing of {', '.join(unknown)}."
+    if missing:
+        yield f"{missing} planned repetitions are missing."
+    for column, side in (("failed", "the side the claim speaks for"), ("failed_than", "the other side")):
+        if count := int(decides[column].max()):
+            yield f"Up to {count} runs of {side} diverged or crashed and count as chance."
+
+
+def headline(name: str, claim: Json, scales: dict[str, Json]) -> Json:
+    """What a reader wants first of a claim."""
+    decided = next((scale for scale in ("published", "desk") if scale in scales), None)
+    return {
+        "name": name,
+        **{
+            key: claim[key]
+            for key in ("paper", "statement", "source", "published", "metric", "rule", "margin")
+        },
+        "unit": "percent" if claim["metric"].startswith("time") else "points",
+        "differs": claim["differs"],
+        "verdict": scales[decided]["word"] if decided else "not tested",
+        "decided": decided,
+        "scales": scales,
+        "plan": claim["plan"],
+    }

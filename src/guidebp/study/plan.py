@@ -1,0 +1,107 @@
+"""What it would take to test a claim: the study that trains its runs, how many, and the hours by machine.
+
+Hours are predicted from the seconds of one step, measured by `guidebp time` and kept in results/step-times.json;
+testing, loading and other overhead are not in them.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from guidebp.canonical import json_hash
+from guidebp.errors import UserError
+from guidebp.study.claims import Claim, scale_of
+from guidebp.study.resolve import Run, Study, load_study
+
+STEP_TIMES = Path("results/step-times.json")
+Json = dict[str, Any]
+
+
+def step_id(study: Study, run: Run) -> str:
+    """What decides how long a step takes: all but data, length, schedule, repetition and the code of families."""
+
+    def plain(part: Json) -> Json:
+        kept = {key: value for key, value in part.items() if key != "code"}
+        return kept | {"base": plain(kept["base"])} if "base" in kept else kept
+
+    recipe = run.spec["recipe"]
+    return json_hash(
+        {
+            "architecture": plain(run.spec["architecture"]),
+            "method": plain(run.spec["method"]),
+            "optimiser": recipe["optimiser"]["name"],
+            "batch_size": recipe["batch_size"],
+            "numerics": recipe["numerics"],
+            "shape": list(study.datasets[run.dataset].shape),
+            "classes": study.datasets[run.dataset].class_count,
+        },
+        16,
+    )
+
+
+def read_step_times(path: Path = STEP_TIMES) -> dict[str, Json]:
+    """Machine to its entry of results/step-times.json; empty without the file, UserError when it is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        found: dict[str, Json] = json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); run: git checkout {path}, or guidebp time") from error
+    return found
+
+
+def described(study: Study) -> dict[str, Json]:
+    """Every claim as JSON, with its plans: for its grounds published and desk, where these name a study."""
+    times, studies = read_step_times(), {study.name: study}
+
+    def load(name: str) -> Study:
+        if name not in studies:
+            studies[name] = load_study(name)
+        return studies[name]
+
+    return {
+        name: json.loads(claim.model_dump_json())
+        | {
+            "plan": [
+                plan(name, claim, scale, load(ground.study), times)
+                for scale, ground in claim.grounds.items()
+                if scale != "exploratory" and ground.study
+            ]
+        }
+        for name, claim in study.claims.items()
+    }
+
+
+def plan(name: str, claim: Claim, scale: str, study: Study, times: dict[str, Json]) -> Json:
+    """Runs and hours of a claim at a scale, with the command; `hours` lacks machines that timed too little."""
+    runs = list(deciding(name, claim, scale, study.runs))
+    hours = {}
+    for machine, entry in times.items():
+        seconds = [run_seconds(study, run, entry["seconds"]) for run in runs]
+        if seconds and None not in seconds:
+            hours[machine] = round(sum(filter(None, seconds)) / 3600, 1)
+    return {
+        "scale": scale,
+        "study": study.name,
+        "command": f"snakemake --config study={study.name}",
+        "runs": len(runs),
+        "hours": hours,
+    }
+
+
+def deciding(name: str, claim: Claim, scale: str, runs: Iterable[Run]) -> Iterator[Run]:
+    """The runs that count for a claim at a scale."""
+    for run in runs:
+        where = run.dataset, run.architecture, run.recipe, run.repetition
+        if name in run.spec["claims"] and scale_of(claim, *where) == scale:
+            yield run
+
+
+def run_seconds(study: Study, run: Run, step_seconds: dict[str, float]) -> float | None:
+    """Predicted seconds of a run's steps; None where its step was not timed or its images are not counted."""
+    images, step = study.datasets[run.dataset].train_images, step_seconds.get(step_id(study, run))
+    if images is None or step is None:
+        return None
+    recipe = run.spec["recipe"]
+    return float(recipe["epochs"] * (images // recipe["batch_size"]) * step)
