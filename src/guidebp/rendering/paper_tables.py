@@ -10,24 +10,20 @@ from guidebp.analysis.tables import Results
 from guidebp.rendering.table_text import behind, millions, spread
 from guidebp.study.published import PaperTable, Place, Range, Row, Selector, Spread, from_json
 
-PAPER = "paper_"  # what the names of these tables begin with
 UNKNOWN = "unknown"
 
 
 def paper_table(results: Results, name: str) -> pd.DataFrame:
-    """A table of study.json: label, whose figures they are, a column per heading, runs, notes if there are any."""
+    """A table of study.json: label, whose figures, a column per heading, runs, notes where there are some."""
     table = from_json(results.about["published"])[name]
-    noted = any(row.note for row in table.rows)
     lines = []
     for row in table.rows:
-        note = [row.note or "-"] if noted else []
-        lines.append([row.label, *published(table, row), *note])
+        lines.append([row.label, *published(table, row), row.note or ""])
         for place in table.places:
             if line := ours(results, table.cells(row), place):
-                lines.append([row.label, *line, *note[:0], *(["-"] if noted else [])])
-    return pd.DataFrame(
-        lines, columns=["what", "whose", *table.columns, "runs", *(["note"] if noted else [])]
-    )
+                lines.append([row.label, *line, ""])
+    found = pd.DataFrame(lines, columns=["what", "whose", *table.columns, "runs", "note"])
+    return found if found["note"].any() else found.drop(columns="note")
 
 
 def published(table: PaperTable, row: Row) -> list[str]:

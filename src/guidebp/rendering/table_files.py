@@ -50,7 +50,7 @@ def latex(table: pd.DataFrame, caption: str, label: str) -> bytes:
     body = [" & ".join(row) + r" \\" for row in rows]
     if len(rows) > PAGE:
         lines = [
-            r"% needs \usepackage{booktabs,longtable}",
+            r"% needs \usepackage{booktabs,longtable}; where it is too wide, put it in pdflscape's landscape",
             r"{\footnotesize",
             rf"\begin{{longtable}}{{{columns}}}",
             *title[:1],
@@ -63,15 +63,16 @@ def latex(table: pd.DataFrame, caption: str, label: str) -> bytes:
         ]
     else:
         lines = [
-            r"% needs \usepackage{booktabs}",
+            r"% needs \usepackage{booktabs,graphicx}",
             r"\begin{table}",
-            r"\centering\footnotesize",
+            r"\centering",
             *title,
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             rf"\begin{{tabular}}{{{columns}}}",
             *head,
             *body,
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table}",
         ]
     return ("\n".join(lines) + "\n").encode()

@@ -14,7 +14,8 @@ from guidebp.analysis.tables import (
     run_measures,
 )
 from guidebp.rendering.best import best_exits, best_measures
-from guidebp.rendering.paper_tables import PAPER, paper_table
+from guidebp.rendering.catalogue import PAPER
+from guidebp.rendering.paper_tables import paper_table
 from guidebp.rendering.table_files import BEST
 from guidebp.rendering.table_text import behind, millions, plain, probability, signed, spread
 
