@@ -21,6 +21,7 @@ from guidebp.study.layout import (
     TABLE_KINDS,
     Layout,
 )
+from guidebp.study.plan import STEP_TIMES
 from guidebp.study.resolve import Study, load_study
 
 
@@ -50,6 +51,7 @@ def files(study: Study) -> dict[str, Any]:
     figures = [layout.figure(*place, kind) for place in places(FIGURES, parts) for kind in FIGURE_KINDS]
     tables = [layout.table(*place, kind) for place in places(shown, parts) for kind in TABLE_KINDS]
     collected = [str(getattr(layout, name)) for name in COLLECTED]
+    planned = {ground.study for claim in study.claims.values() for ground in claim.grounds.values()} - {None}
     sources = ["config", "datasets", "architectures", "methods", "claims", "published"]
     return {
         "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],
@@ -57,7 +59,11 @@ def files(study: Study) -> dict[str, Any]:
         "manifest of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.json") for p in study.packs},
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
         "packs": [str(layout.pack(pack.id)) for pack in study.packs],
-        "files": [f"config/studies/{study.name}.yaml", *(f"config/{name}.yaml" for name in sources)],
+        "files": [
+            *(f"config/studies/{name}.yaml" for name in sorted({study.name, *planned})),
+            *(f"config/{name}.yaml" for name in sources),
+            *(str(path) for path in [STEP_TIMES] if path.exists()),
+        ],
         # an edited figure is drawn again; an edited method is another key, see `resolve.py`
         "data code": sources_of(
             "data", "prepare.py", "summary.py", "contents.py", "subset.py", "samples.py", "manifest.py"
@@ -65,7 +71,9 @@ def files(study: Study) -> dict[str, Any]:
         + sources_of("data/untrusted"),
         "collect code": sources_of("analysis", "collect.py", "rows.py", "archive.py"),
         "analysis code": sources_of(
-            "analysis", "analyse.py", "comparisons.py", "paired.py", "ranks.py", "tables.py"
+            "analysis",
+            *("analyse.py", "claims.py", "comparisons.py", "outcomes.py", "paired.py", "ranks.py"),
+            *("tables.py", "verdicts.py"),
         ),
         "fetch of": {name: entry.source.model_dump_json() for name, entry in catalogue.items()},
         "own files of": lambda name: newest_own_file(catalogue[name]) if name in catalogue else [],
@@ -76,12 +84,15 @@ def files(study: Study) -> dict[str, Any]:
         "collected": [path for path in collected if not path.endswith(".parquet")],
         "collected, cached": [path for path in collected if path.endswith(".parquet")],
         "analysed": [str(getattr(layout, name)) for name in ANALYSED],
-        "curves": [str(path) for path in curves],
+        "analysed, not compared": [str(getattr(layout, name)) for name in ANALYSED if name != "comparisons"],
         "figures": [str(path) for path in figures],
         "pictures": [str(path) for path in figures if path.suffix == ".svg"],
         "figure files": [str(path) for path in figures if path.suffix != ".svg"],
         "tables": [str(path) for path in tables],
-        "summary": str(layout.summary),
+        "for dvc": [
+            str(path)
+            for path in (layout.effects, layout.accuracies, *map(layout.means, study.methods), *curves)
+        ],
         "report": str(layout.report),
     }
 

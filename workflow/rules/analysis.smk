@@ -10,10 +10,8 @@ rule analyse:
             caption="../report/comparisons.rst",
             category="Comparisons",
         ),
-        ranks=LAYOUT.ranks,
-        rank_pairs=LAYOUT.rank_pairs,
-        summary=LAYOUT.summary,
-        curves=RESULTS["curves"],
+        others=RESULTS["analysed, not compared"],
+        for_dvc=RESULTS["for dvc"],
     log:
         LAYOUT.log("analyse"),
     conda:

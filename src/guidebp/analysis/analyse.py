@@ -14,7 +14,7 @@ from guidebp.study.layout import Layout
 
 
 def analyse(layout: Layout) -> None:
-    """Write what `study.layout.ANALYSED` names, summary.json and one curve table per network."""
+    """Write what `study.layout.ANALYSED` names, and the files for `dvc metrics` and `dvc plots`."""
     results = load_results(layout)
     verdicts, parts = judge(results)
     write_atomic(layout.verdicts, readable_json(verdicts))
@@ -23,7 +23,13 @@ def analyse(layout: Layout) -> None:
     write_atomic(layout.ranks, csv_bytes(ranks))
     write_atomic(layout.rank_pairs, csv_bytes(pairs))
     write_atomic(layout.comparisons, csv_bytes(compare(results)))
-    write_atomic(layout.summary, readable_json(summary(results)))
+    write_atomic(layout.effects, readable_json(effects(verdicts)))
+    found = means(results)
+    for method in results.about["methods"]:
+        write_atomic(layout.means(method), readable_json(nested(found[found["method"] == method])))
+    names = found[["dataset", "architecture", "method"]].agg("/".join, axis=1)
+    accuracies = pd.DataFrame({"run": names, "accuracy": found[PRIMARY]})
+    write_atomic(layout.accuracies, csv_bytes(accuracies))
     for dataset, architecture in results.cells:
         write_atomic(layout.curve(dataset, architecture), csv_bytes(curve(results, dataset, architecture)))
 
@@ -33,18 +39,34 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     return table.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode()
 
 
-def summary(results: Results) -> dict[str, Any]:
-    """dataset > architecture > method > measure: mean test accuracy over the finished runs, in percent."""
-    runs = run_measures(results.metrics)
+def means(results: Results) -> pd.DataFrame:
+    """Mean test accuracy in percent of the finished runs: a row per dataset, network and method."""
+    names = ["dataset", "architecture", "method"]
+    measures = [PRIMARY, MERGED, PATHWAYS, WEAKEST]
+    table = run_measures(results.metrics).groupby(names, sort=False)[measures].mean().reset_index()
+    place = {name: k for k, name in enumerate(results.about["methods"])}
+    return table.sort_values("method", key=lambda names: names.map(place), kind="stable")
+
+
+def nested(rows: pd.DataFrame) -> dict[str, Any]:
+    """dataset > architecture > measure: value, of one method's means."""
     found: dict[str, Any] = {}
-    for dataset, architecture in results.cells:
-        cell = runs[(runs["dataset"] == dataset) & (runs["architecture"] == architecture)]
-        methods = found.setdefault(dataset, {}).setdefault(architecture, {})
-        for method in results.about["methods"]:
-            means = cell[cell["method"] == method][[PRIMARY, MERGED, PATHWAYS, WEAKEST]].mean()
-            if means.notna().any():
-                methods[method] = {measure: round(float(mean), 3) for measure, mean in means.dropna().items()}
+    for row in rows.to_dict("records"):
+        known = {m: round(row[m], 3) for m in (PRIMARY, MERGED, PATHWAYS, WEAKEST) if pd.notna(row[m])}
+        found.setdefault(row["dataset"], {})[row["architecture"]] = known
     return found
+
+
+def effects(verdicts: list[dict[str, Any]]) -> dict[str, Any]:
+    """claim > scale: the weakest difference, its interval and n; without costs, which change with the machine."""
+    return {
+        claim["name"]: {
+            scale: {key: found[key] for key in ("effect", "low", "high", "n") if found[key] is not None}
+            for scale, found in claim["scales"].items()
+        }
+        for claim in verdicts
+        if claim["scales"] and claim["unit"] == "points"
+    }
 
 
 def curve(results: Results, dataset: str, architecture: str) -> pd.DataFrame:

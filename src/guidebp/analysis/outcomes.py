@@ -58,6 +58,10 @@ class Side:
         found = found.reindex(self.runs.index)
         return found if chance is None else found.mask(self.runs["status"].isin(FAILED), chance)
 
+    def renamed(self, output: str) -> "Side":
+        """The same under another name of its one output."""
+        return replace(self, values=self.values.set_axis([output][: self.values.shape[1]], axis=1))
+
 
 class Outcomes:
     """All runs of a study by metric; nothing is looked up twice."""
@@ -78,10 +82,8 @@ class Outcomes:
             return []
         if recipes and not {ours.runs["recipe"].iloc[0], theirs.runs["recipe"].iloc[0]} <= set(recipes):
             return []
-        if (
-            len(ours.values.columns) == len(theirs.values.columns) == 1
-        ):  # the sides may have metrics of their own
-            theirs = replace(theirs, values=theirs.values.set_axis(ours.values.columns, axis=1))
+        if better[2] != than[2]:  # one output each, or none where all runs failed
+            ours, theirs = (side.renamed(f"{better[2]} - {than[2]}") for side in (ours, theirs))
         cost = better[2] == COST
         known = [*ours.values.columns, *theirs.values.columns]
         outputs = ["time", "memory"] if cost else list(dict.fromkeys(known)) or [better[2]]

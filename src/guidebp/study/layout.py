@@ -110,9 +110,18 @@ class Layout:
         return self.folder / "claims.csv"
 
     @property
-    def summary(self) -> Path:
-        """Mean accuracies as nested JSON, for `dvc metrics`."""
-        return self.folder / "summary.json"
+    def effects(self) -> Path:
+        """The claims' differences as nested JSON, for `dvc metrics`."""
+        return self.folder / "effects.json"
+
+    def means(self, method: str) -> Path:
+        """A method's mean accuracies as nested JSON, for `dvc metrics`."""
+        return self.folder / "means" / f"{method}.json"
+
+    @property
+    def accuracies(self) -> Path:
+        """Mean accuracy of every method on every network, for `dvc plots`."""
+        return self.folder / "plots" / "accuracy.csv"
 
     def curve(self, dataset: str, architecture: str) -> Path:
         """Mean validation accuracy per epoch and method, for `dvc plots`."""
