@@ -11,7 +11,7 @@ from statsmodels.stats.multitest import multipletests
 
 from guidebp.analysis.comparisons import compare
 from guidebp.analysis.paired import holm, mean_interval
-from guidebp.analysis.tables import MERGED, PATHWAYS, WEAKEST, run_measures
+from guidebp.analysis.tables import MEASURES, MERGED, PATHWAYS, WEAKEST, run_measures
 from tests.analysis.results import made_up
 
 
@@ -124,3 +124,70 @@ def test_a_crashed_run_counts_as_chance_although_it_has_no_outputs() -> None:
     found = table[(table["method"] == "guidebp") & (table["measure"] == MERGED)].iloc[0]
     assert (found["n"], found["failed"]) == (5, 1)
     assert found["difference"] < -10
+
+
+def cell_of(table: pd.DataFrame, method: str, reference: str, measure: str) -> "pd.Series[float]":
+    chosen = (table["method"] == method) & (table["reference"] == reference) & (table["measure"] == measure)
+    (row,) = (row for _, row in table[chosen].iterrows())
+    return row
+
+
+@pytest.mark.parametrize(("repetition", "measure"), list(enumerate(MEASURES)))
+def test_a_run_that_diverged_never_helps_its_method(repetition: int, measure: str) -> None:
+    """Neither the difference nor the bound that claims rest on; finished pairs are as without the run."""
+    whole = cell_of(compare(made_up()), "guidebp", "average", measure)
+    results = made_up()
+    measures = run_measures(results.metrics).set_index(["method", "repetition"])[measure]
+    lost = results.metrics["key"] == f"guidebp-{repetition}"
+    results.metrics.loc[lost, "status"] = "diverged"
+    results.metrics.loc[lost, ["accuracy", "calibration_error"]] = np.nan
+    found = cell_of(compare(results), "guidebp", "average", measure)
+    assert found["difference"] <= whole["difference"]
+    assert found["low"] <= whole["low"]
+    assert (found["failed"], found["failed_reference"]) == (1, 0)
+    assert (found["n"], found["n_finished"]) == (5, 4)
+    differences = (measures["guidebp"] - measures["average"]).drop(repetition)
+    assert found["difference_finished"] == pytest.approx(differences.mean())
+    chance = 10 - measures["average"][repetition]
+    assert found["difference"] == pytest.approx((differences.sum() + chance) / 5)
+    assert whole["n_finished"] == 5
+    assert whole["difference_finished"] == pytest.approx(whole["difference"])
+
+
+@pytest.mark.parametrize("status", ["diverged", "crashed", "missing"])
+def test_failures_are_counted_in_the_arm_where_they_happen(status: str) -> None:
+    results = made_up()
+    lost = [("average", 0), ("average", 3), ("guidebp", 3), ("guidebp", 4), ("guidebp", 1)]
+    metrics = results.metrics
+    gone = metrics["key"].isin([f"{method}-{repetition}" for method, repetition in lost])
+    metrics.loc[gone, "status"] = status
+    metrics.loc[gone, "accuracy"] = np.nan
+    table = compare(results)
+    measures = run_measures(made_up().metrics).set_index(["method", "repetition"])[MERGED]
+    expected = {("guidebp", "average"): (3, 2, [2]), ("independent", "average"): (0, 2, [1, 2, 4])}
+    expected |= {("average", "independent"): (2, 0, [1, 2, 4]), ("guidebp", "independent"): (3, 0, [0, 2])}
+    for (method, reference), (failed, failed_reference, finished) in expected.items():
+        found = cell_of(table, method, reference, MERGED)
+        assert (found["failed"], found["failed_reference"]) == (failed, failed_reference)
+        assert (found["n"], found["n_finished"]) == (5, len(finished))
+        differences = (measures[method] - measures[reference])[finished]
+        assert found["difference_finished"] == pytest.approx(differences.mean())
+
+
+def test_where_both_arms_fail_together_there_is_no_difference() -> None:
+    results = made_up()
+    gone = results.metrics["repetition"] == 1
+    results.metrics.loc[gone, "status"] = "diverged"
+    results.metrics.loc[gone, "accuracy"] = np.nan
+    found = cell_of(compare(results), "guidebp", "average", MERGED)
+    assert found["difference"] == pytest.approx(found["difference_finished"] * 4 / 5)
+
+
+def test_where_no_pair_finished_nothing_is_said_of_finished_pairs() -> None:
+    results = made_up()
+    gone = results.metrics["method"] == "guidebp"
+    results.metrics.loc[gone, "status"] = "crashed"
+    results.metrics.loc[gone, "accuracy"] = np.nan
+    found = cell_of(compare(results), "guidebp", "average", MERGED)
+    assert (found["n"], found["n_finished"], found["failed"]) == (5, 0, 5)
+    assert math.isnan(found["difference_finished"])
