@@ -17,11 +17,9 @@ from guidebp.analysis.tables import (
 )
 from guidebp.data.contents import Part
 from guidebp.data.samples import Samples
-from guidebp.rendering import tables
-from guidebp.rendering.catalogue import FIGURES, TABLES, places
+from guidebp.rendering.catalogue import FIGURES, places
 from guidebp.rendering.figures import figure_function
 from guidebp.rendering.style import close, file_bytes
-from guidebp.rendering.tables import probability, signed, table_bytes
 from tests.analysis.results import METHODS, made_up
 
 
@@ -61,60 +59,6 @@ def test_samples_of_many_classes_stand_in_several_columns(tmp_path: Path) -> Non
     close(drawn.figure)
 
 
-@pytest.mark.parametrize("name", TABLES)
-@pytest.mark.parametrize("kind", ["md", "tex", "csv"])
-def test_tables_hold_a_row_per_method(name: str, kind: str) -> None:
-    results = made_up(failed=("guidebp", 1))
-    table = getattr(tables, name)(replace(results, comparisons=compare(results)), "digits")
-    text = table_bytes(table, "A caption.", kind).decode()
-    assert all(method in text for method in METHODS)
-    if name == "accuracy":
-        assert "4 of 5" in text
-
-
-def test_accuracy_table_is_mean_and_standard_deviation() -> None:
-    results = made_up()
-    table = tables.accuracy(results, "digits").set_index("method")
-    rows = results.metrics[(results.metrics["method"] == "average") & (results.metrics["output"] == "merged")]
-    expected = f"{rows['accuracy'].mean():.2f} ± {rows['accuracy'].std():.2f}"
-    assert table.loc["average", "merged"] == expected
-
-
-def test_numbers_are_never_falsely_zero() -> None:
-    assert probability(0.0004) == "< 0.001"
-    assert probability(float("nan")) == "-"
-    assert (signed(-0.001), signed(1.236), signed(-2.0)) == ("0.00", "+1.24", "-2.00")
-
-
-def test_latex_escapes_what_latex_would_eat() -> None:
-    text = table_bytes(pd.DataFrame({"a_b": ["50 %"]}), "", "tex").decode()
-    assert "a\\_b" in text
-    assert "50 \\%" in text
-
-
-def test_exit_tables_hold_the_numbers_of_the_runs() -> None:
-    results = made_up()
-    exits = tables.exits(results, "digits")
-    found = exits[(exits["method"] == "average") & (exits["output"] == "kernel 5")].iloc[0]
-    runs = results.metrics[
-        (results.metrics["method"] == "average") & (results.metrics["output"] == "kernel 5")
-    ]
-    assert found["accuracy"] == f"{runs['accuracy'].mean():.2f} ± {runs['accuracy'].std():.2f}"
-    assert (found["parameters (M)"], found["2 x parameters (M)"], found["operations (M)"]) == (
-        "0.002",
-        "0.004",
-        "0.020",
-    )
-    table = tables.inference(results, "digits")
-    ways = table[table["method"] == "guidebp"].iloc[0]
-    rows = results.inference[
-        (results.inference["method"] == "guidebp") & (results.inference["way"] == "confidence")
-    ]
-    chosen = rows[rows["level"] == 0.95]["accuracy"]
-    assert ways["confidence 0.95"] == f"{chosen.mean():.2f} ± {chosen.std():.2f} (95 %)"
-    assert ways["runs"] == 5
-
-
 def test_a_part_shows_its_cells_and_nothing_else() -> None:
     results = made_up()
     cells = [["digits", "columns", "guidebp"], ["digits", "columns", "average"]]
@@ -142,7 +86,6 @@ def test_figures_of_exits_say_when_there_is_nothing(name: str, why: str) -> None
         results = replace(results, metrics=results.metrics.assign(trained=results.metrics["pathway"] != 1))
     drawn = figure_function(name)(results, "digits")
     assert drawn.data.empty and len(file_bytes(drawn.figure, "svg")) > 0
-    assert tables.exits(results, "digits").empty and tables.inference(results, "digits").empty
     close(drawn.figure)
 
 

@@ -15,11 +15,21 @@ from guidebp.analysis.tables import (
 )
 from guidebp.rendering.best import best_exits, best_measures
 from guidebp.rendering.catalogue import PAPER
+from guidebp.rendering.claims import claims_table
 from guidebp.rendering.paper_tables import paper_table
 from guidebp.rendering.table_files import BEST
 from guidebp.rendering.table_text import behind, millions, plain, probability, signed, spread
 
 SHOWN = (PRIMARY, MERGED, SOFTMAX_AVERAGE, PATHWAYS, WEAKEST)
+# Way and level; a level of 0 or less counts exits back from the last.
+WAYS = {
+    "confidence 0.9": ("confidence", 0.9),
+    "confidence 0.95": ("confidence", 0.95),
+    "ensemble of all": ("ensemble", 0),
+    "all but the last": ("ensemble", -1),
+    "all but the last, logits": ("logit ensemble", -1),
+    "smallest within 1 point": ("smallest within", 1.0),
+}
 
 
 def make(name: str, results: Results, dataset: str) -> pd.DataFrame:
@@ -27,6 +37,11 @@ def make(name: str, results: Results, dataset: str) -> pd.DataFrame:
     if name.startswith(PAPER):
         return paper_table(results, name.removeprefix(PAPER))
     return TABLES[name](results, dataset)
+
+
+def claims(results: Results, _: str) -> pd.DataFrame:
+    """A row per claim and scale."""
+    return claims_table(results.verdicts)
 
 
 def accuracy(results: Results, dataset: str) -> pd.DataFrame:
@@ -37,105 +52,96 @@ def accuracy(results: Results, dataset: str) -> pd.DataFrame:
     for architecture, method in pairs(results, dataset):
         chosen = of(runs, dataset, architecture, method)
         finished = chosen[chosen["status"] == "finished"]
-        row = {"network": results.title("architectures", architecture), "method": method}
-        row |= {measure: spread(finished[measure].dropna()) for measure in SHOWN}
         best = [measure for measure in SHOWN if bold.get((architecture, measure)) == method]
-        rows.append(row | {"runs": behind(chosen["status"]), BEST: "; ".join(best)})
-    return pd.DataFrame(rows)
+        rows.append(
+            [
+                results.title("architectures", architecture),
+                method,
+                *(spread(finished[measure].dropna()) for measure in SHOWN),
+                behind(chosen["status"]),
+                "; ".join(best),
+            ]
+        )
+    return pd.DataFrame(rows, columns=["network", "method", *SHOWN, "runs", BEST])
 
 
 def exits(results: Results, dataset: str) -> pd.DataFrame:
     """Size, cost, accuracy and calibration of every exit, a row per architecture, method and exit."""
     runs, bold = run_measures(results.metrics), best_exits(results, dataset)
+    trained = results.exits
     rows = []
     for architecture, method in pairs(results, dataset):
-        alone = of(results.exits, dataset, architecture, method)
+        alone = of(trained, dataset, architecture, method)
         for output, found in alone.groupby("output", sort=False):
             first = found.iloc[0]
             rows.append(
-                {
-                    "network": results.title("architectures", architecture),
-                    "method": method,
-                    "output": output,
-                    "parameters (M)": millions(first["parameters"]),
-                    "operations (M)": millions(first["operations"]),
-                    "2 x parameters (M)": millions(2 * first["parameters"]),
-                    "accuracy": spread(found["accuracy"]),
-                    "calibration error": spread(found["calibration_error"]),
-                    "passes": f"{first['backward_passes']:.3g}",
-                    "runs": behind(of(runs, dataset, architecture, method)["status"]),
-                    BEST: "accuracy" if (architecture, output, method) in bold else "",
-                }
+                [
+                    results.title("architectures", architecture),
+                    method,
+                    output,
+                    millions(first["parameters"]),
+                    millions(first["operations"]),
+                    millions(2 * first["parameters"]),
+                    spread(found["accuracy"]),
+                    spread(found["calibration_error"]),
+                    f"{first['backward_passes']:.3g}",
+                    behind(of(runs, dataset, architecture, method)["status"]),
+                    "accuracy" if (architecture, output, method) in bold else "",
+                ]
             )
-    return pd.DataFrame(rows)
+    sizes = ["parameters (M)", "operations (M)", "2 x parameters (M)"]
+    measured = ["accuracy", "calibration error", "passes", "runs"]
+    return pd.DataFrame(rows, columns=["network", "method", "output", *sizes, *measured, BEST])
 
 
 def inference(results: Results, dataset: str) -> pd.DataFrame:
     """Ways of using several exits, a row per architecture and method."""
-    runs = run_measures(results.metrics)
+    runs, trained = run_measures(results.metrics), results.exits
     rows = []
     for architecture, method in pairs(results, dataset):
         found = of(results.inference, dataset, architecture, method)
-        alone = of(results.exits, dataset, architecture, method)
+        alone = of(trained, dataset, architecture, method)
         if alone.empty:
             continue
         exits = int(alone["pathway"].max())
-        whole = float(alone[alone["pathway"] == exits]["operations"].iloc[0])
-
-        def cell(way: str, level: float, found: pd.DataFrame = found, whole: float = whole) -> str:
-            chosen = found[(found["way"] == way) & (found["level"] == level)]
-            if chosen.empty:
-                return "-"
-            return f"{spread(chosen['accuracy'])} ({100 * chosen['operations'].mean() / whole:.0f} %)"
-
-        rows.append(
-            {
-                "network": results.title("architectures", architecture),
-                "method": method,
-                "last exit": spread(alone[alone["pathway"] == exits]["accuracy"]),
-                "confidence 0.9": cell("confidence", 0.9),
-                "confidence 0.95": cell("confidence", 0.95),
-                "ensemble of all": cell("ensemble", exits),
-                "all but the last": cell("ensemble", exits - 1),
-                "all but the last, logits": cell("logit ensemble", exits - 1),
-                "smallest within 1 point": cell("smallest within", 1.0),
-                "runs": behind(of(runs, dataset, architecture, method)["status"]),
-            }
-        )
-    return pd.DataFrame(rows)
+        last = alone[alone["pathway"] == exits]
+        whole = float(last["operations"].iloc[0])
+        row = [results.title("architectures", architecture), method, spread(last["accuracy"])]
+        for way, level in WAYS.values():
+            counted = level if level > 0 else exits + level
+            chosen = found[(found["way"] == way) & (found["level"] == counted)]
+            share = f" ({100 * chosen['operations'].mean() / whole:.0f} %)" if len(chosen) else ""
+            row.append(spread(chosen["accuracy"]) + share)
+        rows.append([*row, behind(of(runs, dataset, architecture, method)["status"])])
+    return pd.DataFrame(rows, columns=["network", "method", "last exit", *WAYS, "runs"])
 
 
 def comparisons(results: Results, dataset: str) -> pd.DataFrame:
     """Every paired difference and what tests say of it, a row per architecture, reference, measure and method."""
     compared = results.comparisons
     assert compared is not None
+    chosen = compared[(compared["dataset"] == dataset) & compared["measure"].isin([PRIMARY, PATHWAYS])]
     rows = []
-    for row in compared[compared["dataset"] == dataset].to_dict("records"):
-        if row["measure"] not in (PRIMARY, PATHWAYS):
-            continue
-        known = pd.notna(row["low"])
-        same = row["n_finished"] == row["n"]
+    for row in chosen.to_dict("records"):
+        interval = f"{signed(row['low'])} to {signed(row['high'])}" if pd.notna(row["low"]) else "-"
+        finished = f"{signed(row['difference_finished'])} ({row['n_finished']})"
         rows.append(
-            {
-                "network": results.title("architectures", row["architecture"]),
-                "method": row["method"],
-                "minus": row["reference"],
-                "measure": row["measure"],
-                "difference": signed(row["difference"]),
-                "95 % interval": f"{signed(row['low'])} to {signed(row['high'])}" if known else "-",
-                "p": probability(row["p"]),
-                "p (Holm)": probability(row["p_holm"]),
-                "p (Wilcoxon)": probability(row["wilcoxon"]),
-                "effect size": signed(row["effect"]),
-                "detectable": plain(row["detectable"]),
-                "n": str(row["n"]),
-                "failed": f"{row['failed']} / {row['failed_reference']}",
-                "finished pairs": "all"
-                if same
-                else f"{signed(row['difference_finished'])} ({row['n_finished']})",
-            }
+            [
+                results.title("architectures", row["architecture"]),
+                *(row[name] for name in ("method", "reference", "measure")),
+                signed(row["difference"]),
+                interval,
+                *(probability(row[p]) for p in ("p", "p_holm", "wilcoxon")),
+                signed(row["effect"]),
+                plain(row["detectable"]),
+                str(row["n"]),
+                f"{row['failed']} / {row['failed_reference']}",
+                "all" if row["n_finished"] == row["n"] else finished,
+            ]
         )
-    return pd.DataFrame(rows)
+    tested = ["difference", "95 % interval", "p", "p (Holm)", "p (Wilcoxon)", "effect size", "detectable"]
+    counted = ["n", "failed", "finished pairs"]
+    return pd.DataFrame(rows, columns=["network", "method", "minus", "measure", *tested, *counted])
 
 
 def ranks(results: Results, _: str) -> pd.DataFrame:
@@ -173,6 +179,7 @@ def rank_pairs(results: Results, _: str) -> pd.DataFrame:
 
 
 TABLES: dict[str, Callable[[Results, str], pd.DataFrame]] = {
+    "claims": claims,
     "accuracy": accuracy,
     "exits": exits,
     "inference": inference,
