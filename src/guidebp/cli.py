@@ -108,7 +108,7 @@ def collect(args: argparse.Namespace) -> None:
     from guidebp.analysis.collect import collect
     from guidebp.study.resolve import load_study
 
-    collect(load_study(args.study))
+    collect(load_study(args.study), args.partial)
 
 
 def analyse(args: argparse.Namespace) -> None:
@@ -212,7 +212,10 @@ def parser() -> argparse.ArgumentParser:
     trainer.add_argument(
         "--keep-weights", action="store_true", help="store final weights of newly trained runs"
     )
-    for verb in (specs, collect, analyse, claims, render, report, restore, status, check):
+    add(collect, study=True).add_argument(
+        "--partial", action="store_true", help="runs of packs that are not trained are missing, and no error"
+    )
+    for verb in (specs, analyse, claims, render, report, restore, status, check):
         add(verb, study=True)
     add(generate)
     return top

@@ -10,7 +10,7 @@ from guidebp.errors import UserError
 from guidebp.rendering.catalogue import FIGURES, all_tables, places
 from guidebp.study.catalogue import reader_name
 from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
-from guidebp.study.files import check
+from guidebp.study.files import check, nearest
 from guidebp.study.layout import (
     ANALYSED,
     COLLECTED,
@@ -22,7 +22,7 @@ from guidebp.study.layout import (
     Layout,
 )
 from guidebp.study.plan import STEP_TIMES
-from guidebp.study.resolve import Study, load_study
+from guidebp.study.resolve import Pack, Study, begun, load_study
 
 
 def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dict[str, Any]]:
@@ -35,14 +35,29 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
     try:
         settings = check("--config or config/config.yaml", dict(config), "config")
         study = load_study(settings.study)
-        found = files(study)
+        partial = settings.partial or settings.claim is not None
+        packs = wanted_packs(study, settings.claim) if partial else study.packs
+        study = begun(study, packs)
+        found = files(study, packs)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    return study, Layout(study.name), found | {"settings": settings}
+    return study, Layout(study.name), found | {"settings": settings, "partial": partial}
 
 
-def files(study: Study) -> dict[str, Any]:
-    """Input and output files of the rules as strings."""
+def wanted_packs(study: Study, claim: str | None) -> list[Pack]:
+    """The packs with runs that may decide a claim, and those that are trained."""
+    if claim is not None and claim not in study.claims:
+        raise UserError(f"--config claim: no claim '{claim}'; {nearest(claim, study.claims)}")
+    layout = Layout(study.name)
+    return [
+        pack
+        for pack in study.packs
+        if layout.pack(pack.id).exists() or any(claim in run.spec["claims"] for run in pack.runs)
+    ]
+
+
+def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
+    """Input and output files of the rules as strings; `packs`: those to report on."""
     layout = Layout(study.name)
     catalogue = study.all_datasets
     curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
@@ -58,7 +73,7 @@ def files(study: Study) -> dict[str, Any]:
         "sheets": [str(PREPARED / f"{name}.png") for name in study.datasets],
         "manifest of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.json") for p in study.packs},
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
-        "packs": [str(layout.pack(pack.id)) for pack in study.packs],
+        "packs": [str(layout.pack(pack.id)) for pack in packs],
         "files": [
             *(f"config/studies/{name}.yaml" for name in sorted({study.name, *planned})),
             *(f"config/{name}.yaml" for name in sources),

@@ -36,8 +36,9 @@ rule collect:
         "../../environment.yml"
     params:
         study=STUDY.name,
+        partial="--partial" if RESULTS["partial"] else "",
     shell:
-        "guidebp collect --study {params.study} &> {log}"
+        "guidebp collect --study {params.study} {params.partial} &> {log}"
 
 
 rule experiments:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import pandas as pd
 
 from guidebp.analysis.archive import pack_records
-from guidebp.analysis.packs import data_hashes, indexed
+from guidebp.analysis.packs import data_hashes, indexed, trained_packs
 from guidebp.analysis.rows import TABLES, VERSION, Row, run_names
 from guidebp.canonical import canonical_json, readable_json
 from guidebp.data.manifest import read_manifest
@@ -19,17 +19,32 @@ from guidebp.store import RunStore, write_atomic
 from guidebp.study.layout import PREPARED, RUNS, Layout
 from guidebp.study.plan import described
 from guidebp.study.published import to_json
-from guidebp.study.resolve import Run, Study
+from guidebp.study.resolve import Run, Study, begun
 
 
-def collect(study: Study) -> None:
-    """Write study.json, the tables of `rows.TABLES`, telemetry.jsonl and records.tar.xz."""
+def collect(study: Study, partial: bool = False) -> None:
+    """Write study.json, the tables of `rows.TABLES`, claims.lock.json, telemetry.jsonl and records.tar.xz.
+
+    Runs of packs that are not trained are an error or, if `partial`, have the status "missing".
+    """
     layout, store = Layout(study.name), RunStore(RUNS)
-    hashes, index = data_hashes(study.datasets), indexed(study)
+    planned = len(study.runs)
+    if partial:
+        study = begun(study, trained_packs(study))
+        if not study.runs:
+            raise UserError(
+                f"{layout.folder}: nothing is trained yet; run: snakemake --config study={study.name}"
+            )
+    index = indexed(study, partial)
+    done = [run for run in study.runs if run.key in index]
+    hashes = data_hashes(study.datasets)
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
     telemetry: list[bytes] = []
     trained: list[tuple[dict[str, str], str]] = []
     for run in study.runs:
+        if run.key not in index:
+            tables["metrics"].append(run_names(run) | {"device_class": "none", "status": "missing"})
+            continue
         record = checked_record(run, store, index, hashes[run.dataset])
         cost = store.telemetry(run.key)
         names = run_names(run) | {"device_class": cost.get("device_class", "unknown")}
@@ -38,7 +53,7 @@ def collect(study: Study) -> None:
         rules = record["spec"]["claims"]
         trained.append((rules if isinstance(rules, dict) else {}, cost.get("commit") or "unknown"))
         telemetry.append(canonical_json({"key": run.key} | cost))
-    write_atomic(layout.about, readable_json(describe(study)))
+    write_atomic(layout.about, readable_json(describe(study, planned)))
     for name, rows in tables.items():
         # named columns, also when all runs crashed and nothing is known of outputs
         table = pd.DataFrame(rows, columns=TABLES[name][0])
@@ -50,7 +65,7 @@ def collect(study: Study) -> None:
         write_atomic(path, content)
     write_atomic(layout.lock, readable_json(locks(study.claim_locks, trained)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
-    write_atomic(layout.records, pack_records(store, [run.key for run in study.runs]))
+    write_atomic(layout.records, pack_records(store, [run.key for run in done]))
 
 
 def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> Row:
@@ -89,8 +104,11 @@ def locks(now: dict[str, str], trained: list[tuple[dict[str, str], str]]) -> Row
     return found
 
 
-def describe(study: Study) -> Row:
-    """What rendering needs to know of the configuration, in the order in which it is to be shown."""
+def describe(study: Study, planned: int) -> Row:
+    """What rendering needs to know of the configuration, in the order in which it is to be shown.
+
+    `planned`: runs of the whole study, of which this may be a part.
+    """
 
     def order(attribute: str) -> list[str]:
         return list(dict.fromkeys(getattr(run, attribute) for run in study.runs))
@@ -102,6 +120,7 @@ def describe(study: Study) -> Row:
         "about": study.file.about,
         "references": study.file.references,
         "claims": described(study),
+        "planned": planned,
         "parts": [asdict(part) for part in study.parts],
         "datasets": {name: json.loads(study.datasets[name].model_dump_json()) for name in order("dataset")},
         "data": {name: read_manifest(PREPARED, name) for name in order("dataset")},

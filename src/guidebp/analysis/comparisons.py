@@ -1,8 +1,7 @@
 """Paired comparisons: every method with each reference, at equal repetition, network by network.
 
 Holm's correction runs over the methods compared with one reference in one measure on one network. A run that
-diverged, crashed or is missing counts as chance accuracy; the difference of the pairs that finished stands
-beside.
+diverged or crashed counts as chance accuracy; the difference of the pairs that finished stands beside.
 """
 
 from typing import Any
@@ -78,8 +77,9 @@ def accuracy_step(rows: pd.DataFrame) -> float:
 
 
 def with_chance(results: Results) -> pd.DataFrame:
-    """One row per run with its measures, those of failed runs at chance."""
+    """One row per run with its measures, those of failed runs at chance; of missing runs nothing is known."""
     runs = run_measures(results.metrics)
+    runs = runs[runs["status"] != "missing"].copy()
     chance = runs["dataset"].map(chances(results))
     for measure in MEASURES:
         runs[measure] = runs[measure].where(runs["status"] == "finished", chance)

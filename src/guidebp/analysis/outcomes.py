@@ -45,10 +45,15 @@ class Paired:
 
 @dataclass(frozen=True)
 class Side:
-    """A method on a network and dataset: status and values by (repetition, device class), a column per output."""
+    """A method on a network and dataset.
+
+    `runs`: status and more by (repetition, device class); `values`: the same, a column per output; `missing`:
+    repetitions that are planned, but not trained.
+    """
 
     runs: pd.DataFrame
     values: pd.DataFrame
+    missing: frozenset[int]
 
     def value(self, output: str, chance: float | None) -> "pd.Series[float]":
         """An output's values, those of failed runs at chance, where there is one."""
@@ -105,7 +110,7 @@ class Outcomes:
                     finished.reindex(differences.index),
                     failed=int(ours.runs["status"].isin(FAILED).sum()),
                     failed_than=int(theirs.runs["status"].isin(FAILED).sum()),
-                    missing=int((status == "missing").any(axis=1).sum()),
+                    missing=len(ours.missing | theirs.missing),
                     overlap=overlap,
                     step=step,
                 )
@@ -118,18 +123,21 @@ class Outcomes:
         if (*cell, metric) not in self.sides:
             if metric not in self.metrics:
                 self.metrics[metric] = by_cell(values_of(self.results, metric))
-            runs, rows = self.runs.get(cell), self.metrics[metric].get(cell)
-            index = ["repetition", "device_class"]
-            values = None if rows is None else rows.pivot(index=index, columns="output", values="value")
-            self.sides[*cell, metric] = (
-                None
-                if runs is None
-                else Side(
-                    runs := runs.set_index(index),
-                    pd.DataFrame(index=runs.index) if values is None else values,
-                )
-            )
+            self.sides[*cell, metric] = made(self.runs.get(cell), self.metrics[metric].get(cell))
         return self.sides[*cell, metric]
+
+
+def made(runs: pd.DataFrame | None, rows: pd.DataFrame | None) -> Side | None:
+    """A side of a cell's runs and their values, row by row."""
+    if runs is None or (runs["status"] == "missing").all():
+        return None
+    index = ["repetition", "device_class"]
+    missing = runs["status"] == "missing"
+    trained = runs[~missing].set_index(index)
+    values = pd.DataFrame(index=trained.index)
+    if rows is not None:
+        values = rows.pivot(index=index, columns="output", values="value")
+    return Side(trained, values, frozenset(runs.loc[missing, "repetition"]))
 
 
 def by_cell(table: pd.DataFrame) -> dict[object, pd.DataFrame]:

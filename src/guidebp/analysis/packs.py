@@ -51,8 +51,14 @@ def write_index(study: Study, pack: Pack, store: RunStore, keep_time: bool = Fal
             old.unlink()
 
 
-def indexed(study: Study) -> dict[str, str]:
-    """Key to record checksum, over all packs of the study; UserError names a missing index."""
+def trained_packs(study: Study) -> list[Pack]:
+    """The packs that have an index."""
+    layout = Layout(study.name)
+    return [pack for pack in study.packs if layout.pack(pack.id).exists()]
+
+
+def indexed(study: Study, partial: bool = False) -> dict[str, str]:
+    """Key to record checksum, over all packs of the study; UserError names a missing index unless `partial`."""
     layout = Layout(study.name)
     found: dict[str, str] = {}
     for pack in study.packs:
@@ -60,6 +66,8 @@ def indexed(study: Study) -> dict[str, str]:
         try:
             found |= json.loads(path.read_text())
         except FileNotFoundError as error:
+            if partial:
+                continue
             raise UserError(f"{path}: not trained yet; run: snakemake --config study={study.name}") from error
         except ValueError as error:
             raise UserError(f"{path}: damaged; delete it and run snakemake again") from error

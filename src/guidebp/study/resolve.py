@@ -5,7 +5,8 @@ architecture and method with their resolved options and the code of their own fi
 engine version for all shared code. Titles, claims and the study itself are not part of it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,25 @@ class Study:
     claim_locks: dict[str, str]  # hashes of their rules
     config: schema.Config
     all_datasets: dict[str, Dataset]  # a dataset that is used may be a part of one that is not
+
+
+def begun(study: Study, packs: Iterable[Pack]) -> Study:
+    """The study without the networks and datasets of which no pack is among `packs`; its other runs stay."""
+    cells = {(run.dataset, run.architecture) for pack in packs for run in pack.runs}
+    runs = [run for run in study.runs if (run.dataset, run.architecture) in cells]
+    datasets = {run.dataset for run in runs}
+    parts = [
+        replace(part, cells=[cell for cell in part.cells if cell[:2] in cells])
+        for part in study.parts
+        if any(cell[:2] in cells for cell in part.cells)
+    ]
+    return replace(
+        study,
+        runs=runs,
+        packs=[pack for pack in study.packs if (pack.runs[0].dataset, pack.runs[0].architecture) in cells],
+        parts=parts,
+        datasets={name: entry for name, entry in study.datasets.items() if name in datasets},
+    )
 
 
 def load_study(name: str, root: Path = Path()) -> Study:

@@ -27,6 +27,12 @@ class Config(Entry):
         description="Folders or addresses that hold copies of raw files; tried before the official address.",
     )
     allow_unverified: bool = Field(False, description="Download files whose owner publishes no checksum.")
+    partial: bool = Field(
+        False, description="Report on the packs that are trained and train no others; their runs are missing."
+    )
+    claim: Name | None = Field(
+        None, description="Train only the packs that this claim needs; implies `partial`."
+    )
 
 
 class Architecture(Entry):
