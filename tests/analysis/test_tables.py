@@ -5,6 +5,7 @@ import io
 import re
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,7 @@ def test_every_table_is_written(name: str, kind: str) -> None:
 
 def test_without_runs_that_finished_tables_keep_their_columns() -> None:
     results = analysed(made_up())
-    none = {"accuracy": np.nan, "calibration_error": np.nan, "status": "diverged"}
+    none: dict[str, Any] = {"accuracy": np.nan, "calibration_error": np.nan, "status": "diverged"}
     lost = replace(results, metrics=results.metrics.assign(**none), inference=results.inference.iloc[:0])
     for name in NAMES:
         table = tables.make(name, analysed(lost), "digits")

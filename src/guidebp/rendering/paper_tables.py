@@ -20,7 +20,8 @@ def paper_table(results: Results, name: str) -> pd.DataFrame:
     for row in table.rows:
         lines.append([row.label, *published(table, row), row.note or ""])
         for place in table.places:
-            if line := ours(results, table.cells(row), place):
+            line = ours(results, table.cells(row), place)
+            if line and [row.label, *line, ""] not in lines:  # places may differ in what this row has not
                 lines.append([row.label, *line, ""])
     found = pd.DataFrame(lines, columns=["what", "whose", *table.columns, "runs", "note"])
     return found if found["note"].any() else found.drop(columns="note")

@@ -24,12 +24,15 @@ class Selector(Entry):
     architecture: Name | None = None
     method: Name | None = None
     output: Output | None = Field(
-        None, description="The network's answer (`primary`), or an exit or sub-model by its position, from 1."
+        default=None,
+        description="The network's answer (`primary`), or an exit or sub-model by its position, from 1.",
     )
     way: Literal["confidence", "certainty", "budgeted", "ensemble", "logit ensemble"] | None = Field(
-        None, description="A way of using several exits, instead of an output."
+        default=None, description="A way of using several exits, instead of an output."
     )
-    level: float | None = Field(None, description="Of the way: its threshold, or the number of exits.")
+    level: float | None = Field(
+        default=None, description="Of the way: its threshold, or the number of exits."
+    )
     measure: Literal["accuracy", "error", "parameters", "operations"] | None = None
 
     def over(self, other: "Selector") -> "Selector":
