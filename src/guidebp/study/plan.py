@@ -84,7 +84,7 @@ def plan(name: str, claim: Claim, scale: str, study: Study, times: dict[str, Jso
     return {
         "scale": scale,
         "study": study.name,
-        "command": f"snakemake --config study={study.name}",
+        "command": f"snakemake --config study={study.name} claim={name}",
         "runs": len(runs),
         "hours": hours,
     }
