@@ -62,12 +62,13 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def rendering(inputs: dict[str, str]) -> dict[str, Any]:
-    """Provenance of a rendered file: `inputs` maps paths to their sha256."""
+def rendering(inputs: dict[str, str], keys: list[str]) -> dict[str, Any]:
+    """Provenance of a rendered file: `inputs` maps paths to their sha256, `keys` are those of the runs shown."""
     packages = {}
-    for name in ("numpy", "pandas", "scipy", "statsmodels", "matplotlib", "seaborn"):
+    for name in ("numpy", "pandas", "scipy", "statsmodels", "scikit-posthocs", "matplotlib", "seaborn"):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:  # pragma: no cover - all are dependencies
             continue
-    return {"command": " ".join(["guidebp", *sys.argv[1:]]), "inputs": inputs, "packages": packages, **code()}
+    command = " ".join(["guidebp", *sys.argv[1:]])
+    return {"command": command, "inputs": inputs, "runs": keys, "packages": packages, **code()}

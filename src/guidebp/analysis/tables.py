@@ -154,8 +154,13 @@ def json_of(path: Path) -> Any:
 
 
 def table_of(path: Path) -> pd.DataFrame:
-    """A table in the format that its name says; a key of digits only is still a text."""
-    return pd.read_csv(path, dtype={"key": str}) if path.suffix == ".csv" else pd.read_parquet(path)
+    """A table in the format that its name says.
+
+    A key of digits only is still a text; so is the name of a part, empty where a study has one only.
+    """
+    if path.suffix != ".csv":
+        return pd.read_parquet(path)
+    return pd.read_csv(path, dtype={"key": str, "part": str}).fillna({"part": ""})
 
 
 def costs_of(path: Path) -> pd.DataFrame:

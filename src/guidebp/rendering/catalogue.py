@@ -36,11 +36,12 @@ FIGURES = {
     ),
     "curves": Shown(
         "Validation accuracy over epochs, mean and range over repetitions; primary output (top) and mean "
-        "of the pathways alone (bottom) of each network."
+        "of the pathways alone (bottom) of each network. Dashed, in every column: the yardstick, "
+        "`independent` or `deep-supervision`."
     ),
     "gradient-share": Shown(
         "Share of the loss gradient at the logits that each pathway receives, per epoch, mean over "
-        "repetitions."
+        "repetitions, stacked from the first pathway at the bottom. Dashes: equal shares."
     ),
     "exits": Shown(
         "Test accuracy of every exit against the operations of the network cut off there (multiply-adds "
@@ -50,7 +51,7 @@ FIGURES = {
     "early-exit": Shown(
         "Progressive inference: test accuracy against the mean operations per image when an image leaves "
         "at the first exit whose largest probability exceeds one threshold (left), or a threshold per "
-        "exit chosen on validation images for a budget (right). Squares: everything runs to the last "
+        "exit chosen on validation images for a budget (right). Large marks: everything runs to the last "
         "exit.",
         per="exits",
     ),
@@ -60,6 +61,29 @@ FIGURES = {
         "whole training (right). Means over repetitions. Gradient rules look at every step, before they "
         "act; other methods at one batch after each epoch.",
         per="trunk",
+    ),
+    "cosines": Shown(
+        "Cosine between the gradients that two exits send into the parameters they share, mean over the "
+        "last epoch and over repetitions. Below 0 they disagree. Columns in the order of the rows.",
+        per="trunk",
+    ),
+    "calibration": Shown(
+        "Reliability of the primary output: test accuracy against mean confidence in 15 bins, all "
+        "repetitions pooled, bins with at least ten images. On the diagonal, confidence is as large as "
+        "accuracy; below it, the network is too sure. Dashed, in every column: the yardstick, "
+        "`independent` or `deep-supervision`.",
+    ),
+    "cost": Shown(
+        "What a training step costs: time, backward passes through the network and, on GPUs, peak memory. "
+        "Small marks are repetitions, large marks their mean. Times are those of the machine that "
+        "trained; dotted lines carry the yardstick, `independent` or `deep-supervision`.",
+    ),
+    "critical-difference": Shown(
+        "Mean rank of each method over the datasets (1 is best), by the primary output's test accuracy. "
+        "Bars join methods whose mean ranks differ by less than Nemenyi's critical difference (CD, at "
+        "0.05); p is that of Friedman's test with Iman and Davenport's correction. Descriptive: it decides "
+        "no claim.",
+        per="across",
     ),
 }
 

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
-
-mpl.use("agg")
-
-import matplotlib.pyplot as plt
+import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 WIDTH = 7.2  # inches: a page of two columns
 INK, FAINT = "#222222", "#8a8a8a"
@@ -23,8 +23,10 @@ GROUP_COLOURS = {
     "no merge": INK,
     "guided merges": COLOURS[3],
 }
+OTHER_GROUPS = [COLOURS[k] for k in (2, 4, 0, 3, 5)]  # dark enough for text
 YARDSTICKS = ("independent", "deep-supervision", "backprop")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+DASH = (0, (3, 1.5))
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -55,14 +57,22 @@ STYLE: Any = {
 
 @contextmanager
 def look() -> Iterator[None]:
-    """The project's style within the block."""
+    """The project's style within the block or, as a decorator, within the function."""
     with mpl.rc_context(STYLE):
         yield
 
 
+def page(height: float, side: float = 0.04) -> Figure:
+    """An empty figure as wide as a page. Not pyplot's: those are kept until closed, and want a display.
+
+    `side` inches stay free beside the panels: long texts are a little wider in print than on the screen.
+    """
+    return Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=side))
+
+
 def group_colour(group: str, groups: list[str]) -> object:
     """The colour of a group of methods; groups without one of their own take the palette in turn."""
-    return GROUP_COLOURS.get(group, COLOURS[(groups.index(group) + 4) % len(COLOURS)])
+    return GROUP_COLOURS.get(group, OTHER_GROUPS[groups.index(group) % len(OTHER_GROUPS)])
 
 
 def yardstick(methods: Iterable[str]) -> str | None:
@@ -89,11 +99,37 @@ def line_of(lines: dict[str, dict[str, Any]], method: str, marked: bool = False)
     return style if marked else style | {"marker": ""}
 
 
+def group_lines(methods: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    """The lines of each group of methods, led by the yardstick: for figures with a column of panels per group."""
+    standard = yardstick(list(methods["method"]))
+    first = {standard: {"color": INK, "ls": DASH, "marker": ""}} if standard else {}
+    return {
+        str(group): first | method_lines([name for name in own["method"] if name != standard])
+        for group, own in methods.groupby("group", sort=False)
+    }
+
+
+def group_legends(bottom: Iterable[Axes], methods: pd.DataFrame) -> None:
+    """Below the lowest panel of each column: the group's name and its lines."""
+    titles = dict(zip(methods["method"], methods["title"], strict=True))
+    for panel, (group, lines) in zip(bottom, group_lines(methods).items(), strict=True):
+        panel.legend(
+            handles=[Line2D([], [], **line_of(lines, m, marked=True), label=titles[m]) for m in lines],
+            title=group,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 0),
+            # below ticks and label; in inches, as a share of the panel's height would move while it is laid out
+            bbox_transform=panel.transAxes + ScaledTranslation(0, -0.4, panel.figure.dpi_scale_trans),
+            borderaxespad=0,
+            title_fontsize=7,
+        )
+
+
+@look()
 def nothing(why: str) -> Figure:
     """A line of text in place of a figure."""
-    with look():
-        figure = plt.figure(figsize=(WIDTH, 0.4))
-        figure.text(0.01, 0.5, why, va="center", color=FAINT)
+    figure = Figure(figsize=(WIDTH, 0.4))
+    figure.text(0.01, 0.5, why, va="center", color=FAINT)
     return figure
 
 
@@ -103,10 +139,41 @@ def panels(count: int) -> tuple[int, int]:
     return -(-count // max(columns, 1)), columns
 
 
-def share_legend(figure: Figure, titles: dict[str, str], lines: dict[str, dict[str, Any]]) -> None:
+def share_legend(figure: Figure, methods: pd.DataFrame) -> None:
     """One legend of all methods below the panels."""
-    handles = [Line2D([], [], **line_of(lines, name, marked=True), label=titles[name]) for name in lines]
+    lines = method_lines(list(methods["method"]))
+    handles = [
+        Line2D([], [], **line_of(lines, name, marked=True), label=title)
+        for name, title in zip(methods["method"], methods["title"], strict=True)
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), columnspacing=1.2)
+
+
+def label_methods(axes: Axes, methods: pd.DataFrame, groups: list[str]) -> None:
+    """Method titles on the y axis, coloured by group, a rule between groups, first method on top."""
+    axes.set_yticks(range(len(methods)), methods["title"])
+    for label, group in zip(axes.get_yticklabels(), methods["group"], strict=True):
+        label.set_color(group_colour(group, groups))  # type: ignore[arg-type]
+    axes.set_ylim(len(methods) - 0.4, -0.6)
+    own = list(methods["group"])
+    for y in range(1, len(own)):
+        if own[y] != own[y - 1]:
+            for panel in axes.get_shared_y_axes().get_siblings(axes):
+                panel.axhline(y - 0.5, color="#bbbbbb", lw=0.6)
+
+
+def mark(colour: object, marker: str, name: str) -> Line2D:
+    """A legend entry."""
+    return Line2D([], [], color=colour, marker=marker, ls="", ms=4, label=name)  # type: ignore[arg-type]
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once, not again for each format: that costs more than drawing it."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        with look():
+            engine.execute(figure)
+        figure.set_layout_engine(None)  # while there is one, even one that does nothing, saving draws twice
 
 
 def file_bytes(figure: Figure, kind: str) -> bytes:
@@ -120,15 +187,3 @@ def file_bytes(figure: Figure, kind: str) -> bytes:
     with look():
         figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
     return buffer.getvalue()
-
-
-def settle(figure: Figure) -> None:
-    """Lay the figure out once, not again for each format: that costs more than drawing it."""
-    with look():
-        figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-
-
-def close(figure: Figure) -> None:
-    """Forget a figure."""
-    plt.close(figure)

@@ -1,60 +1,50 @@
 """Accuracy against mean operations per image when easy images leave early: a row per architecture."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
 from guidebp.analysis.tables import Results
-from guidebp.rendering.figures import Drawn
-from guidebp.rendering.style import WIDTH, line_of, look, method_lines, nothing, share_legend
+from guidebp.rendering.figures import methods_in, networks, titled
+from guidebp.rendering.style import line_of, look, method_lines, nothing, page, share_legend
 
 WAYS = {"confidence": "one threshold for all exits", "budgeted": "thresholds for a budget"}
+LAST = "last exit"
 
 
-def draw(results: Results, dataset: str) -> Drawn:
-    """Left: one confidence for all exits; right: MSDNet's budgets; squares: all images run to the last exit."""
-    data = early_data(results, dataset)
-    architectures, methods = results.shown(dataset, data)
-    lines = method_lines(methods)
-    if not architectures:
-        return Drawn(nothing("No finished runs with several trained exits."), data)
-    with look():
-        figure, axes = plt.subplots(
-            len(architectures),
-            len(WAYS),
-            figsize=(WIDTH, 1.9 * len(architectures) + 0.8),
-            squeeze=False,
-            sharex="row",
-            sharey="row",
-            layout="constrained",
-        )
-        for row, architecture in zip(axes, architectures, strict=True):
-            cell = data[data["architecture"] == architecture]
-            for panel, (way, title) in zip(row, WAYS.items(), strict=True):
-                for method in methods:
-                    curve = cell[(cell["method"] == method) & (cell["way"] == way)].sort_values("operations")
-                    whole = cell[(cell["method"] == method) & (cell["way"] == "last exit")]
-                    style = line_of(lines, method)
-                    panel.plot(curve["operations"] / 1e6, curve["accuracy"], **style)
-                    panel.plot(whole["operations"] / 1e6, whole["accuracy"], "s", ms=3, color=style["color"])
-                panel.set_title(f"{results.title('architectures', architecture)}\n{title}", fontsize=7.5)
-                panel.set_xlabel("mean operations per image (millions)")
-            row[0].set_ylabel("test accuracy (%)")
-        share_legend(figure, results.titles("methods"), lines)
-    return Drawn(figure, data)
-
-
-def early_data(results: Results, dataset: str) -> pd.DataFrame:
+def data(results: Results, dataset: str) -> pd.DataFrame:
     """Means over repetitions of accuracy and operations, per architecture, method, way and level."""
     exits = results.exits[results.exits["dataset"] == dataset]
     rows = results.inference[results.inference["key"].isin(exits["key"].unique())]
-    names = ["architecture", "method", "way", "level"]
-    means = rows[rows["way"].isin(list(WAYS))].groupby(names, sort=False)[["accuracy", "operations"]].mean()
+    shown = rows[rows["way"].isin(list(WAYS))]
     spent = rows[rows["way"] == "ensemble"].groupby("key")["operations"].max()
     last = exits[exits["primary"] == True].copy()  # noqa: E712 - a column of objects when some run crashed
     last["operations"] = last["key"].map(spent).astype(float)
-    whole = (
-        last.groupby(["architecture", "method"], sort=False)[["accuracy", "operations"]].mean().reset_index()
-    )
-    return pd.concat(
-        [means.reset_index(), whole.assign(way="last exit", level=float("nan"))], ignore_index=True
-    )
+    both = pd.concat([shown, last.assign(way=LAST, level=float("nan"))], ignore_index=True)
+    both = both.assign(millions=both["operations"].astype(float) / 1e6)
+    grouped = both.groupby(["architecture", "method", "way", "level"], sort=False, dropna=False)
+    return titled(results, grouped[["accuracy", "millions"]].mean().reset_index())
+
+
+@look()
+def draw(data: pd.DataFrame) -> Figure:
+    """Left: one confidence for all exits; right: MSDNet's budgets; large marks: all images run to the last exit."""
+    if data.empty:
+        return nothing("No finished runs with several trained exits.")
+    cells, methods = networks(data), methods_in(data)
+    lines = method_lines(list(methods["method"]))
+    figure = page(1.85 * len(cells) + 0.5)
+    axes = figure.subplots(len(cells), len(WAYS), squeeze=False, sharex="row", sharey="row")
+    for row, (network, cell) in zip(axes, cells, strict=True):
+        for panel, (way, title) in zip(row, WAYS.items(), strict=True):
+            for method in methods["method"]:
+                of_method = cell[cell["method"] == method]
+                curve = of_method[of_method["way"] == way].sort_values("millions")
+                whole = of_method[of_method["way"] == LAST]
+                style = line_of(lines, method, marked=True)
+                panel.plot(curve["millions"], curve["accuracy"], **style | {"ms": 3, "mew": 0})
+                panel.plot(whole["millions"], whole["accuracy"], **style | {"ms": 6, "ls": ""})
+            panel.set_xlabel(f"mean operations per image (millions)\n{title}")
+        row[0].set_title(network)
+        row[0].set_ylabel("test accuracy (%)")
+    share_legend(figure, methods)
+    return figure

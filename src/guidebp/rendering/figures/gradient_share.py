@@ -1,63 +1,73 @@
-"""Share of the gradient per pathway over epochs: a block of strips per architecture, a strip per method."""
+"""Share of the gradient per pathway over epochs: a panel per architecture, a strip per method."""
 
-import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
-from matplotlib.figure import SubFigure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from guidebp.analysis.tables import Results
-from guidebp.rendering.figures import Drawn
-from guidebp.rendering.figures.accuracy import mark
-from guidebp.rendering.style import COLOURS, WIDTH, group_colour, look, nothing, panels
+from guidebp.rendering.figures import groups_in, methods_in, networks, titled
+from guidebp.rendering.style import COLOURS, label_methods, look, mark, nothing, page, panels
+
+TALL = 0.86  # of the distance from strip to strip
 
 
-def draw(results: Results, dataset: str) -> Drawn:
-    """Stacked shares from 0 to 1; equal heights mean that every pathway receives the same."""
+def data(results: Results, dataset: str) -> pd.DataFrame:
+    """Mean over repetitions per architecture, method, pathway and epoch."""
     history = results.history
     rows = history[(history["dataset"] == dataset) & (history["quantity"] == "gradient share")]
-    names = ["architecture", "method", "output", "epoch"]
-    data = rows.groupby(names, sort=False)["value"].mean().reset_index()
-    architectures, _ = results.shown(dataset, data)
-    if not architectures:
-        return Drawn(nothing("No run finished an epoch."), data)
-    down, across = panels(len(architectures))
-    counts = [data[data["architecture"] == a]["method"].nunique() for a in architectures]
-    heights = [0.27 * max(counts[k * across : (k + 1) * across]) + 0.95 for k in range(down)]
-    with look():
-        tight = ConstrainedLayoutEngine(h_pad=0.012, hspace=0)
-        figure = plt.figure(figsize=(WIDTH, sum(heights)), layout=tight)
-        blocks = figure.subfigures(down, across, squeeze=False, height_ratios=heights).flat
-        for block, architecture in zip(blocks, architectures, strict=False):
-            strips(block, results, architecture, data[data["architecture"] == architecture])
-    return Drawn(figure, data)
+    grouped = rows.groupby(["architecture", "method", "output", "epoch"], sort=False)
+    return titled(results, grouped["value"].mean().reset_index())
 
 
-def strips(block: SubFigure, results: Results, architecture: str, cell: pd.DataFrame) -> None:
-    """One architecture's strips, the methods' names beside them."""
-    about = results.about["methods"]
-    groups = list(dict.fromkeys(about[m]["group"] for m in about))
-    methods = [m for m in about if m in set(cell["method"])]
-    names = list(dict.fromkeys(cell["output"]))  # of all methods: some add pathways of their own
-    axes = block.subplots(len(methods), 1, squeeze=False, sharex=True)[:, 0]
-    for panel, method in zip(axes, methods, strict=True):
-        wide = cell[cell["method"] == method].pivot(index="epoch", columns="output", values="value")
-        own = [name for name in names if name in wide]
-        colours = [COLOURS[names.index(name) % len(COLOURS)] for name in own]
-        panel.stackplot(wide.index, [wide[name] for name in own], colors=colours, lw=0, alpha=0.85)
-        for k in range(1, len(own)):
-            panel.axhline(k / len(own), color="white", lw=0.6, ls=(0, (2, 2)))
-        panel.set(xlim=(wide.index.min(), wide.index.max()), ylim=(0, 1))
+@look()
+def draw(data: pd.DataFrame) -> Figure:
+    """Stacked shares from 0 to 1; equal heights mean that every pathway receives the same."""
+    if data.empty:
+        return nothing("No run finished an epoch.")
+    cells = networks(data)
+    down, across = panels(len(cells))
+    counts = [cell["method"].nunique() for _, cell in cells]
+    heights = [0.25 * max(counts[k * across : (k + 1) * across]) + 0.9 for k in range(down)]
+    figure = page(sum(heights))
+    axes = figure.subplots(down, across, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for panel, (network, cell) in zip(axes.flat, cells, strict=False):
+        names = list(cell["output"].unique())  # of all methods: some add pathways of their own
+        methods = methods_in(cell)
+        for y, method in enumerate(methods["method"]):
+            strip(panel, y, cell[cell["method"] == method], names)
+        panel.set_title(network, pad=16)
+        panel.set_xlabel("epoch")
+        panel.set_xlim(cell["epoch"].min() - 0.5, cell["epoch"].max() + 0.5)
         panel.grid(False)
-        # the method's name stands where a tick would
-        panel.set_yticks([0.5], [about[method]["title"]], color=group_colour(about[method]["group"], groups))
-        panel.tick_params(axis="both", length=2 if panel is axes[-1] else 0)
+        panel.spines["left"].set_visible(False)
         panel.tick_params(axis="y", length=0)
-    axes[-1].set_xlabel("epoch")
-    block.legend(
-        handles=[mark(COLOURS[k % len(COLOURS)], "s", name) for k, name in enumerate(names)],
-        title=results.title("architectures", architecture),
-        loc="outside upper center",
-        ncols=3,
-        columnspacing=0.8,
-        handletextpad=0.1,
-    )
+        label_methods(panel, methods, groups_in(data))
+        panel.legend(
+            handles=[mark(COLOURS[k % len(COLOURS)], "s", name) for k, name in enumerate(names)],
+            loc="lower left",
+            bbox_to_anchor=(0, 0.99),
+            borderaxespad=0,
+            ncols=len(names),
+            columnspacing=0.8,
+            handletextpad=0.1,
+        )
+    for panel in axes.flat[len(cells) :]:
+        panel.set_visible(False)
+    return figure
+
+
+def strip(panel: Axes, y: int, rows: pd.DataFrame, names: list[str]) -> None:
+    """One method's shares, stacked from the first pathway at the bottom; dashes where equal shares would end."""
+    wide = rows.pivot(index="epoch", columns="output", values="value")
+    own = [name for name in names if name in wide]
+    shares = wide[own].to_numpy(float)
+    # an epoch is as wide as the step to the next, so that one alone can be seen
+    epochs = np.concatenate([[wide.index[0] - 0.5], wide.index, [wide.index[-1] + 0.5]])
+    shares = np.vstack([shares[:1], shares, shares[-1:]])
+    ends = y + TALL / 2 - TALL * np.cumsum(np.column_stack([np.zeros(len(epochs)), shares]), axis=1)
+    for k, name in enumerate(own):
+        colour = COLOURS[names.index(name) % len(COLOURS)]
+        panel.fill_between(epochs, ends[:, k], ends[:, k + 1], color=colour, lw=0, alpha=0.85)
+    equal = [y + TALL / 2 - TALL * k / len(own) for k in range(1, len(own))]
+    panel.hlines(equal, epochs[0], epochs[-1], color="white", lw=0.6, ls=(0, (2, 2)))
