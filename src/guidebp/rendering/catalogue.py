@@ -19,6 +19,14 @@ class Shown(NamedTuple):
 
 # captions of figures are printed below them
 FIGURES = {
+    "claims": Shown(
+        "The claims and their rules. Points: paired differences at equal repetition with 95 % t intervals, on each "
+        "dataset and network; of several outputs that must all hold, the one with the lowest interval. A claim "
+        "needs every blue interval outside the grey ground and, for superiority, every point at the dotted line "
+        "or beyond. Grey points stand beside it and decide nothing. Intervals of few repetitions run out of the "
+        "picture; the numbers are on the right.",
+        per="study",
+    ),
     "samples": Shown(
         "The dataset: the first training images of every class, and the number of images per class, after "
         "copies have been dropped where the dataset's entry says so.",
@@ -89,6 +97,11 @@ FIGURES = {
 
 # captions of tables are printed above them
 TABLES = {
+    "claims": Shown(
+        "The claims with their verdicts. Effect and interval: the paired difference with the lowest interval, on "
+        "which it hangs whether all hold; `n`: pairs of runs. The rules stand in config/claims.yaml.",
+        per="study",
+    ),
     "accuracy": Shown(
         "Test accuracy in percent: mean ± standard deviation over the finished runs; `runs`: how many these are. "
         "Bold: the method with the highest mean of its network and column, where its paired differences to all "
