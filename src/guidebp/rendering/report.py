@@ -1,121 +1,62 @@
-"""The report: one self-contained HTML page of a study, figures embedded, no network."""
+"""The report: one self-contained HTML page of a study, figures and scripts embedded, no network.
 
-import base64
-from typing import Any
+It is readable without scripts. DataTables, as the package itables bundles it, sorts and filters the tables.
+"""
+
+import re
+from collections.abc import Sequence
+from importlib.resources import files
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from guidebp.analysis.tables import PATHWAYS, PRIMARY, Results, load_results, run_measures
+from guidebp.analysis.tables import load_results, run_measures
 from guidebp.provenance import code
-from guidebp.rendering.catalogue import FIGURES, TABLES, Shown, places
+from guidebp.rendering.report_claims import papers, verdict_counts
+from guidebp.rendering.report_costs import hours, machines
+from guidebp.rendering.report_sections import across, datasets, findings, of_study
 from guidebp.store import write_atomic
 from guidebp.study.layout import Layout
 
 
-def write_report(layout: Layout) -> None:
-    """Write report.html."""
+def write_report(layout: Layout, notebooks: Sequence[tuple[str, str]] = ()) -> None:
+    """Write report.html; `notebooks`: title and address, relative to the report, of each notebook to name."""
     results = load_results(layout, analysed=True)
-    runs = run_measures(results.metrics)
+    about, runs = results.about, run_measures(results.metrics)
+    sections = papers(results)
     environment = Environment(
-        loader=PackageLoader("guidebp.rendering", "."),
+        loader=PackageLoader("guidebp.rendering", "page"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    datasets = [
-        {
-            "name": name,
-            "entry": entry,
-            "data": results.about["data"][name],
-            "sections": [
-                found
-                for part in [*results.about["parts"], None]
-                if (found := section(layout, results, name, part))["figures"] or found["tables"]
-            ],
-        }
-        for name, entry in results.about["datasets"].items()
-    ]
-    page = environment.get_template("report.html.j2").render(
-        about=results.about,
-        datasets=datasets,
-        findings=findings(pd.read_csv(layout.comparisons), results.about),
+    page = environment.get_template("page.html.j2").render(
+        about=about,
+        counts=verdict_counts(results.verdicts),
+        claims=[claim for paper in sections for claim in paper["claims"]],
+        summary=of_study(layout, results, paper=None),
+        papers=[paper | of_study(layout, results, paper["name"]) for paper in sections],
+        findings=findings(pd.read_csv(layout.comparisons), about),
+        datasets=datasets(layout, results),
+        across=across(layout, results),
         status=runs["status"].value_counts().to_dict(),
         total=len(runs),
         machines=machines(results.costs),
+        hours=hours(results),
+        notebooks=notebooks,
         code=code(),
+        datatables={kind: bundled(f"dt_bundle.{kind}") for kind in ("js", "css")},
     )
     write_atomic(layout.report, page.encode())
 
 
-def section(layout: Layout, results: Results, dataset: str, part: dict[str, Any] | None) -> dict[str, Any]:
-    """Figures and tables of a part of a dataset's results; of the dataset itself for None."""
+def bundled(name: str) -> Markup:
+    """A file of DataTables, to stand between script or style tags.
 
-    def chosen(catalogue: dict[str, Shown]) -> list[tuple[str, str, str]]:
-        wanted = part["name"] if part else ""
-        found = (
-            place for place in places(catalogue, results.about["parts"]) if place[1:] == (dataset, wanted)
-        )
-        return [place for place in found if (catalogue[place[0]].per == "dataset") == (part is None)]
-
-    return {
-        "name": f"{dataset}-part-{part['name']}" if part else f"{dataset}-data",
-        "title": part["title"] if part else "",
-        "figures": [
-            {
-                "name": place[0],
-                "caption": FIGURES[place[0]].caption,
-                "source": embedded(layout.figure(*place, "svg").read_bytes()),
-                "files": [layout.figure(*place, kind).name for kind in ("pdf", "png", "csv")],
-            }
-            for place in chosen(FIGURES)
-        ],
-        "tables": [
-            {
-                "name": place[0],
-                "caption": TABLES[place[0]].caption,
-                "rows": pd.read_csv(layout.table(*place, "csv"), dtype=str, keep_default_na=False),
-            }
-            for place in chosen(TABLES)
-        ],
-    }
-
-
-def embedded(svg: bytes) -> str:
-    """A data address of a picture."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
-
-
-def findings(comparisons: pd.DataFrame, about: dict[str, Any]) -> list[dict[str, Any]]:
-    """Per network, reference and measure: which methods differ after Holm's correction."""
-    found = []
-    keys = ["dataset", "architecture", "reference", "measure"]
-    chosen = comparisons[comparisons["measure"].isin([PRIMARY, PATHWAYS])]
-    for (dataset, architecture, reference, measure), rows in chosen.groupby(keys, sort=False):
-        clear = rows[rows["p_holm"] < 0.05]
-        found.append(
-            {
-                "network": about["architectures"][architecture]["title"],
-                "dataset": about["datasets"][dataset]["title"],
-                "reference": reference,
-                "measure": measure,
-                "better": clear[clear["difference"] > 0]["method"].tolist(),
-                "worse": clear[clear["difference"] < 0]["method"].tolist(),
-                "open": len(rows) - len(clear),
-            }
-        )
-    return found
-
-
-def machines(costs: pd.DataFrame) -> list[dict[str, Any]]:
-    """One entry per machine and version of the code: runs, seconds."""
-    if "host" not in costs:
-        return []
-    columns = ["processor", "device", "torch", "python", "commit", "edited"]
-    known = costs.dropna(subset=["host"]).fillna({"commit": "none", "edited": False})
-    groups = known.groupby(columns, dropna=False, sort=False)["seconds"].agg(["count", "sum"]).reset_index()
-    return [
-        {str(k): v for k, v in row.items()} | {"minutes": row["sum"] / 60}
-        for row in groups.to_dict("records")
-    ]
+    What could end or nest such an element there is written with an escape that strings and patterns of
+    JavaScript read as the same character; the style sheet has nothing of the kind.
+    """
+    text = files("itables").joinpath("html", name).read_text(encoding="utf-8")
+    return Markup(re.sub(r"<(?=!--|/?(?:script|style))", r"\\x3C", text, flags=re.IGNORECASE))
