@@ -5,6 +5,7 @@ testing, loading and other overhead are not in them.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,15 @@ def read_step_times(path: Path = STEP_TIMES) -> dict[str, Json]:
     if not path.exists():
         return {}
     try:
-        found: dict[str, Json] = json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); run: git checkout {path}, or guidebp time") from error
+        found: dict[str, Json] = json.loads(path.read_bytes())
+        times = [seconds for entry in found.values() for seconds in entry["seconds"].values()]
+        if not all(0 < seconds < math.inf for seconds in times):
+            raise ValueError("a step takes no time")
+    except (ValueError, OSError, RecursionError, AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: not step times by machine ({type(error).__name__}: {error}); "
+            f"run: git checkout {path}, or rm -r {path} && guidebp time"
+        ) from error
     return found
 
 
