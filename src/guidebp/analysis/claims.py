@@ -6,20 +6,33 @@ paired differences of all its comparisons, outputs, networks and datasets, then 
 
 import json
 import math
-from collections.abc import Iterator
+import sys
+from collections.abc import Hashable, Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from guidebp.analysis.outcomes import Outcomes, Paired
-from guidebp.analysis.paired import Interval, holm
+from guidebp.analysis.paired import Interval, holm, mean_interval
 from guidebp.analysis.tables import Results
-from guidebp.analysis.verdicts import NOT_ENOUGH, WORDS, Standing, of_cell, of_cells, of_readings, weakest
+from guidebp.analysis.verdicts import (
+    NOT_ENOUGH,
+    WORDS,
+    Standing,
+    of_cell,
+    of_cells,
+    of_failures,
+    of_readings,
+    weakest,
+)
+from guidebp.study.claims import DECIDING
 from guidebp.study.layout import Layout
 from guidebp.study.plan import described
 from guidebp.study.resolve import Study
 
 Json = dict[str, Any]
+Cell = tuple[Hashable, ...]  # dataset, network, network_than
 
 # One row per paired difference that a claim looks at. `role`: decides, reading (in place of the better side) or
 # beside (shown, decides nothing).
@@ -37,6 +50,10 @@ PARTS = [
     ),
     *("p_holm", "margin"),
 ]
+# What stands behind a row: the number of its comparison, its Interval, that without pairs that the first side lost.
+BEHIND = ["comparison", "interval", "kept"]
+CELL = ["dataset", "network", "network_than"]
+UNKNOWN = mean_interval(np.empty(0))
 DECIDES, READING, BESIDE = "decides", "reading", "beside"
 
 
@@ -47,7 +64,7 @@ def judge(results: Results) -> tuple[list[Json], pd.DataFrame]:
     for name, claim in results.about["claims"].items():
         scales = {}
         for scale, ground in claim["grounds"].items():
-            parts = pd.DataFrame(parts_of(outcomes, claim, ground), columns=[*PARTS, "interval"])
+            parts = pd.DataFrame(parts_of(outcomes, claim, scale, ground), columns=[*PARTS, *BEHIND])
             if parts.empty or not (parts["role"] == DECIDES).any():
                 continue
             parts = parts.assign(claim=name, scale=scale, margin=claim["margin"])
@@ -69,24 +86,25 @@ def verdicts(study: Study) -> list[Json]:
     return [headline(name, claim, {}) for name, claim in described(study).items()]
 
 
-def parts_of(outcomes: Outcomes, claim: Json, ground: Json) -> Iterator[Json]:
+def parts_of(outcomes: Outcomes, claim: Json, scale: str, ground: Json) -> Iterator[Json]:
     """The paired differences of a claim on a ground, each with its Interval."""
     primary = claim["comparisons"][0]["better"]["method"]
+    repetitions = range(sys.maxsize) if scale == "exploratory" else DECIDING
     for dataset in ground["datasets"]:
         for network in ground["networks"]:
             first, second = (
                 (network, network) if isinstance(network, str) else (network["better"], network["than"])
             )
-            for role, comparison in roles(claim, primary):
+            for number, (role, comparison) in enumerate(roles(claim, primary)):
                 better, than = comparison["better"], comparison["than"]
                 sides = (
                     (first, better["method"], better["metric"] or claim["metric"]),
                     (second, than["method"], than["metric"] or claim["metric"]),
                 )
-                for pair in outcomes.pairs(dataset, *sides, ground["recipes"]):
+                for pair in outcomes.pairs(dataset, *sides, ground["recipes"], repetitions):
                     where = {"dataset": dataset, "network": first, "network_than": second}
                     methods = {"role": role, "method": better["method"], "than": than["method"]}
-                    yield where | methods | numbers(pair)
+                    yield where | methods | {"comparison": number} | numbers(pair)
 
 
 def roles(claim: Json, primary: str) -> Iterator[tuple[str, Json]]:
@@ -110,6 +128,7 @@ def numbers(pair: Paired) -> Json:
     return {
         "output": pair.output,
         "interval": found,
+        "kept": pair.of(pair.kept),
         **found._asdict(),
         "failed": pair.failed,
         "failed_than": pair.failed_than,
@@ -131,23 +150,25 @@ def judged_scale(claim: Json, ground: Json, scale: str, parts: pd.DataFrame) -> 
     }
     for reading, rows in parts[parts["role"] == READING].groupby("method", sort=False):
         fixed = decides[decides["method"] != primary]  # comparisons that the reading does not stand for
-        readings[str(reading)] = of_cells(list(standings(claim, pd.concat([rows, fixed])).values()))
+        tried = standings(claim, pd.concat([rows, fixed]))
+        readings[str(reading)] = of_cells([tried.get(cell, NOT_ENOUGH) for cell in cells])
     own = of_cells(list(cells.values()))
     standing = of_readings(own, list(readings.values()))
     planned = len(ground["datasets"]) * len(ground["networks"])
     absent, missing = planned - len(cells), int(decides["missing"].max())
-    partial = absent > 0 or missing > 0
+    lacking = len(cells) * len(claim["comparisons"]) - len(decides.drop_duplicates([*CELL, "comparison"]))
+    partial = absent > 0 or missing > 0 or lacking > 0
     worst = decides.iloc[weakest(list(decides["interval"]))]
     return {
         "standing": standing,
         "word": word(scale, standing, partial),
-        "why": " ".join(reasons(cells, own, standing, readings, absent, missing, decides)),
+        "why": " ".join(reasons(cells, own, standing, readings, absent, missing, lacking, decides)),
         "effect": known(worst["difference"]),
         "low": known(worst["low"]),
         "high": known(worst["high"]),
         "n": int(worst["n"]),
         "where": {key: worst[key] for key in ("dataset", "network", "method", "than", "output")},
-        "cells": [{"dataset": d, "network": n, "standing": found} for (d, n), found in cells.items()],
+        "cells": [{"dataset": d, "network": n, "standing": found} for (d, n, _), found in cells.items()],
         "readings": readings,
     }
 
@@ -157,12 +178,17 @@ def known(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), 6)
 
 
-def standings(claim: Json, parts: pd.DataFrame) -> dict[tuple[str, str], Standing]:
-    """(dataset, network) to what its parts say together."""
-    return {
-        (str(dataset), str(network)): of_cell(list(rows["interval"]), claim["rule"], claim["margin"])
-        for (dataset, network), rows in parts.groupby(["dataset", "network"], sort=False)
-    }
+def standings(claim: Json, parts: pd.DataFrame) -> dict[Cell, Standing]:
+    """(dataset, networks) to what its parts say together; of a comparison without runs nothing is known."""
+    found = {}
+    for cell, rows in parts.groupby(CELL, sort=False):
+        lacking = [UNKNOWN] * (len(claim["comparisons"]) - rows["comparison"].nunique())
+        of_all, of_kept = (
+            of_cell([*rows[column], *lacking], claim["rule"], claim["margin"])
+            for column in ("interval", "kept")
+        )
+        found[cell] = of_failures(of_all, of_kept)
+    return found
 
 
 def word(scale: str, standing: Standing, partial: bool) -> str:
@@ -171,12 +197,13 @@ def word(scale: str, standing: Standing, partial: bool) -> str:
 
 
 def reasons(
-    cells: dict[tuple[str, str], Standing],
+    cells: dict[Cell, Standing],
     own: Standing,
     standing: Standing,
     readings: dict[str, Standing | None],
     absent: int,
     missing: int,
+    lacking: int,
     decides: pd.DataFrame,
 ) -> Iterator[str]:
     """Sentences on how the verdict came about."""
@@ -189,6 +216,8 @@ def reasons(
         yield f"The primary reading fails; not so {', '.join(others)}."
     if absent:
         yield f"{absent} of the ground's datasets and networks have no runs."
+    if lacking:
+        yield f"{lacking} comparisons lack the runs of a side where others have them."
     unknown = decides[decides["n"] == 0]["output"].unique()
     if len(unknown):
         yield f"These runs say nothing of {', '.join(unknown)}."

@@ -1,9 +1,12 @@
 """What a claim's metric is of a run: one number per output, paired between two methods at equal repetition."""
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from guidebp.analysis.comparisons import accuracy_step, chances, split_overlap
 from guidebp.analysis.paired import Interval, mean_interval
@@ -11,6 +14,8 @@ from guidebp.analysis.tables import MERGED, PRIMARY, Results, run_measures
 
 FAILED = ("diverged", "crashed")  # count as chance accuracy; a missing run is not known and counts as nothing
 COST = "time and memory per step"
+COSTS = ["time", "memory"]
+Index = tuple[int, str]  # repetition and device class
 CELL = ["dataset", "architecture", "method"]
 
 
@@ -19,53 +24,73 @@ class Paired:
     """One output of the two sides of a comparison on one dataset.
 
     `differences`: one per repetition that both sides have, more is better for the first; `finished`: whether both
-    runs finished; `failed`, `failed_than`: runs of each side that diverged or crashed; `missing`: repetitions
-    that are planned but lack a run.
+    runs finished; `kept`: whether the first side's did; `failed`, `failed_than`: runs of each side that diverged
+    or crashed; `missing`: repetitions that are planned but lack a run.
     """
 
     output: str
-    differences: "pd.Series[float]"
-    finished: "pd.Series[bool]"
+    differences: NDArray[np.float64]
+    finished: NDArray[np.bool_]
+    kept: NDArray[np.bool_]
     failed: int
     failed_than: int
     missing: int
     overlap: float
     step: float
 
-    @property
+    @cached_property
     def interval(self) -> Interval:
         """Of the mean difference, failed runs at chance."""
-        return mean_interval(np.asarray(self.differences, float), self.overlap, self.step)
+        return mean_interval(self.differences, self.overlap, self.step)
 
     @property
     def of_finished(self) -> Interval:
         """The same of the pairs that finished."""
-        return mean_interval(np.asarray(self.differences[self.finished], float), self.overlap, self.step)
+        return self.of(self.finished)
+
+    def of(self, chosen: NDArray[np.bool_]) -> Interval:
+        """The same of chosen pairs."""
+        if chosen.all():
+            return self.interval
+        return mean_interval(self.differences[chosen], self.overlap, self.step)
 
 
 @dataclass(frozen=True)
 class Side:
     """A method on a network and dataset.
 
-    `runs`: status and more by (repetition, device class); `values`: the same, a column per output; `missing`:
-    repetitions that are planned, but not trained.
+    `runs`: a row per trained run; `status` and, by output, `values` of them by (repetition, device class);
+    `missing`: repetitions that are planned, but not trained.
     """
 
     runs: pd.DataFrame
-    values: pd.DataFrame
+    status: dict[Index, str]
+    values: dict[str, dict[Index, float]]
     missing: frozenset[int]
 
-    def value(self, output: str, chance: float | None) -> "pd.Series[float]":
-        """An output's values, those of failed runs at chance, where there is one."""
-        found = (
-            self.values[output] if output in self.values else pd.Series(index=self.values.index, dtype=float)
-        )
-        found = found.reindex(self.runs.index)
-        return found if chance is None else found.mask(self.runs["status"].isin(FAILED), chance)
+    def within(self, repetitions: range, recipes: list[str]) -> "Side | None":
+        """Its runs of these repetitions, trained by these recipes (by any, if none is named); None without any."""
+        chosen = self.runs["repetition"].between(repetitions.start, repetitions.stop - 1)
+        if recipes:
+            chosen &= self.runs["recipe"].isin(recipes)
+        if not chosen.any():
+            return None
+        runs, missing = self.runs[chosen], (number for number in self.missing if number in repetitions)
+        status = {index: self.status[index] for index in indices(runs)}
+        return replace(self, runs=runs, status=status, missing=frozenset(missing))
+
+    @property
+    def failed(self) -> int:
+        """How many runs diverged or crashed."""
+        return sum(found in FAILED for found in self.status.values())
+
+    def value(self, output: str, index: Index, chance: float) -> float:
+        """A run's value of an output, `chance` if it failed; NaN where it is not known."""
+        return chance if self.status[index] in FAILED else self.values.get(output, {}).get(index, math.nan)
 
     def renamed(self, output: str) -> "Side":
         """The same under another name of its one output."""
-        return replace(self, values=self.values.set_axis([output][: self.values.shape[1]], axis=1))
+        return replace(self, values=dict(zip([output], self.values.values(), strict=False)))
 
 
 class Outcomes:
@@ -79,37 +104,45 @@ class Outcomes:
         self.sides: dict[tuple[str, ...], Side | None] = {}
 
     def pairs(
-        self, dataset: str, better: tuple[str, str, str], than: tuple[str, str, str], recipes: list[str]
+        self,
+        dataset: str,
+        better: tuple[str, str, str],
+        than: tuple[str, str, str],
+        recipes: list[str],
+        repetitions: range,
     ) -> list[Paired]:
         """Every output of two sides (architecture, method, metric) on a dataset; empty where one has no runs."""
-        ours, theirs = self.side(dataset, *better), self.side(dataset, *than)
+        sides = [self.side(dataset, *side) for side in (better, than)]
+        ours, theirs = (side and side.within(repetitions, recipes) for side in sides)
         if ours is None or theirs is None:
-            return []
-        if recipes and not {ours.runs["recipe"].iloc[0], theirs.runs["recipe"].iloc[0]} <= set(recipes):
             return []
         if better[2] != than[2]:  # one output each, or none where all runs failed
             ours, theirs = (side.renamed(f"{better[2]} - {than[2]}") for side in (ours, theirs))
         cost = better[2] == COST
-        known = [*ours.values.columns, *theirs.values.columns]
-        outputs = ["time", "memory"] if cost else list(dict.fromkeys(known)) or [better[2]]
-        status = pd.concat([ours.runs["status"], theirs.runs["status"]], axis=1).dropna()
-        finished = (status == "finished").all(axis=1)
-        overlap = 0.0 if cost else split_overlap(self.results, dataset, ours.runs)
-        step = 0.0 if cost else accuracy_step(ours.runs)
+        outputs = COSTS if cost else list(dict.fromkeys([*ours.values, *theirs.values])) or [better[2]]
+        both = pd.concat([ours.runs, theirs.runs])
+        overlap = 0.0 if cost else split_overlap(self.results, dataset, both)
+        step = 0.0 if cost else accuracy_step(both)
+        # nobody knows what a failed run would have cost
+        chance = math.nan if cost else self.chance[dataset]
+        index = sorted(ours.status.keys() & theirs.status.keys())
+        kept = np.array([ours.status[run] not in FAILED for run in index], bool)
+        finished = kept & np.array([theirs.status[run] not in FAILED for run in index], bool)
         found = []
         for output in outputs:
-            # nobody knows what a failed run would have cost
             first, second = (
-                side.value(output, None if cost else self.chance[dataset]) for side in (ours, theirs)
+                np.array([side.value(output, run, chance) for run in index], float) for side in (ours, theirs)
             )
-            differences = (100 * (second - first) / second if cost else first - second).dropna()
+            differences = 100 * (second - first) / second if cost else first - second
+            known = ~np.isnan(differences)
             found.append(
                 Paired(
                     output,
-                    differences,
-                    finished.reindex(differences.index),
-                    failed=int(ours.runs["status"].isin(FAILED).sum()),
-                    failed_than=int(theirs.runs["status"].isin(FAILED).sum()),
+                    differences[known],
+                    finished[known],
+                    kept[known],
+                    failed=ours.failed,
+                    failed_than=theirs.failed,
                     missing=len(ours.missing | theirs.missing),
                     overlap=overlap,
                     step=step,
@@ -131,13 +164,19 @@ def made(runs: pd.DataFrame | None, rows: pd.DataFrame | None) -> Side | None:
     """A side of a cell's runs and their values, row by row."""
     if runs is None or (runs["status"] == "missing").all():
         return None
-    index = ["repetition", "device_class"]
     missing = runs["status"] == "missing"
-    trained = runs[~missing].set_index(index)
-    values = pd.DataFrame(index=trained.index)
+    trained = runs[~missing]
+    values: dict[str, dict[Index, float]] = {}
     if rows is not None:
-        values = rows.pivot(index=index, columns="output", values="value")
-    return Side(trained, values, frozenset(runs.loc[missing, "repetition"]))
+        for output, index, value in zip(rows["output"], indices(rows), rows["value"], strict=True):
+            values.setdefault(str(output), {})[index] = float(value)
+    status = dict(zip(indices(trained), trained["status"], strict=True))
+    return Side(trained, status, dict(sorted(values.items())), frozenset(runs.loc[missing, "repetition"]))
+
+
+def indices(rows: pd.DataFrame) -> list[Index]:
+    """(repetition, device class) of every row."""
+    return list(zip(rows["repetition"].tolist(), rows["device_class"].tolist(), strict=True))
 
 
 def by_cell(table: pd.DataFrame) -> dict[object, pd.DataFrame]:
@@ -162,8 +201,9 @@ def values_of(results: Results, metric: str) -> pd.DataFrame:
         costs = results.costs.assign(time=results.costs["step_seconds"] / results.costs["steps"])
         costs["memory"] = costs["peak_memory"] if "peak_memory" in costs else float("nan")
         costs = costs[costs["key"].isin(metrics["key"])]
-        return costs.melt([*names], ["time", "memory"], "output", "value").dropna(subset="value")
-    rows = metrics[metrics["pathway"].notna()].copy()
+        return costs.melt([*names], COSTS, "output", "value").dropna(subset="value")
+    # what a pathway says that was left as it was drawn is nobody's claim
+    rows = metrics[metrics["pathway"].notna() & (metrics["trained"] == True)].copy()  # noqa: E712 - objects
     if metric == "every sub-model":
         rows = rows[rows["pathway"] < rows.groupby("key")["pathway"].transform("max")]
     rows["output"] = [f"pathway {int(number)}" for number in rows["pathway"]]

@@ -55,6 +55,15 @@ def of_cell(parts: Sequence[Interval], rule: Rule, margin: float) -> Standing:
     return "holds" if all(holds(found, rule, margin) for found in parts) else "open"
 
 
+def of_failures(every: Standing, kept: Standing) -> Standing:
+    """The worse of what all pairs say and what those say whose first run did not fail.
+
+    Runs at chance are so far off that the interval reaches from there to beyond the margin: by itself it would
+    leave open what the other runs have shown to fail.
+    """
+    return "fails" if kept == "fails" else every if every in (kept, "fails", NOT_ENOUGH) else "open"
+
+
 def of_cells(cells: Sequence[Standing]) -> Standing:
     """All datasets and networks together: what they agree on, else open."""
     known = [cell for cell in cells if cell != NOT_ENOUGH]
