@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import pytest
 from guidebp.analysis.comparisons import compare
 from guidebp.analysis.paired import mean_interval
 from guidebp.analysis.ranks import rank
-from guidebp.analysis.tables import PATHWAYS, PRIMARY, Results
+from guidebp.analysis.tables import PATHWAYS, PRIMARY, Results, table_of
 from guidebp.rendering.catalogue import FIGURES, places
 from guidebp.rendering.figures import data_bytes, figure_module, titled
 from guidebp.rendering.figures.critical_difference import cliques
@@ -215,3 +216,9 @@ def test_provenance_names_the_runs_of_the_dataset_or_of_all_of_them() -> None:
     keys = sorted(f"{method}-{repetition}set 1" for method in METHODS for repetition in range(2))
     assert run_keys(results, "set 1") == keys
     assert len(run_keys(results, "")) == 12
+
+
+def test_the_ranks_of_a_study_s_only_part_are_found_again(tmp_path: Path) -> None:
+    path = tmp_path / "ranks.csv"
+    on_datasets(6).ranks.assign(part="").to_csv(path, index=False)  # type: ignore[union-attr]
+    assert table_of(path)["part"].tolist() == [""] * 3

@@ -87,14 +87,6 @@ class Results:
             (d, a) for d in self.about["datasets"] for a in self.about["architectures"] if (d, a) in found
         ]
 
-    def shown(self, dataset: str, data: pd.DataFrame) -> tuple[list[str], list[str]]:
-        """The architectures and the methods in a figure's data on a dataset, in the study's order."""
-        architectures, methods = set(data["architecture"]), set(data["method"])
-        return (
-            [a for d, a in self.cells if d == dataset and a in architectures],
-            [m for m in self.about["methods"] if m in methods],
-        )
-
     def title(self, kind: str, name: str) -> str:
         """The title of a dataset, architecture or method."""
         return str(self.about[kind][name]["title"])

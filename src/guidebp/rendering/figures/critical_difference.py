@@ -43,7 +43,7 @@ def draw(data: pd.DataFrame) -> Figure:
     joined = cliques(list(data["rank"]), critical)
     first = 0.5 + 0.28 * len(joined)  # depth of the first name, below the bars
     depth = first + half - 0.5
-    figure = page(0.19 * depth + 0.95, side=0.12)
+    figure = page(0.19 * depth + 0.95, side=0.2)
     panel = figure.subplots()
     panel.set(xlim=(1, count), ylim=(depth, -2.6))
     axis_of_ranks(panel, count)
