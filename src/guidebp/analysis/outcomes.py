@@ -1,22 +1,25 @@
 """What a claim's metric is of a run: one number per output, paired between two methods at equal repetition."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from guidebp.analysis.comparisons import accuracy_step, chances, split_overlap
+from guidebp.analysis.comparisons import chances
 from guidebp.analysis.paired import Interval, mean_interval
 from guidebp.analysis.tables import MERGED, PRIMARY, Results, run_measures
 
 FAILED = ("diverged", "crashed")  # count as chance accuracy; a missing run is not known and counts as nothing
 COST = "time and memory per step"
 COSTS = ["time", "memory"]
-Index = tuple[int, str]  # repetition and device class
-CELL = ["dataset", "architecture", "method"]
+INDEX = ["dataset", "architecture", "method", "repetition", "device_class"]
+Cell = tuple[str, ...]  # the first three of these
+Index = tuple[int, str]  # the others
 
 
 @dataclass(frozen=True)
@@ -59,34 +62,33 @@ class Paired:
 class Side:
     """A method on a network and dataset.
 
-    `runs`: a row per trained run; `status` and, by output, `values` of them by (repetition, device class);
-    `missing`: repetitions that are planned, but not trained.
+    `status` and `recipe` of its trained runs and, by output, `values` of them by (repetition, device class);
+    `sizes`: training and test images of runs that got so far; `missing`: repetitions that are planned, but not trained.
     """
 
-    runs: pd.DataFrame
-    status: dict[Index, str]
-    values: dict[str, dict[Index, float]]
-    missing: frozenset[int]
+    status: dict[Index, str] = field(default_factory=dict)
+    recipe: dict[Index, str] = field(default_factory=dict)
+    sizes: dict[Index, tuple[float, float]] = field(default_factory=dict)
+    missing: set[int] = field(default_factory=set)
+    values: dict[str, dict[Index, float]] = field(default_factory=dict)
 
-    def within(self, repetitions: range, recipes: list[str]) -> "Side | None":
-        """Its runs of these repetitions, trained by these recipes (by any, if none is named); None without any."""
-        chosen = self.runs["repetition"].between(repetitions.start, repetitions.stop - 1)
-        if recipes:
-            chosen &= self.runs["recipe"].isin(recipes)
-        if not chosen.any():
-            return None
-        runs, missing = self.runs[chosen], (number for number in self.missing if number in repetitions)
-        status = {index: self.status[index] for index in indices(runs)}
-        return replace(self, runs=runs, status=status, missing=frozenset(missing))
+    def within(self, repetitions: range, recipes: list[str]) -> "Side":
+        """Its runs of these repetitions, trained by these recipes (by any, if none is named)."""
+        status = {
+            run: found
+            for run, found in self.status.items()
+            if run[0] in repetitions and (not recipes or self.recipe[run] in recipes)
+        }
+        return replace(self, status=status, missing={one for one in self.missing if one in repetitions})
 
     @property
     def failed(self) -> int:
         """How many runs diverged or crashed."""
         return sum(found in FAILED for found in self.status.values())
 
-    def value(self, output: str, index: Index, chance: float) -> float:
+    def value(self, output: str, run: Index, chance: float) -> float:
         """A run's value of an output, `chance` if it failed; NaN where it is not known."""
-        return chance if self.status[index] in FAILED else self.values.get(output, {}).get(index, math.nan)
+        return chance if self.status[run] in FAILED else self.values.get(output, {}).get(run, math.nan)
 
     def renamed(self, output: str) -> "Side":
         """The same under another name of its one output."""
@@ -94,14 +96,27 @@ class Side:
 
 
 class Outcomes:
-    """All runs of a study by metric; nothing is looked up twice."""
+    """All runs of a study by metric; nothing is looked up twice.
+
+    Plain dictionaries: a study has many small cells, and a table for each would take far longer than its numbers.
+    """
 
     def __init__(self, results: Results) -> None:
         self.results = results
         self.chance = chances(results)
-        self.runs = by_cell(run_measures(results.metrics))
-        self.metrics: dict[str, dict[object, pd.DataFrame]] = {}
-        self.sides: dict[tuple[str, ...], Side | None] = {}
+        self.runs: dict[Cell, Side] = {}
+        self.metrics: dict[str, dict[Cell, dict[str, dict[Index, float]]]] = {}
+        columns = [*INDEX, "status", "recipe", "train_images", "test_images"]
+        for *cell, repetition, device, status, recipe, train, test in rows_of(
+            run_measures(results.metrics), columns
+        ):
+            side, run = self.runs.setdefault(tuple(cell), Side()), (repetition, device)
+            if status == "missing":
+                side.missing.add(repetition)
+                continue
+            side.status[run], side.recipe[run] = status, recipe
+            if not (pd.isna(train) or pd.isna(test)):
+                side.sizes[run] = float(train), float(test)
 
     def pairs(
         self,
@@ -112,26 +127,23 @@ class Outcomes:
         repetitions: range,
     ) -> list[Paired]:
         """Every output of two sides (architecture, method, metric) on a dataset; empty where one has no runs."""
-        sides = [self.side(dataset, *side) for side in (better, than)]
-        ours, theirs = (side and side.within(repetitions, recipes) for side in sides)
-        if ours is None or theirs is None:
+        ours, theirs = (self.side(dataset, *side).within(repetitions, recipes) for side in (better, than))
+        if not ours.status or not theirs.status:
             return []
         if better[2] != than[2]:  # one output each, or none where all runs failed
             ours, theirs = (side.renamed(f"{better[2]} - {than[2]}") for side in (ours, theirs))
         cost = better[2] == COST
-        outputs = COSTS if cost else list(dict.fromkeys([*ours.values, *theirs.values])) or [better[2]]
-        both = pd.concat([ours.runs, theirs.runs])
-        overlap = 0.0 if cost else split_overlap(self.results, dataset, both)
-        step = 0.0 if cost else accuracy_step(both)
+        outputs = COSTS if cost else sorted({*ours.values, *theirs.values}) or [better[2]]
+        overlap, step = (0.0, 0.0) if cost else self.grid(dataset, ours.sizes | theirs.sizes)
         # nobody knows what a failed run would have cost
         chance = math.nan if cost else self.chance[dataset]
-        index = sorted(ours.status.keys() & theirs.status.keys())
-        kept = np.array([ours.status[run] not in FAILED for run in index], bool)
-        finished = kept & np.array([theirs.status[run] not in FAILED for run in index], bool)
+        runs = sorted(ours.status.keys() & theirs.status.keys())
+        kept = np.array([ours.status[run] not in FAILED for run in runs], bool)
+        finished = kept & np.array([theirs.status[run] not in FAILED for run in runs], bool)
         found = []
         for output in outputs:
             first, second = (
-                np.array([side.value(output, run, chance) for run in index], float) for side in (ours, theirs)
+                np.array([side.value(output, run, chance) for run in runs], float) for side in (ours, theirs)
             )
             differences = 100 * (second - first) / second if cost else first - second
             known = ~np.isnan(differences)
@@ -150,43 +162,34 @@ class Outcomes:
             )
         return found
 
-    def side(self, dataset: str, architecture: str, method: str, metric: str) -> Side | None:
-        """A method's runs and their values; None without runs."""
+    def grid(self, dataset: str, sizes: dict[Index, tuple[float, float]]) -> tuple[float, float]:
+        """For `mean_interval`: n_test / n_train where repetitions redraw the split, else 0; percent per image."""
+        train, test = next(iter(sizes.values()), (math.inf, math.inf))  # all crashed: nothing is known
+        official = self.results.about["datasets"][dataset]["split"]["test"] == "official"
+        return 0.0 if official or test == math.inf else test / train, 100 / test
+
+    def side(self, dataset: str, architecture: str, method: str, metric: str) -> Side:
+        """A method's runs and their values."""
+        if metric not in self.metrics:
+            found: dict[Cell, dict[str, dict[Index, float]]] = {}
+            for *at, repetition, device, output, value in rows_of(
+                values_of(self.results, metric), [*INDEX, "output", "value"]
+            ):
+                outputs = found.setdefault(tuple(at), {})
+                outputs.setdefault(output, {})[repetition, device] = float(value)
+            self.metrics[metric] = found
         cell = dataset, architecture, method
-        if (*cell, metric) not in self.sides:
-            if metric not in self.metrics:
-                self.metrics[metric] = by_cell(values_of(self.results, metric))
-            self.sides[*cell, metric] = made(self.runs.get(cell), self.metrics[metric].get(cell))
-        return self.sides[*cell, metric]
+        return replace(self.runs.get(cell, Side()), values=self.metrics[metric].get(cell, {}))
 
 
-def made(runs: pd.DataFrame | None, rows: pd.DataFrame | None) -> Side | None:
-    """A side of a cell's runs and their values, row by row."""
-    if runs is None or (runs["status"] == "missing").all():
-        return None
-    missing = runs["status"] == "missing"
-    trained = runs[~missing]
-    values: dict[str, dict[Index, float]] = {}
-    if rows is not None:
-        for output, index, value in zip(rows["output"], indices(rows), rows["value"], strict=True):
-            values.setdefault(str(output), {})[index] = float(value)
-    status = dict(zip(indices(trained), trained["status"], strict=True))
-    return Side(trained, status, dict(sorted(values.items())), frozenset(runs.loc[missing, "repetition"]))
-
-
-def indices(rows: pd.DataFrame) -> list[Index]:
-    """(repetition, device class) of every row."""
-    return list(zip(rows["repetition"].tolist(), rows["device_class"].tolist(), strict=True))
-
-
-def by_cell(table: pd.DataFrame) -> dict[object, pd.DataFrame]:
-    """The rows of each dataset, architecture and method."""
-    return dict(list(table.groupby(CELL, sort=False)))
+def rows_of(table: pd.DataFrame, columns: list[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows as tuples of plain values."""
+    return zip(*(table[column].tolist() for column in columns), strict=True)
 
 
 def values_of(results: Results, metric: str) -> pd.DataFrame:
-    """Columns CELL, repetition, device_class, output, value of the finished runs, for a metric of a claim."""
-    names = [*CELL, "repetition", "device_class"]
+    """Columns INDEX, output, value of the finished runs, for a metric of a claim."""
+    names = INDEX
     metrics = results.metrics[results.metrics["status"] == "finished"]
     if metric in (MERGED, PRIMARY):
         runs = run_measures(metrics)

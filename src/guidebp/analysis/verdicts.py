@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from guidebp.analysis.paired import LEVEL, Interval
 
@@ -43,7 +43,7 @@ def below(found: Interval, least: float) -> float:
     """One-sided p of the mean being `least` or more."""
     if found.error <= 0:  # equal values, whose step is not known
         return 0.0 if found.difference < least else 1.0
-    return float(stats.t.cdf((found.difference - least) / found.error, found.n - 1))
+    return float(special.stdtr(found.n - 1, (found.difference - least) / found.error))
 
 
 def of_cell(parts: Sequence[Interval], rule: Rule, margin: float) -> Standing:
