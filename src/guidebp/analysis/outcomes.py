@@ -63,7 +63,7 @@ class Side:
     """A method on a network and dataset.
 
     `status` and `recipe` of its trained runs and, by output, `values` of them by (repetition, device class);
-    `sizes`: training and test images of runs that got so far; `missing`: repetitions that are planned, but not trained.
+    `sizes`: training and test images of runs that got so far; `missing`: repetitions planned, but not trained.
     """
 
     status: dict[Index, str] = field(default_factory=dict)
