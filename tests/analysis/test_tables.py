@@ -144,14 +144,14 @@ def test_bold_is_what_the_tests_support() -> None:
 
 
 def test_bold_counts_failed_runs_as_chance() -> None:
-    lead = lifted("guidebp", "merged", 9)
-    lost = (lead.metrics["method"] == "guidebp") & (lead.metrics["repetition"] == 2)
-    metrics = lead.metrics.assign(
-        accuracy=lead.metrics["accuracy"].mask(lost), status=lead.metrics["status"].mask(lost, "diverged")
-    )
-    table = tables.accuracy(replace(lead, metrics=metrics), "digits").set_index("method")
-    assert table.loc["guidebp", "runs"] == "4 of 5, 1 diverged"
-    assert set(table[BEST]) == {""}
+    for output, table in (("merged", tables.accuracy), ("kernel 5", tables.exits)):
+        lead = lifted("guidebp", output, 9)
+        lost = (lead.metrics["method"] == "guidebp") & (lead.metrics["repetition"] == 2)
+        accuracy = lead.metrics["accuracy"].mask(lost)
+        status = lead.metrics["status"].mask(lost, "diverged")
+        made = table(replace(lead, metrics=lead.metrics.assign(accuracy=accuracy, status=status)), "digits")
+        assert set(made[made["method"] == "guidebp"]["runs"]) == {"4 of 5, 1 diverged"}
+        assert set(made[BEST]) == {""}
 
 
 def test_exits_of_another_size_are_not_compared() -> None:
@@ -205,6 +205,11 @@ def test_latex_escapes_what_latex_would_eat() -> None:
     assert r"\{x\}|y* & - \\" in text
     assert r"\#1 \$ \textasciitilde{} \textasciicircum{} \textbackslash{} & $<$ 0.001 \\" in text
     assert r"\begin{tabular}{lr}" in text, "words to the left, numbers to the right"
+
+
+def test_bold_is_for_whole_names_of_columns() -> None:
+    table = pd.DataFrame({"average": ["1"], "softmax average": ["2"], BEST: ["softmax average"]})
+    assert cells(table_bytes(table, "C.", "md", "").decode())[1] == ["1", "**2**"]
 
 
 def test_markdown_keeps_its_columns() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from guidebp.errors import UserError
 from guidebp.study.catalogue import Catalogues
-from guidebp.study.published import from_json, to_json
+from guidebp.study.published import PaperTable, Row, Selector, from_json, to_json
 from tests.unit.tiny import ROOT
 
 
@@ -125,6 +125,20 @@ def test_every_exit_that_is_named_exists() -> None:
             for cell in table.cells(row):
                 if cell and cell.pathway:
                     assert cell.pathway <= exits[str(cell.architecture)]
+
+
+def test_a_column_wins_over_its_row_and_a_row_over_what_is_common() -> None:
+    selector = {"dataset": "d", "architecture": "a", "method": "m", "measure": "accuracy"}
+    table = PaperTable(
+        title="T",
+        paper="multiway",
+        source="S",
+        confidence="H",
+        common=Selector.model_validate(selector),
+        columns={"plain": Selector(), "other": Selector(measure="operations")},
+        rows=[Row(label="r", published=[None, None], ours=Selector(measure="error"))],
+    )
+    assert [cell and cell.measure for cell in table.cells(table.rows[0])] == ["error", "operations"]
 
 
 def test_tables_survive_study_json() -> None:
