@@ -78,8 +78,8 @@ class Row(Entry):
 
     label: Text
     published: list[Value | None] = Field(description="A value per column; null: unknown.")
-    ours: Selector | None = Field(None, description="Without it the row is published only.")
-    confidence: Literal["H", "M"] | None = Field(None, description="If other than the table's.")
+    ours: Selector | None = Field(default=None, description="Without it the row is published only.")
+    confidence: Literal["H", "M"] | None = Field(default=None, description="If other than the table's.")
     note: Text | None = None
 
 
@@ -107,7 +107,9 @@ class PaperTable(Entry):
     confidence: Literal["H", "M"] = Field(
         description="H: read in the paper's text, the authors' code or their README; M: second-hand or inferred."
     )
-    seeds: int | None = Field(None, ge=1, description="How many runs stand behind a figure; null: unknown.")
+    seeds: int | None = Field(
+        default=None, ge=1, description="How many runs stand behind a figure; null: unknown."
+    )
     caution: list[Text] = Field(
         default_factory=list, description="Why ours and theirs may differ: a sentence each."
     )
