@@ -19,7 +19,7 @@ from typing import IO, Any
 from guidebp.canonical import canonical_json, json_hash
 from guidebp.errors import UserError
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 RECORD, PREDICTIONS, TELEMETRY, WEIGHTS = (
     "record.json",
     "predictions.safetensors",

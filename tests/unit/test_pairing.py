@@ -88,7 +88,7 @@ def test_recipe_code_and_other_runs_do_not_move_the_streams() -> None:
     edited = ARCHITECTURES["instances"] | {"code": "0123"}
     edited["base"] = edited["base"] | {"code": "4567"}
     assert same(first, start("guidebp", "instances", architecture=edited))
-    assert same(first, start("add", "instances", engine=2, claims="other"))
+    assert same(first, start("add", "instances", engine=2, claims={"one": "other"}))
 
 
 def test_streams_leave_the_global_generator_alone() -> None:

@@ -91,7 +91,7 @@ def spec(
     """A resolved spec as `resolve` makes it; the key is given, not computed."""
     return {
         "key": key,
-        "claims": "none",
+        "claims": {},
         "engine": 1,
         "dataset": {"name": "tiny", "split": {"test": 0.2, "validation": 0.2}, "classes": CLASSES},
         "architecture": ARCHITECTURES[architecture_name],

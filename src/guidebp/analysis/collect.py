@@ -50,8 +50,7 @@ def collect(study: Study, partial: bool = False) -> None:
         names = run_names(run) | {"device_class": cost.get("device_class", "unknown")}
         for name, (_, rows_of) in TABLES.items():
             tables[name] += [names | row for row in rows_of(record)]
-        rules = record["spec"]["claims"]
-        trained.append((rules if isinstance(rules, dict) else {}, cost.get("commit") or "unknown"))
+        trained.append((record["spec"]["claims"], cost.get("commit") or "unknown"))
         telemetry.append(canonical_json({"key": run.key} | cost))
     write_atomic(layout.about, readable_json(describe(study, planned)))
     for name, rows in tables.items():
