@@ -25,6 +25,7 @@ def write(results: Results) -> None:
     """The files that `collect` would have left, without its code."""
     LAYOUT.folder.mkdir(parents=True)
     LAYOUT.about.write_text(json.dumps(results.about))
+    LAYOUT.lock.write_text(json.dumps(results.lock))
     results.metrics.to_csv(LAYOUT.metrics, index=False)
     for name in ("history", "inference", "calibration", "cosines"):
         getattr(results, name).to_parquet(getattr(LAYOUT, name), index=False)
@@ -75,7 +76,7 @@ def test_an_undamaged_folder_gives_the_numbers_of_what_was_written() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("name", ["about", *TABLES, "telemetry"])
+@pytest.mark.parametrize("name", ["about", *TABLES, "telemetry", "lock"])
 def test_an_absent_file_is_named(name: str) -> None:
     path: Path = getattr(LAYOUT, name)
     path.unlink()
@@ -91,7 +92,7 @@ def test_no_folder_at_all() -> None:
 
 
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("name", ["about", *TABLES, "telemetry"])
+@pytest.mark.parametrize("name", ["about", *TABLES, "telemetry", "lock"])
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00\x81"])
 def test_a_file_of_something_else_is_named(name: str, content: bytes) -> None:
     path: Path = getattr(LAYOUT, name)

@@ -154,7 +154,7 @@ def test_a_run_that_diverged_never_helps_its_method(repetition: int, measure: st
     assert whole["difference_finished"] == pytest.approx(whole["difference"])
 
 
-@pytest.mark.parametrize("status", ["diverged", "crashed", "missing"])
+@pytest.mark.parametrize("status", ["diverged", "crashed"])
 def test_failures_are_counted_in_the_arm_where_they_happen(status: str) -> None:
     results = made_up()
     lost = [("average", 0), ("average", 3), ("guidebp", 3), ("guidebp", 4), ("guidebp", 1)]
@@ -191,3 +191,16 @@ def test_where_no_pair_finished_nothing_is_said_of_finished_pairs() -> None:
     found = cell_of(compare(results), "guidebp", "average", MERGED)
     assert (found["n"], found["n_finished"], found["failed"]) == (5, 0, 5)
     assert math.isnan(found["difference_finished"])
+
+
+def test_a_run_that_is_missing_is_no_failure_and_no_pair() -> None:
+    results = made_up()
+    metrics = results.metrics
+    measures = run_measures(metrics).set_index(["method", "repetition"])[MERGED]
+    gone = metrics["key"].isin(["guidebp-1", "average-4"])
+    metrics.loc[gone, "status"] = "missing"
+    metrics.loc[gone, "accuracy"] = np.nan
+    found = cell_of(compare(results), "guidebp", "average", MERGED)
+    assert (found["failed"], found["failed_reference"], found["n"], found["n_finished"]) == (0, 0, 3, 3)
+    differences = (measures["guidebp"] - measures["average"])[[0, 2, 3]]
+    assert found["difference"] == pytest.approx(differences.mean())
