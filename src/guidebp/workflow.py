@@ -16,6 +16,7 @@ from guidebp.study.layout import (
     COLLECTED,
     FETCHED,
     FIGURE_KINDS,
+    NOTEBOOKS,
     PREPARED,
     RAW,
     TABLE_KINDS,
@@ -103,7 +104,9 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "figures": [str(path) for path in figures],
         "pictures": [str(path) for path in figures if path.suffix == ".svg"],
         "figure files": [str(path) for path in figures if path.suffix != ".svg"],
+        "figure data": [str(path) for path in figures if path.suffix == ".csv"],
         "tables": [str(path) for path in tables],
+        "notebooks": [str(layout.notebook(path.stem)) for path in sorted(NOTEBOOKS.glob("*.py"))],
         "for dvc": [
             str(path)
             for path in (layout.effects, layout.accuracies, *map(layout.means, study.methods), *curves)

@@ -1,4 +1,4 @@
-"""Files made from others and committed: JSON Schemas for editors, environment.yml for conda users.
+"""Files made from others and committed: JSON Schemas for editors, environment.yml for conda users, notebooks.
 
 `guidebp generate` writes them and a test fails when they are out of date, so nobody edits them by hand.
 Editors find a file's schema through its first line (`# yaml-language-server: $schema=...`).
@@ -13,11 +13,13 @@ from pydantic import TypeAdapter
 
 from guidebp.store import write_atomic
 from guidebp.study.families import families
+from guidebp.study.layout import NOTEBOOKS
 from guidebp.study.schema import FILES
 
 Json = dict[str, Any]
 
 SCHEMAS = Path("workflow/schemas")
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 # Which file of config/ each kind describes: the schema's title.
@@ -52,6 +54,8 @@ def contents(root: Path) -> dict[Path, str]:
     """What every generated file should hold, by its path below the project's folder `root`."""
     made = {SCHEMAS / f"{kind}.schema.json": _text(json_schema(kind)) for kind in FILES}
     made[Path("environment.yml")] = environment(tomllib.loads((root / "pyproject.toml").read_text("utf-8")))
+    for script in sorted((root / NOTEBOOKS).glob("*.py")):
+        made[NOTEBOOKS / f"{script.stem}.ipynb"] = notebook(script)
     return made
 
 
@@ -82,6 +86,18 @@ def environment(project: Json) -> str:
         # quoted, as JSON strings are YAML: a requirement may hold characters that mean something to YAML
         requirements="\n".join(f"      - {json.dumps(line)}" for line in requirements),
     )
+
+
+def notebook(script: Path) -> str:
+    """The text of the notebook without outputs that a percent script is paired with."""
+    import jupytext  # type: ignore[import-untyped] # only developers have it
+
+    made = jupytext.read(script, fmt="py:percent")
+    made.metadata = {"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    for number, cell in enumerate(made.cells):
+        cell["id"] = f"{script.stem}-{number}"
+    made.nbformat_minor = 5  # the first with ids of cells
+    return str(jupytext.writes(made, fmt="ipynb")) + "\n"
 
 
 def _describe_options(definitions: Json, model: str, package: Literal["methods", "models"]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 RUNS = Path("results/runs")
+NOTEBOOKS = Path("notebooks")
 
 FETCHED = "fetched.json"  # beside a dataset's raw files: what was fetched, by sha256
 
@@ -139,3 +140,7 @@ class Layout:
     def report(self) -> Path:
         """The self-contained page."""
         return self.folder / "report.html"
+
+    def notebook(self, name: str) -> Path:
+        """A notebook executed on the study, as one page."""
+        return self.folder / "notebooks" / f"{name}.html"
