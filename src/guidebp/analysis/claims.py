@@ -180,14 +180,18 @@ def known(value: float) -> float | None:
 
 def standings(claim: Json, parts: pd.DataFrame) -> dict[Cell, Standing]:
     """(dataset, networks) to what its parts say together; of a comparison without runs nothing is known."""
+    cells: dict[Cell, list[tuple[Interval, Interval, int]]] = {}
+    columns = (parts[column] for column in (*CELL, *BEHIND))
+    for *cell, number, interval, kept in zip(*columns, strict=True):
+        cells.setdefault(tuple(cell), []).append((interval, kept, number))
     found = {}
-    for cell, rows in parts.groupby(CELL, sort=False):
-        lacking = [UNKNOWN] * (len(claim["comparisons"]) - rows["comparison"].nunique())
-        of_all, of_kept = (
-            of_cell([*rows[column], *lacking], claim["rule"], claim["margin"])
-            for column in ("interval", "kept")
+    for at, rows in cells.items():
+        intervals, kept_ones, compared = zip(*rows, strict=True)
+        lacking = [UNKNOWN] * (len(claim["comparisons"]) - len(set(compared)))
+        every, kept = (
+            of_cell([*those, *lacking], claim["rule"], claim["margin"]) for those in (intervals, kept_ones)
         )
-        found[cell] = of_failures(of_all, of_kept)
+        found[at] = of_failures(every, kept)
     return found
 
 

@@ -201,8 +201,10 @@ def values_of(results: Results, metric: str) -> pd.DataFrame:
         found = last.assign(device_class=last["key"].map(device), output=metric, value=last["accuracy"])
         return found[[*names, "output", "value"]]
     if metric == COST:
-        costs = results.costs.assign(time=results.costs["step_seconds"] / results.costs["steps"])
-        costs["memory"] = costs["peak_memory"] if "peak_memory" in costs else float("nan")
+        # runs that crashed have none of the three, runs on CPUs no memory
+        measured = results.costs.reindex(columns=[*INDEX, "key", "step_seconds", "steps", "peak_memory"])
+        time = measured["step_seconds"] / measured["steps"]
+        costs = measured.assign(time=time, memory=measured["peak_memory"])
         costs = costs[costs["key"].isin(metrics["key"])]
         return costs.melt([*names], COSTS, "output", "value").dropna(subset="value")
     # what a pathway says that was left as it was drawn is nobody's claim
