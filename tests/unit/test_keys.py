@@ -135,7 +135,8 @@ def test_equal_content_under_other_names_and_titles_has_equal_keys(root: Path) -
     edit(config / "architectures.yaml", "columns-digits:\n", "columns-renamed:\n")
     edit(config / "datasets.yaml", "title: Handwritten digits, 8x8", "title: Digits")
     edit(config / "recipes/digits.yaml", "digits-smoke:", "other-name:")
-    edit(config / "claims.yaml", "margin: 0.5", "margin: 0.6")
+    edit(config / "claims.yaml", "margin: 0.2", "margin: 0.3")
+    edit(config / "claims.yaml", "columns-digits", "columns-renamed")
     smoke = config / "studies/smoke.yaml"
     edit(smoke, "columns-digits", "columns-renamed")
     edit(smoke, "digits-smoke", "other-name")
@@ -152,7 +153,7 @@ def test_a_default_written_out_changes_nothing(root: Path) -> None:
 
 def test_claims_travel_beside_the_key(root: Path) -> None:
     before = load_study("smoke", root).runs[0].spec
-    edit(root / "config/claims.yaml", "margin: 0.5", "margin: 0.6")
+    edit(root / "config/claims.yaml", "margin: 0.2", "margin: 0.3")
     after = load_study("smoke", root).runs[0].spec
     assert before["claims"] != after["claims"] and before | {"claims": ""} == after | {"claims": ""}
 

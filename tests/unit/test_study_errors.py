@@ -258,6 +258,74 @@ SCHEMA = {
         ["device: ", "'auto', 'cpu' or 'cuda'", "'gpu'"],
     ),
     "margin": ("claims.yaml", "margin: 0.5", "margin: -1", ["guidebp-instances.margin: ", "greater than 0"]),
+    "margin of nothing": (
+        "claims.yaml",
+        "margin: 5\n",
+        "margin: 0\n",
+        ["guidebp-cost.margin: ", "greater than 0"],
+    ),
+    "margin not a number": ("claims.yaml", "margin: 0.5", "margin: .nan", ["guidebp-instances.margin: "]),
+    "margin infinite": ("claims.yaml", "margin: 0.5", "margin: .inf", ["guidebp-instances.margin: "]),
+    "unknown rule": (
+        "claims.yaml",
+        "margin: 0.5",
+        "rule: equality",
+        ["not valid YAML", "'rule' stands here twice"],
+    ),
+    "unknown scale": (
+        "claims.yaml",
+        "    published: {datasets: [mnist, cmaterdb, cifar-10], networks: [columns-32]",
+        "    publishd: {datasets: [mnist, cmaterdb, cifar-10], networks: [columns-32]",
+        ["guidebp-merge.grounds.publishd", "'published', 'desk' or 'exploratory'"],
+    ),
+    "no datasets in a ground": (
+        "claims.yaml",
+        "published: {datasets: [mnist, cmaterdb, cifar-10], networks: [columns-32]",
+        "published: {datasets: [], networks: [columns-32]",
+        ["guidebp-merge.grounds.published.datasets: ", "at least 1"],
+    ),
+    "no networks in a ground": (
+        "claims.yaml",
+        "networks: [columns-32]",
+        "networks: []",
+        ["guidebp-merge.grounds.published.networks: ", "at least 1"],
+    ),
+    "no grounds": (
+        "claims.yaml",
+        "  grounds: *instances\n",
+        "  grounds: {}\n",
+        ["guidebp-cost.grounds: ", "at least 1"],
+    ),
+    "network of one side": (
+        "claims.yaml",
+        "{better: mwresnet-14-2, than: resnet-32}",
+        "{better: mwresnet-14-2}",
+        ["multiway-depth.grounds.desk.networks.0", "than: Field required"],
+    ),
+    "unknown metric": (
+        "claims.yaml",
+        "metric: ensemble",
+        "metric: ensembel",
+        ["critic-ensemble.metric: ", "'ensemble'", "'ensembel'"],
+    ),
+    "metric of a side": (
+        "claims.yaml",
+        "metric: primary}}",
+        "metric: main}}",
+        ["critic-ensemble.comparisons.0.than.metric: ", "'main'"],
+    ),
+    "no comparison": (
+        "claims.yaml",
+        "    - {better: {method: local-critic}, than: {method: sub-models}}",
+        "    []",
+        ["critic-submodels.comparisons: ", "at least 1"],
+    ),
+    "old key": (
+        "claims.yaml",
+        "  grounds: *instances\n",
+        "  families: [columns]\n",
+        ["guidebp-cost.families: unknown"],
+    ),
 }
 
 
@@ -543,7 +611,25 @@ def test_two_recipes_for_one_network(root: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("families: [columns]", "families: [colums]", "unknown family 'colums'; did you mean 'columns'"),
+        (
+            "networks: [columns-32]",
+            "networks: [colums-32]",
+            "unknown architecture 'colums-32'; did you mean 'columns-32'",
+        ),
+        (
+            "than: resnet-110}",
+            "than: resnet-111}",
+            "unknown architecture 'resnet-111'; did you mean 'resnet-110'",
+        ),
+        ("&desk [cmaterdb,", "&desk [cmaterbd,", "unknown dataset 'cmaterbd'; did you mean 'cmaterdb'"),
+        (
+            "recipes: [msdnet-cifar]",
+            "recipes: [msdnet-cifa]",
+            "unknown recipe 'msdnet-cifa'; did you mean 'msdnet-cifar'",
+        ),
+        ("study: paper", "study: papper", "unknown study 'papper'; did you mean 'paper'"),
+        ("beside: [max,", "beside: [mix,", "unknown method 'mix'; did you mean 'max'"),
+        ("&guided [guidebp,", "&guided [guidbp,", "unknown method 'guidbp'; did you mean 'guidebp'"),
         ("than: {method: add}", "than: {method: ad}", "unknown method 'ad'; did you mean 'add'"),
     ],
 )

@@ -1,0 +1,135 @@
+"""config/claims.yaml: every published statement is there, its runs are planned, its lock covers what decides."""
+
+from collections import Counter
+from functools import cache
+from typing import Any
+
+import pytest
+
+from guidebp.study.claims import Claim, scale_of
+from guidebp.study.files import read_file
+from guidebp.study.resolve import Study, load_study
+from tests.unit.tiny import ROOT
+
+CLAIMS: dict[str, Claim] = read_file(ROOT / "config/claims.yaml", "claims")
+# ../shared/PAPERS.md, section 6
+ASKED = {
+    *("guidebp-merge", "guidebp-instances", "guidebp-branches", "guidebp-cost", "multiway-depth"),
+    *("multiway-exits", "deconfliction", "deconfliction-combines", "critic-cost", "critic-submodels"),
+    *("critic-ensemble", "guidebp-pathways"),
+}
+
+
+@cache
+def study(name: str) -> Study:
+    return load_study(name, ROOT)
+
+
+def test_every_statement_of_the_papers_is_there() -> None:
+    assert set(CLAIMS) == ASKED
+    assert (
+        CLAIMS["guidebp-pathways"].paper == "ours" and "published" not in CLAIMS["guidebp-pathways"].grounds
+    )
+    for name in ASKED - {"guidebp-pathways"}:
+        assert CLAIMS[name].paper != "ours" and {"published", "desk"} <= set(CLAIMS[name].grounds)
+        assert CLAIMS[name].grounds["published"].recipes, "a published protocol has its recipe"
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        pytest.param(
+            name,
+            scale,
+            marks=pytest.mark.xfail(
+                (name, scale) == ("critic-submodels", "exploratory"),
+                reason="the demo trains sub-models-quick only",
+                strict=False,
+            ),
+        )
+        for name, claim in CLAIMS.items()
+        for scale, ground in claim.grounds.items()
+        if ground.study
+    ],
+)
+def test_the_study_of_a_ground_trains_all_its_runs(name: str, scale: Any) -> None:
+    claim = CLAIMS[name]
+    ground = claim.grounds[scale]
+    assert ground.study
+    runs = Counter(
+        (run.dataset, run.architecture, run.method)
+        for run in study(ground.study).runs
+        if (not ground.recipes or run.recipe in ground.recipes)
+        and (scale == "exploratory" or 100 <= run.repetition < 900)
+    )
+    least = 5 if scale == "published" else 2
+    primary = claim.comparisons[0].better.method
+    lacking = set()
+    for dataset in ground.datasets:
+        for better, than in ground.pairs():
+            for pair in claim.comparisons:
+                sides = {(dataset, better, pair.better.method), (dataset, than, pair.than.method)}
+                if pair.better.method == primary and scale == "published":
+                    sides |= {(dataset, better, reading) for reading in claim.readings}
+                    sides |= {(dataset, than, method) for method in claim.beside}
+                lacking |= {side for side in sides if runs[side] < least}
+    assert not lacking
+
+
+@pytest.mark.parametrize("key", Claim.model_fields)
+def test_the_lock_covers_what_decides_and_nothing_else(key: str) -> None:
+    claim = CLAIMS["guidebp-merge"]
+    if key in ("statement", "source", "published", "differs"):
+        assert claim.model_copy(update={key: "something else"}).lock == claim.lock
+    elif key == "comparisons":
+        assert claim.model_copy(update={key: claim.comparisons[:1]}).lock != claim.lock
+    elif key == "grounds":
+        for scale, ground in claim.grounds.items():
+            for part, changed in (
+                ("datasets", ["digits", "mnist"]),
+                ("networks", ["columns-desk", "columns-32"]),
+                ("recipes", ["digits-short"]),
+                ("study", "smoke"),
+            ):
+                other = {**claim.grounds, scale: ground.model_copy(update={part: changed})}
+                assert claim.model_copy(update={key: other}).lock != claim.lock
+    else:
+        others = {"paper": "ours", "metric": "primary", "rule": "non-inferiority", "margin": 0.3}
+        assert claim.model_copy(update={key: others.get(key, ["add"])}).lock != claim.lock
+
+
+@pytest.mark.parametrize("name", ["smoke", "demo", "paper"])
+def test_runs_carry_the_locks_of_the_claims_they_may_help_to_decide(name: str) -> None:
+    for run in study(name).runs:
+        expected = {}
+        for number, claim in CLAIMS.items():
+            methods = {*claim.readings, *claim.beside}
+            methods |= {side.method for pair in claim.comparisons for side in (pair.better, pair.than)}
+            for scale, ground in claim.grounds.items():
+                networks = {network for pair in ground.pairs() for network in pair}
+                known = run.dataset in ground.datasets and run.architecture in networks
+                known &= not ground.recipes or run.recipe in ground.recipes
+                known &= scale == "exploratory" or 100 <= run.repetition <= 899
+                if known and run.method in methods:
+                    expected[number] = claim.lock
+        assert run.spec["claims"] == expected
+
+
+@pytest.mark.parametrize(
+    ("dataset", "network", "recipe", "repetition", "expected"),
+    [
+        ("mnist", "columns-32", "guidebp-neighbours", 100, "published"),
+        ("mnist", "columns-32", "guidebp-neighbours", 899, "published"),
+        ("mnist", "columns-32", "guidebp-neighbours", 99, None),
+        ("mnist", "columns-32", "guidebp-neighbours", 900, None),
+        ("mnist", "columns-32", "digits-short", 100, None),
+        ("mnist", "columns-desk", "guidebp-neighbours", 100, None),
+        ("mnist-10k", "columns-desk", "whatever", 100, "desk"),
+        ("mnist-10k", "columns-desk", "whatever", 901, None),
+        ("svhn", "columns-32", "guidebp-neighbours", 100, None),
+        ("digits", "columns-digits", "digits-short", 0, "exploratory"),
+        ("digits", "columns-digits", "digits-short", 100, "exploratory"),
+    ],
+)
+def test_scale(dataset: str, network: str, recipe: str, repetition: int, expected: str | None) -> None:
+    assert scale_of(CLAIMS["guidebp-merge"], dataset, network, recipe, repetition) == expected
