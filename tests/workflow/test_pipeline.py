@@ -12,7 +12,10 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ["Snakefile", "workflow", "profiles", "config", "src", "dvc.yaml", "environment.yml", ".dvc/config"]
+PARTS = [
+    *("Snakefile", "workflow", "profiles", "config", "src", "dvc.yaml", "environment.yml", ".dvc/config"),
+    *(f"notebooks/{name}" for name in ("page.html.j2", "new-method.py", "new-method.ipynb")),  # the shortest
+]
 STUDY = """
 title: Tiny
 about: Tests the workflow.

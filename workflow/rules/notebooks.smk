@@ -7,8 +7,8 @@ rule notebooks:
         ancient(RESULTS["collected, cached"]),
         RESULTS["analysed"],
         ancient(RESULTS["figure data"]),
-        "notebooks/page.html.j2",
         sheets=RESULTS["sheets"],
+        page="notebooks/page.html.j2",
         notebook="notebooks/{notebook}.ipynb",
     output:
         LAYOUT.notebook("{notebook}"),
@@ -19,5 +19,5 @@ rule notebooks:
     params:
         study=STUDY.name,
     shell:
-        "GUIDEBP_STUDY={params.study} jupyter nbconvert --to html --template-file notebooks/page.html.j2"
-        " --execute --KernelManager.transport=ipc --stdout {input.notebook} > {output}.part 2> {log} && mv {output}.part {output}"
+        "GUIDEBP_STUDY={params.study} jupyter nbconvert {input.notebook} --execute --ExecutePreprocessor.startup_timeout=600"
+        " --to html --template-file {input.page} --stdout > {output}.part 2> {log} && mv {output}.part {output}"
