@@ -166,8 +166,9 @@ def test_wilcoxon_with_ties_and_a_zero() -> None:
     assert signed_rank(first - second) == pytest.approx(exact_signed_rank(ranks, 22.5 - 0.5))
 
 
-@pytest.mark.parametrize("n", [7, 9, 14, 20, 60])
-def test_wilcoxon_is_scipys_also_where_accuracies_are_only_almost_equal(n: int) -> None:
+# scipy goes through all signs up to 13 values, which takes seconds, and is approximate from there
+@pytest.mark.parametrize(("n", "close"), [(7, 1e-9), (9, 1e-9), (20, 0.02), (60, 0.01)])
+def test_wilcoxon_is_scipys_also_where_accuracies_are_only_almost_equal(n: int, close: float) -> None:
     """Differences of equal counts of images differ in their last bits: they are ties all the same."""
     random = np.random.default_rng(n)
     unequal = 0
@@ -176,7 +177,7 @@ def test_wilcoxon_is_scipys_also_where_accuracies_are_only_almost_equal(n: int) 
         right = random.integers(100, 300, n)
         accuracies = 100 * (right + counts) / 359 - 100 * right / 359
         expected = stats.wilcoxon(counts.astype(float), zero_method="zsplit").pvalue
-        assert signed_rank(accuracies) == pytest.approx(expected)
+        assert signed_rank(accuracies) == pytest.approx(expected, abs=close)
         unequal += len(set(np.abs(accuracies))) - len(set(np.abs(counts)))
     assert unequal > 0, "almost equal, not equal"
 
