@@ -49,6 +49,8 @@ rule render:
 
 rule report:
     input:
+        RESULTS["rendering code"],
+        RESULTS["notebooks"],
         RESULTS["figures"],
         RESULTS["tables"],
         RESULTS["collected"],

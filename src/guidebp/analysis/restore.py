@@ -38,8 +38,8 @@ def restore(study: Study) -> str:
         raise UserError(
             f"{layout.records}: {len(missing)} of {len(study.runs)} runs of study '{study.name}' are not in it "
             f"(first: {first.dataset}/{first.architecture}/{first.method}/repetition {first.repetition}, "
-            f"key {first.key}); the code or the study has changed since, or they were never trained; run: snakemake --config "
-            f"study={study.name}, which trains them, or partial=true behind it, which reports on the others"
+            f"key {first.key}); the code or the study has changed since, or they were never trained; run: "
+            f"snakemake --config study={study.name}, which trains them; with partial=true it reports on the others"
         )
     return (
         f"{len(study.runs)} runs of study '{study.name}' are in the store ({unpacked} unpacked, all verified); "

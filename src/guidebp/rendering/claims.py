@@ -24,7 +24,7 @@ def claims_table(verdicts: list[Json]) -> pd.DataFrame:
             shown = found["word"] if scale != "exploratory" else f"exploratory: {found['word']}"
             rows.append(first | {"verdict": shown} | numbers(claim, found))
     columns = ["claim", "verdict", "effect", "95 % interval", "n", "rule", "weakest difference"]
-    return pd.DataFrame(rows, columns=columns).fillna("-")
+    return pd.DataFrame([dict.fromkeys(columns, "-") | row for row in rows], columns=columns)
 
 
 def numbers(claim: Json, found: Json) -> Json:

@@ -4,7 +4,7 @@ It is readable without scripts. DataTables, as the package itables bundles it, s
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
 from importlib.resources import files
 
 import pandas as pd
@@ -17,11 +17,11 @@ from guidebp.rendering.report_claims import papers, verdict_counts
 from guidebp.rendering.report_costs import hours, machines
 from guidebp.rendering.report_sections import across, datasets, findings, of_study
 from guidebp.store import write_atomic
-from guidebp.study.layout import Layout
+from guidebp.study.layout import NOTEBOOKS, Layout
 
 
-def write_report(layout: Layout, notebooks: Sequence[tuple[str, str]] = ()) -> None:
-    """Write report.html; `notebooks`: title and address, relative to the report, of each notebook to name."""
+def write_report(layout: Layout) -> None:
+    """Write report.html."""
     results = load_results(layout, analysed=True)
     about, runs = results.about, run_measures(results.metrics)
     sections = papers(results)
@@ -45,11 +45,21 @@ def write_report(layout: Layout, notebooks: Sequence[tuple[str, str]] = ()) -> N
         total=len(runs),
         machines=machines(results.costs),
         hours=hours(results),
-        notebooks=notebooks,
+        notebooks=list(notebooks(layout)),
         code=code(),
         datatables={kind: bundled(f"dt_bundle.{kind}") for kind in ("js", "css")},
     )
     write_atomic(layout.report, page.encode())
+
+
+def notebooks(layout: Layout) -> Iterator[tuple[str, str]]:
+    """Title and address, relative to the report, of each notebook that was executed on the study."""
+    for script in sorted(NOTEBOOKS.glob("*.py")):
+        page = layout.notebook(script.stem)
+        if page.exists():
+            lines = script.read_text(encoding="utf-8").splitlines()
+            heading = next((line for line in lines if line.startswith("# # ")), f"# # {script.stem}")
+            yield heading.removeprefix("# # "), str(page.relative_to(layout.folder))
 
 
 def bundled(name: str) -> Markup:
