@@ -67,7 +67,8 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
     figures = [layout.figure(*place, kind) for place in places(FIGURES, parts) for kind in FIGURE_KINDS]
     tables = [layout.table(*place, kind) for place in places(shown, parts) for kind in TABLE_KINDS]
     collected = [str(getattr(layout, name)) for name in COLLECTED]
-    planned = {ground.study for claim in study.claims.values() for ground in claim.grounds.values()} - {None}
+    grounds = [ground for claim in study.claims.values() for ground in claim.grounds.values()]
+    planned = {study.name, *(ground.study for ground in grounds if ground.study)}
     sources = ["config", "datasets", "architectures", "methods", "claims", "published"]
     return {
         "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],
@@ -76,7 +77,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
         "packs": [str(layout.pack(pack.id)) for pack in packs],
         "files": [
-            *(f"config/studies/{name}.yaml" for name in sorted({study.name, *planned})),
+            *(f"config/studies/{name}.yaml" for name in sorted(planned)),
             *(f"config/{name}.yaml" for name in sources),
             *(str(path) for path in [STEP_TIMES] if path.exists()),
         ],
