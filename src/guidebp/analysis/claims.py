@@ -234,7 +234,10 @@ def reasons(
 
 def headline(name: str, claim: Json, scales: dict[str, Json]) -> Json:
     """What a reader wants first of a claim."""
-    decided = next((scale for scale in ("published", "desk") if scale in scales), None)
+    deciding = [scale for scale in ("published", "desk") if scale in scales]
+    # one repetition of the published protocol does not hide what its proxy says
+    enough = [scale for scale in deciding if scales[scale]["standing"] != NOT_ENOUGH]
+    decided = next(iter(enough or deciding), None)
     return {
         "name": name,
         **{

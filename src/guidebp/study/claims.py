@@ -93,14 +93,18 @@ class Claim(Entry):
         )
 
     @cached_property
-    def methods(self) -> set[str]:
-        """All methods that decide or stand beside."""
-        sides = (side.method for pair in self.comparisons for side in (pair.better, pair.than))
-        return {*sides, *self.readings, *self.beside}
+    def first(self) -> set[str]:
+        """Methods of the side that the claim speaks for."""
+        return {*(pair.better.method for pair in self.comparisons), *self.readings}
+
+    @cached_property
+    def second(self) -> set[str]:
+        """Methods of the other side, and those beside."""
+        return {*(pair.than.method for pair in self.comparisons), *self.beside}
 
     def names(self) -> Iterator[tuple[str, str]]:
         """All (kind, name) that must stand in a catalogue."""
-        yield from (("method", name) for name in sorted(self.methods))
+        yield from (("method", name) for name in sorted(self.first | self.second))
         for ground in self.grounds.values():
             yield from (("dataset", name) for name in ground.datasets)
             yield from (("recipe", name) for name in ground.recipes)
@@ -108,12 +112,18 @@ class Claim(Entry):
             yield from (("study", name) for name in [ground.study] if name)
 
 
-def scale_of(claim: Claim, dataset: str, architecture: str, recipe: str, repetition: int) -> Scale | None:
-    """The scale at which such a run counts for the claim, if its method does."""
+def scale_of(
+    claim: Claim, dataset: str, architecture: str, method: str, recipe: str, repetition: int
+) -> Scale | None:
+    """The scale at which such a run counts for the claim or stands beside it."""
     for scale, ground in claim.grounds.items():
         if (
             dataset in ground.datasets
-            and any(architecture in pair for pair in ground.pairs())
+            and any(
+                (architecture == first and method in claim.first)
+                or (architecture == second and method in claim.second)
+                for first, second in ground.pairs()
+            )
             and (not ground.recipes or recipe in ground.recipes)
             and (scale == "exploratory" or repetition in DECIDING)
         ):

@@ -100,7 +100,7 @@ def plan(name: str, claim: Claim, scale: str, study: Study, times: dict[str, Jso
 def deciding(name: str, claim: Claim, scale: str, runs: Iterable[Run]) -> Iterator[Run]:
     """The runs that count for a claim at a scale."""
     for run in runs:
-        where = run.dataset, run.architecture, run.recipe, run.repetition
+        where = run.dataset, run.architecture, run.method, run.recipe, run.repetition
         if name in run.spec["claims"] and scale_of(claim, *where) == scale:
             yield run
 

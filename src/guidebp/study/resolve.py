@@ -217,7 +217,7 @@ class _Parts:
         locks = {
             name: self.catalogues.locks[name]
             for name, claim in self.catalogues.claims.items()
-            if method in claim.methods and scale_of(claim, dataset, architecture, recipe, repetition)
+            if scale_of(claim, dataset, architecture, method, recipe, repetition)
         }
         spec: Spec = {
             "engine": ENGINE_VERSION,
