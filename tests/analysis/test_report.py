@@ -276,8 +276,15 @@ def test_costs_are_summed_by_part_and_device() -> None:
 
 def test_notebooks_are_listed_where_there_are_some() -> None:
     layout = write(study(made_up()))
-    write_report(layout, [("One <b>", "notebooks/one.html")])
-    assert '<li><a href="notebooks/one.html">One &lt;b&gt;</a></li>' in layout.report.read_text()
+    Path("notebooks").mkdir()
+    for name in ("one", "not-executed"):
+        Path(f"notebooks/{name}.py").write_text("# %% [markdown]\n# # One <b>\n")
+    layout.notebook("one").parent.mkdir()
+    layout.notebook("one").touch()
+    write_report(layout)
+    text = layout.report.read_text()
+    assert '<li><a href="notebooks/one.html">One &lt;b&gt;</a></li>' in text
+    assert "not-executed" not in text
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,9 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         layout = write(study(thirty_methods()))
         (layout.folder / "notebooks").mkdir()
         (layout.folder / "notebooks/one.html").touch()
-        write_report(layout, [("One", "notebooks/one.html")])
+        Path("notebooks").mkdir()
+        Path("notebooks/one.py").write_text("# # One")
+        write_report(layout)
         yield layout.report.resolve()
 
 
