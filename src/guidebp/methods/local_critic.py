@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from guidebp.methods import critics
 from guidebp.methods.contract import MakeOptimiser, Method, Step, pathway_norms
 from guidebp.models.contract import Chain
+from guidebp.optimisers import Adam
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class LocalCritic(Method):
         """The recipe's for the groups, Adam for the critics."""
         found = {"main": make_optimiser(self.network.parameters())}
         if len(self.critics):
-            found["critics"] = torch.optim.Adam(self.critics.parameters(), lr=self.options.lr, fused=True)
+            found["critics"] = Adam(self.critics.parameters(), lr=self.options.lr)
         return found
 
     @property

@@ -14,6 +14,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
+from guidebp.rendering.fonts import register
+
 WIDTH = 7.2  # inches: a page of two columns
 INK, FAINT = "#222222", "#8a8a8a"
 # Okabe and Ito's palette as seaborn carries it: told apart with any colour vision and in grey print
@@ -29,7 +31,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASH = (0, (3, 1.5))
 
 STYLE: Any = {
-    "font.family": "DejaVu Sans",
+    "font.family": register(),
     "font.size": 7.5,
     "axes.titlesize": 8.5,
     "axes.titleweight": "bold",

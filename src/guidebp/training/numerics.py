@@ -24,7 +24,8 @@ def set_numerics(numerics: str, device: torch.device) -> None:
     """Set torch's global switches for one run. One thread: small runs lose by sharing cores."""
     exact = numerics == "exact"
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(exact)
+    # the same as torch.use_deterministic_algorithms, which imports torch's compiler for it: seconds
+    torch.set_deterministic_debug_mode("error" if exact else "default")
     # A debugging aid that fills every fresh tensor: a tenth of a small step, and nothing here reads unset memory.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not exact

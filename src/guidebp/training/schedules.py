@@ -4,24 +4,20 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from guidebp.methods.contract import MakeOptimiser
+from guidebp.optimisers import KINDS
 
 
 def optimiser_maker(recipe: dict[str, Any]) -> MakeOptimiser:
     """A function from parameters to the recipe's optimiser over them."""
     settings = dict(recipe["optimiser"])
-    name = settings.pop("name")
-    kind = {"sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}[name]
-    if name != "rmsprop":  # which has no fused form
-        settings["fused"] = True
+    kind = KINDS[settings.pop("name")]
 
     def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
-        optimiser: Optimizer = kind(list(parameters), **settings)
-        return optimiser
+        return kind(parameters, **settings)
 
     return make
 
