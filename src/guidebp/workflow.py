@@ -34,7 +34,12 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
     from snakemake.exceptions import WorkflowError
 
     try:
-        settings = check("--config or config/config.yaml", dict(config), "config")
+        # Snakemake takes `partial=true` on its command line for a text
+        words = {"true": True, "false": False}
+        given = {
+            key: words.get(value, value) if isinstance(value, str) else value for key, value in config.items()
+        }
+        settings = check("--config or config/config.yaml", given, "config")
         study = load_study(settings.study)
         partial = settings.partial or settings.claim is not None
         packs = wanted_packs(study, settings.claim) if partial else study.packs

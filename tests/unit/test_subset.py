@@ -238,7 +238,9 @@ def test_parts_in_the_catalogue_are_as_their_wholes() -> None:
     for name, found in parts.items():
         assert isinstance(found.source, Subset)
         base = datasets[found.source.subset_of]
-        changed = {"title", "source"}
+        changed = {"title", "source", "counts"}
+        assert found.counts and base.counts and found.counts.test == base.counts.test
+        assert found.counts.training == 10_000
         assert found.model_dump(exclude=changed) == base.model_dump(exclude=changed)
         assert name == f"{found.source.subset_of}-10k" and found.source.images == 10_000
         assert found.title == f"{base.title}, 10,000 training images"

@@ -116,6 +116,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def test_one_command_gives_the_report_and_a_second_has_nothing_to_do(project: Project) -> None:
     page = (project.folder / "results/tiny/report.html").read_text()
     figures = {path.stem for path in (project.folder / "results/tiny/figures").glob("*.svg")}
+    figures.remove("critical-difference")  # of one dataset there is none to show
     assert page.count("data:image/svg+xml") == len(figures) > 5
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert len(project.runs()) == 6
