@@ -233,7 +233,7 @@ shares({"fresh": fresh, "supposed": supposed})
 # %% [markdown]
 # ## What came of it in training
 #
-# From here on the study's results. The figures are redrawn from the data that lies beside them.
+# From here on the study's results. A figure is a module: `data` gives its numbers, `draw` the picture.
 
 # %%
 merging = {name for name, entry in results.about["methods"].items() if entry["family"] == "guidebp"}
@@ -241,23 +241,23 @@ cells = [(part["name"], *cell) for part in results.about["parts"] for cell in pa
 guided_cells = [cell for cell in cells if cell[1] == dataset and cell[3] in merging]
 
 
-def redraw(figure, name):
-    """A figure of the first network with a guided method, from its CSV file."""
+def redraw(figure):
+    """A figure of the first network with a guided method."""
     if not guided_cells:
         return print(f"The study {STUDY} has no guided merge on {dataset}: nothing to show here.")
     part, _, architecture, _ = guided_cells[0]
-    data = pd.read_csv(layout.figure(name, dataset, part, "csv"))
+    data = figure.data(results.part(part), dataset)
     return figure.draw(data[data["architecture"] == architecture])
 
 
-redraw(gradient_share, "gradient-share")
+redraw(gradient_share)
 
 # %% [markdown]
 # Shares of the gradient over the epochs. Under `add` and `average` they are equal by construction. Where a
 # strip leaves the dashes, some pathway receives more than the others.
 
 # %%
-redraw(accuracy, "accuracy")
+redraw(accuracy)
 
 # %% [markdown]
 # Test accuracy of every pathway alone and merged. Under the usual merges a pathway alone need not be good:

@@ -110,7 +110,6 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "figures": [str(path) for path in figures],
         "pictures": [str(path) for path in figures if path.suffix == ".svg"],
         "figure files": [str(path) for path in figures if path.suffix != ".svg"],
-        "figure data": [str(path) for path in figures if path.suffix == ".csv"],
         "tables": [str(path) for path in tables],
         "notebooks": [str(layout.notebook(path.stem)) for path in sorted(NOTEBOOKS.glob("*.py"))],
         "for dvc": [

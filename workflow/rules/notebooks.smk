@@ -1,12 +1,10 @@
-# Every notebook of notebooks/, executed on the study: one page each, which needs no network. What a notebook reads of the
-# figures changes with the tables and the code below, so that a figure's new time stamp alone executes nothing.
+# Every notebook of notebooks/, executed on the study: one page each, which needs no network.
 rule notebooks:
     input:
         RESULTS["rendering code"],
         RESULTS["collected"],
         ancient(RESULTS["collected, cached"]),
         RESULTS["analysed"],
-        ancient(RESULTS["figure data"]),
         sheets=RESULTS["sheets"],
         page="notebooks/page.html.j2",
         notebook="notebooks/{notebook}.ipynb",
