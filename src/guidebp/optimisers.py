@@ -31,6 +31,19 @@ class Lean(Optimizer):
         for parameter in self.param_groups[0]["params"]:
             parameter.grad = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Settings, and the state of every parameter in their order; tensors are not copied."""
+        (group,) = self.param_groups
+        settings = {name: value for name, value in group.items() if name != "params"}
+        return {"settings": settings, "state": [dict(self.state.get(p, {})) for p in group["params"]]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there, with the same parameters in the same order."""
+        (group,) = self.param_groups
+        group.update(state_dict["settings"])
+        pairs = zip(group["params"], state_dict["state"], strict=True)
+        self.state = {p: dict(known) for p, known in pairs if known}
+
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Move the parameters that have a gradient."""
