@@ -327,6 +327,19 @@ def test_table_and_text_of_every_scale() -> None:
     assert claims_table([only])["verdict"].tolist() == ["not tested", "exploratory: for it"]
 
 
+def test_the_scale_that_decides_leads() -> None:
+    """One repetition of the published protocol neither gives the word nor the numbers beside it."""
+    single = [
+        *arm("a", [70, 99], range(100, 101), dataset="large"),
+        *arm("b", [60, 80], range(100, 101), dataset="large"),
+    ]
+    grounds = {"published": ground(datasets=["large"]), "desk": ground()}
+    found, _ = judged([*BETTER, *single], claim(grounds=grounds))
+    assert (found["verdict"], found["decided"]) == ("supports (desk proxy)", "desk")
+    assert list(found["scales"]) == ["desk", "published"]
+    assert found["scales"]["desk"]["effect"] == pytest.approx(10)
+
+
 def test_percent_and_unknown_intervals_are_shown() -> None:
     single = judged([*arm("a", [90], range(100, 101)), *arm("b", [80])])[0]
     row = claims_table([single]).iloc[0]

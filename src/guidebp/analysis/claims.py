@@ -238,6 +238,7 @@ def headline(name: str, claim: Json, scales: dict[str, Json]) -> Json:
     # one repetition of the published protocol does not hide what its proxy says
     enough = [scale for scale in deciding if scales[scale]["standing"] != NOT_ENOUGH]
     decided = next(iter(enough or deciding), None)
+    first = sorted(scales, key=lambda scale: scale != decided)  # the one that decides leads
     return {
         "name": name,
         **{
@@ -248,6 +249,6 @@ def headline(name: str, claim: Json, scales: dict[str, Json]) -> Json:
         "differs": claim["differs"],
         "verdict": scales[decided]["word"] if decided else "not tested",
         "decided": decided,
-        "scales": scales,
+        "scales": {scale: scales[scale] for scale in first},
         "plan": claim["plan"],
     }

@@ -17,7 +17,7 @@ SHOWN = ["dataset", "network", "network_than", "method", "than", "output", "n", 
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
-    """One row per claim, dataset, networks, role and comparison, at the most deciding scale with runs.
+    """One row per claim, dataset, networks, role and comparison, at the scale that decides, or the first with runs.
 
     Of several outputs that must all hold, the one with the lowest interval. `least`: what the interval must lie
     above.
@@ -26,7 +26,7 @@ def data(results: Results, dataset: str) -> pd.DataFrame:
     assert parts is not None
     found = []
     for claim in results.verdicts:
-        scale = claim["decided"] or next(iter(claim["scales"]), None)
+        scale = next(iter(claim["scales"]), None)
         rows = parts[
             (parts["claim"] == claim["name"])
             & (parts["scale"] == scale)
@@ -46,14 +46,9 @@ def data(results: Results, dataset: str) -> pd.DataFrame:
             )
         )
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["claim"])
-    return titled(results, table)
-
-
-def titled(results: Results, table: pd.DataFrame) -> pd.DataFrame:
-    """With the titles of datasets; those of networks are long. Six decimals survive a CSV file."""
-    if "dataset" in table:
+    if "dataset" in table:  # titles of networks are long
         table["dataset"] = table["dataset"].map(results.titles("datasets"))
-    return table.round(6)
+    return table.round(6)  # which a CSV file keeps
 
 
 @look()
