@@ -81,6 +81,7 @@ def made_up(repetitions: int = 5, test: Any = 0.2, failed: tuple[str, int] | Non
         "title": "Made up",
         "about": "For tests.",
         "references": ["average", "independent"],
+        "planned": repetitions * len(METHODS),
         "parts": [
             {
                 "name": "",

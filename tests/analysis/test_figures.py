@@ -1,8 +1,9 @@
 """What the figures show: their numbers, and that these alone redraw them."""
 
 import io
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -209,6 +210,17 @@ def test_a_figure_across_datasets_has_one_place_per_part() -> None:
     parts = [{"name": name, "cells": cells, "exits": True, "trunk": True} for name in ("one", "two")]
     found = [place for place in places(FIGURES, parts) if place[0] == "critical-difference"]
     assert found == [("critical-difference", "", "one"), ("critical-difference", "", "two")]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_provenance_names_every_file_that_a_figure_reads(name: str) -> None:
+    """Files that it does not name, say those with the times of a machine, may change."""
+    across = FIGURES[name].per == "across"
+    results, dataset = (on_datasets(6), "") if across else (analysed(made_up()), "digits")
+    read = {"about", "prepared", *("costs" if file == "telemetry" else file for file in FIGURES[name].reads)}
+    others: dict[str, Any] = {column.name: None for column in fields(Results) if column.name not in read}
+    module = figure_module(name)
+    assert module.data(replace(results, **others), dataset).equals(module.data(results, dataset))
 
 
 def test_provenance_names_the_runs_of_the_dataset_or_of_all_of_them() -> None:

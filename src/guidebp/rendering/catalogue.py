@@ -7,7 +7,7 @@ from guidebp.study.published import PaperTable
 
 
 class Shown(NamedTuple):
-    """A caption, and what there is one of.
+    """A caption, what there is one of, and which files of `Layout` a figure's numbers come from.
 
     One per dataset; per dataset and part, or part with `exits` or `trunk` (`resolve.Part`); per part, across its
     datasets; or per study.
@@ -15,6 +15,7 @@ class Shown(NamedTuple):
 
     caption: str
     per: Literal["dataset", "part", "exits", "trunk", "across", "study"] = "part"
+    reads: tuple[str, ...] = ()
 
 
 # captions of figures are printed below them
@@ -26,6 +27,7 @@ FIGURES = {
         "or beyond. Grey points stand beside it and decide nothing. Intervals of few repetitions run out of the "
         "picture; the numbers are on the right.",
         per="study",
+        reads=("claims", "verdicts"),
     ),
     "samples": Shown(
         "The dataset: the first training images of every class, and the number of images per class, after "
@@ -35,26 +37,31 @@ FIGURES = {
     "accuracy": Shown(
         "Test accuracy of every trained pathway alone (left) and merged without labels (right). Small marks are "
         "repetitions, large marks their mean, bars its 95 % t interval. Dotted lines carry the yardstick, "
-        "`independent` or `deep-supervision`, through each panel."
+        "`independent` or `deep-supervision`, through each panel.",
+        reads=("metrics",),
     ),
     "differences": Shown(
         "Paired difference in test accuracy at equal repetition, with 95 % t intervals: each method minus "
         "each reference, for the primary output (the merged one, or the last exit) and for the mean of "
-        "the pathways alone."
+        "the pathways alone.",
+        reads=("metrics", "comparisons"),
     ),
     "curves": Shown(
         "Validation accuracy over epochs, mean and range over repetitions; primary output (top) and mean "
         "of the pathways alone (bottom) of each network. Dashed, in every column: the yardstick, "
-        "`independent` or `deep-supervision`."
+        "`independent` or `deep-supervision`.",
+        reads=("metrics", "history"),
     ),
     "gradient-share": Shown(
         "Share of the loss gradient at the logits that each pathway receives, per epoch, mean over "
-        "repetitions, stacked from the first pathway at the bottom. Dashes: equal shares."
+        "repetitions, stacked from the first pathway at the bottom. Dashes: equal shares.",
+        reads=("history",),
     ),
     "exits": Shown(
         "Test accuracy of every exit against the operations of the network cut off there (multiply-adds "
         "and activations for one image), mean over repetitions.",
         per="exits",
+        reads=("metrics", "inference"),
     ),
     "early-exit": Shown(
         "Progressive inference: test accuracy against the mean operations per image when an image leaves "
@@ -62,6 +69,7 @@ FIGURES = {
         "exit chosen on validation images for a budget (right). Large marks: everything runs to the last "
         "exit.",
         per="exits",
+        reads=("metrics", "inference"),
     ),
     "conflict": Shown(
         "Do the exits' gradients agree in the parameters they share? Mean cosine of all pairs per epoch "
@@ -69,22 +77,26 @@ FIGURES = {
         "whole training (right). Means over repetitions. Gradient rules look at every step, before they "
         "act; other methods at one batch after each epoch.",
         per="trunk",
+        reads=("metrics", "history", "inference"),
     ),
     "cosines": Shown(
         "Cosine between the gradients that two exits send into the parameters they share, mean over the "
         "last epoch and over repetitions. Below 0 they disagree. Columns in the order of the rows.",
         per="trunk",
+        reads=("metrics", "inference", "cosines"),
     ),
     "calibration": Shown(
         "Reliability of the primary output: test accuracy against mean confidence in 15 bins, all "
         "repetitions pooled, bins with at least ten images. On the diagonal, confidence is as large as "
         "accuracy; below it, the network is too sure. Dashed, in every column: the yardstick, "
         "`independent` or `deep-supervision`.",
+        reads=("metrics", "calibration"),
     ),
     "cost": Shown(
         "What a training step costs: time, backward passes through the network and, on GPUs, peak memory. "
         "Small marks are repetitions, large marks their mean. Times are those of the machine that "
         "trained; dotted lines carry the yardstick, `independent` or `deep-supervision`.",
+        reads=("metrics", "telemetry"),
     ),
     "critical-difference": Shown(
         "Mean rank of each method over the datasets (1 is best), by the primary output's test accuracy. "
@@ -92,6 +104,7 @@ FIGURES = {
         "0.05); p is that of Friedman's test with Iman and Davenport's correction. Descriptive: it decides "
         "no claim.",
         per="across",
+        reads=("metrics", "ranks"),
     ),
 }
 

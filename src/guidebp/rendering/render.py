@@ -1,5 +1,6 @@
 """Render all figures and tables of a study in one process: importing the plotting libraries costs most."""
 
+from collections import ChainMap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ PICTURE_KINDS = ("pdf", "svg", "png")
 def render(layout: Layout) -> None:
     """Write every figure (three formats, its data, its provenance) and every table (three formats)."""
     results = load_results(layout, analysed=True)
-    inputs = hashes(getattr(layout, name) for name in (*COLLECTED, *ANALYSED))
+    inputs = {name: hashes([getattr(layout, name)]) for name in (*COLLECTED, *ANALYSED)}
     parts = results.about["parts"]
     views = {part["name"]: results.part(part["name"]) for part in parts}
     for name, dataset, part in places(FIGURES, parts):
@@ -33,9 +34,10 @@ def render(layout: Layout) -> None:
         for kind in PICTURE_KINDS:
             write_atomic(layout.figure(name, dataset, part, kind), file_bytes(figure, kind))
         write_atomic(layout.figure(name, dataset, part, "csv"), data_bytes(data))
-        own = hashes(Path(sheet) for sheet in data["sheet"].unique()) if "sheet" in data else {}
+        read = [inputs[one] for one in ("about", *FIGURES[name].reads)]
+        sheets = hashes(Path(sheet) for sheet in data["sheet"].unique()) if "sheet" in data else {}
         keys = [] if FIGURES[name].per == "dataset" else run_keys(view, dataset)
-        provenance = readable_json(rendering(inputs | own, keys))
+        provenance = readable_json(rendering(dict(ChainMap(sheets, *read)), keys))
         write_atomic(layout.figure(name, dataset, part, "provenance.json"), provenance)
     shown = all_tables(from_json(results.about["published"]))
     for name, dataset, part in places(shown, parts):
