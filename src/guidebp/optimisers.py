@@ -4,7 +4,8 @@ The constructors of torch.optim import `torch._dynamo`, which takes longer than 
 every process. The kernels below are the ones that torch.optim calls: fused where there are fused ones.
 """
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from torch.optim import Optimizer
 State = dict[str, Tensor]
 
 
-class Lean(Optimizer):
+class Lean(Optimizer, ABC):
     """An optimiser over one group of parameters, with the state of each by name."""
 
     DEFAULTS: ClassVar[dict[str, Any]] = {"weight_decay": 0.0}
@@ -56,11 +57,11 @@ class Lean(Optimizer):
                     self.state.setdefault(p, {})
                 self.move(parameters, [p.grad for p in parameters], group, first=parameters is new)
 
+    @abstractmethod
     def move(
         self, parameters: list[Tensor], gradients: list[Tensor], group: dict[str, Any], first: bool
     ) -> None:
         """One step of parameters that have been moved before, or of which this is the first."""
-        raise NotImplementedError
 
     def kept(self, name: str, parameters: list[Tensor]) -> list[Tensor]:
         """A part of the parameters' state; zeros in the beginning."""
@@ -152,4 +153,4 @@ class Adam(Lean):
         )
 
 
-KINDS = {"sgd": Sgd, "rmsprop": RmsProp, "adam": Adam}
+KINDS: dict[str, Callable[..., Lean]] = {"sgd": Sgd, "rmsprop": RmsProp, "adam": Adam}

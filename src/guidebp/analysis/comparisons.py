@@ -27,7 +27,7 @@ def compare(results: Results) -> pd.DataFrame:
     for (dataset, architecture, recipe), cell in runs.groupby(
         ["dataset", "architecture", "recipe"], sort=False
     ):
-        overlap, step = split_overlap(results, str(dataset), cell), accuracy_step(cell)
+        overlap, step = grid_of(results, str(dataset), cell)
         index = ["repetition", "device_class"]
         finished = cell.pivot(index=index, columns="method", values="status") == "finished"
         trained = [method for method in results.about["methods"] if method in set(cell["method"])]
@@ -62,18 +62,22 @@ def compare(results: Results) -> pd.DataFrame:
     return table
 
 
-def split_overlap(results: Results, dataset: str, rows: pd.DataFrame) -> float:
-    """n_test / n_train where the repetitions of these runs redraw the split, else 0."""
-    known = rows.dropna(subset=["train_images"])
-    if results.about["datasets"][dataset]["split"]["test"] == "official" or known.empty:
-        return 0.0
-    return float(known["test_images"].iloc[0] / known["train_images"].iloc[0])
+def grid_of(results: Results, dataset: str, rows: pd.DataFrame) -> tuple[float, float]:
+    """`grid` for the sizes that the first of these runs knows."""
+    known = rows[["train_images", "test_images"]].dropna()
+    return grid(results, dataset, tuple(known.iloc[0]) if len(known) else None)
 
 
-def accuracy_step(rows: pd.DataFrame) -> float:
-    """What one test image is worth in percent; 0 where no run of these got that far."""
-    known = rows["test_images"].dropna()
-    return float(100 / known.iloc[0]) if len(known) else 0.0
+def grid(results: Results, dataset: str, sizes: tuple[float, float] | None) -> tuple[float, float]:
+    """For `mean_interval`: n_test / n_train where repetitions redraw the split, else 0; percent per test image.
+
+    `sizes`: training and test images; None, where no run got so far, gives zeros.
+    """
+    if sizes is None:
+        return 0.0, 0.0
+    train, test = map(float, sizes)
+    official = results.about["datasets"][dataset]["split"]["test"] == "official"
+    return 0.0 if official else test / train, 100 / test
 
 
 def with_chance(results: Results) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from guidebp.analysis.comparisons import chances
+from guidebp.analysis.comparisons import chances, grid
 from guidebp.analysis.paired import Interval, mean_interval
 from guidebp.analysis.tables import MERGED, PRIMARY, Results, run_measures
 
@@ -134,7 +134,8 @@ class Outcomes:
             ours, theirs = (side.renamed(f"{better[2]} - {than[2]}") for side in (ours, theirs))
         cost = better[2] == COST
         outputs = COSTS if cost else sorted({*ours.values, *theirs.values}) or [better[2]]
-        overlap, step = (0.0, 0.0) if cost else self.grid(dataset, ours.sizes | theirs.sizes)
+        sizes = next(iter((ours.sizes | theirs.sizes).values()), None)
+        overlap, step = (0.0, 0.0) if cost else grid(self.results, dataset, sizes)
         # nobody knows what a failed run would have cost
         chance = math.nan if cost else self.chance[dataset]
         runs = sorted(ours.status.keys() & theirs.status.keys())
@@ -161,12 +162,6 @@ class Outcomes:
                 )
             )
         return found
-
-    def grid(self, dataset: str, sizes: dict[Index, tuple[float, float]]) -> tuple[float, float]:
-        """For `mean_interval`: n_test / n_train where repetitions redraw the split, else 0; percent per image."""
-        train, test = next(iter(sizes.values()), (math.inf, math.inf))  # all crashed: nothing is known
-        official = self.results.about["datasets"][dataset]["split"]["test"] == "official"
-        return 0.0 if official or test == math.inf else test / train, 100 / test
 
     def side(self, dataset: str, architecture: str, method: str, metric: str) -> Side:
         """A method's runs and their values."""

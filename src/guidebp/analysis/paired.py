@@ -98,9 +98,8 @@ def signed_rank(values: NDArray[np.float64]) -> float:
     for rank in ranks[values != 0]:
         chance[rank:] += chance[:-rank].copy()
         chance /= 2
-    below = chance[: int(ranks[values > 0].sum()) + 1].sum()
-    above = chance[int(ranks[values > 0].sum()) :].sum()
-    return float(min(1.0, 2 * min(below, above)))
+    positive = int(ranks[values > 0].sum())
+    return float(min(1.0, 2 * min(chance[: positive + 1].sum(), chance[positive:].sum())))
 
 
 def holm(p: "pd.Series[float]") -> "pd.Series[float]":

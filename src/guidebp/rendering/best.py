@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from guidebp.analysis.comparisons import accuracy_step, chances, split_overlap, with_chance
+from guidebp.analysis.comparisons import chances, grid_of, with_chance
 from guidebp.analysis.paired import LEVEL, holm, mean_interval
 from guidebp.analysis.tables import Results
 
@@ -64,4 +64,4 @@ def networks(results: Results, dataset: str) -> Iterator[tuple[str, pd.DataFrame
     """Architecture, its runs on the dataset, and how `comparisons` has their overlap and step."""
     runs = with_chance(results)
     for architecture, cell in runs[runs["dataset"] == dataset].groupby("architecture", sort=False):
-        yield str(architecture), cell, split_overlap(results, dataset, cell), accuracy_step(cell)
+        yield str(architecture), cell, *grid_of(results, dataset, cell)

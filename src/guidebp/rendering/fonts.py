@@ -6,6 +6,7 @@ tables of ligatures that no figure needs, took a third of the time of rendering 
 
 import atexit
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -20,6 +21,7 @@ RANGES = ((0x20, 0x180), (0x370, 0x400), (0x2010, 0x2070), (0x2190, 0x2300), (0x
 SPELLED = (1, 4, 16)  # entries of a font's table of names that hold the family's
 
 
+@cache
 def register() -> list[str]:
     """Make the small copy known to matplotlib; the families to name, in their order."""
     folder = tempfile.TemporaryDirectory(prefix="guidebp-fonts-")

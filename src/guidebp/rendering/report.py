@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from importlib.resources import files
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -23,6 +22,7 @@ from guidebp.study.layout import NOTEBOOKS, Layout
 def write_report(layout: Layout) -> None:
     """Write report.html."""
     results = load_results(layout, analysed=True)
+    assert results.comparisons is not None
     about, runs = results.about, run_measures(results.metrics)
     sections = papers(results)
     environment = Environment(
@@ -38,7 +38,7 @@ def write_report(layout: Layout) -> None:
         claims=[claim for paper in sections for claim in paper["claims"]],
         summary=of_study(layout, results, paper=None),
         papers=[paper | of_study(layout, results, paper["name"]) for paper in sections],
-        findings=findings(pd.read_csv(layout.comparisons), about),
+        findings=findings(results.comparisons, about),
         datasets=datasets(layout, results),
         across=across(layout, results),
         status=runs["status"].value_counts().to_dict(),

@@ -9,7 +9,7 @@ def rule_note(results: Results, name: str) -> dict[str, str] | None:
     now, rules = known["now"], known["runs"]
     recorded = sum(found["count"] for found in rules.values())
     runs = max(recorded, trained(results, name))
-    silent = runs - recorded  # they were trained when records did not keep rules yet
+    silent = runs - recorded  # they were trained before the claim was written
     other = {rule: found for rule, found in rules.items() if rule != now}
     changed = sum(found["count"] for found in other.values())
     if not runs:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
+from numpy.typing import NDArray
 
 from guidebp.rendering.fonts import register
 
@@ -31,7 +33,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASH = (0, (3, 1.5))
 
 STYLE: Any = {
-    "font.family": register(),
     "font.size": 7.5,
     "axes.titlesize": 8.5,
     "axes.titleweight": "bold",
@@ -60,7 +61,7 @@ STYLE: Any = {
 @contextmanager
 def look() -> Iterator[None]:
     """The project's style within the block or, as a decorator, within the function."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE | {"font.family": register()}):
         yield
 
 
@@ -70,6 +71,16 @@ def page(height: float, side: float = 0.04) -> Figure:
     `side` inches stay free beside the panels: long texts are a little wider in print than on the screen.
     """
     return Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=side))
+
+
+def method_rows(
+    cells: list[tuple[str, pd.DataFrame]], columns: int, above: float = 0.0, **grid: Any
+) -> tuple[Figure, NDArray[np.object_]]:
+    """A figure with a row of panels per network, as tall as its methods; `above`: inches for a legend."""
+    heights = [0.155 * cell["method"].nunique() + 0.3 for _, cell in cells]
+    figure = page(sum(heights) + 0.55 * len(cells) + above)
+    spec = {"height_ratios": heights, **grid}
+    return figure, figure.subplots(len(cells), columns, squeeze=False, sharey="row", gridspec_kw=spec)
 
 
 def group_colour(group: str, groups: list[str]) -> object:

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from guidebp.analysis.comparisons import accuracy_step, split_overlap
+from guidebp.analysis.comparisons import grid_of
 from guidebp.analysis.paired import mean_interval
 from guidebp.analysis.tables import MERGED, Results
 from guidebp.rendering.figures import groups_in, methods_in, networks, titled
@@ -16,7 +16,7 @@ from guidebp.rendering.style import (
     label_methods,
     look,
     mark,
-    page,
+    method_rows,
     yardstick,
 )
 
@@ -33,7 +33,7 @@ def data(results: Results, dataset: str) -> pd.DataFrame:
     names = ["architecture", "method", "output"]
     intervals = []
     for architecture, cell in rows.groupby("architecture", sort=False):
-        overlap, step = split_overlap(results, dataset, cell), accuracy_step(cell)
+        overlap, step = grid_of(results, dataset, cell)
         for key, runs in cell.groupby(names[1:], sort=False):
             found = mean_interval(runs["accuracy"].dropna().to_numpy(float), overlap, step)
             ends = {"mean": found.difference, "low": found.low, "high": found.high, "n": found.n}
@@ -46,15 +46,7 @@ def data(results: Results, dataset: str) -> pd.DataFrame:
 def draw(data: pd.DataFrame) -> Figure:
     """One row of panels per architecture: pathways alone on the left, merged on the right."""
     cells = networks(data)
-    heights = [0.155 * cell["method"].nunique() + 0.3 for _, cell in cells]
-    figure = page(sum(heights) + 0.55 * len(cells))
-    axes = figure.subplots(
-        len(cells),
-        2,
-        squeeze=False,
-        sharey="row",
-        gridspec_kw={"width_ratios": [1.25, 1], "height_ratios": heights},
-    )
+    figure, axes = method_rows(cells, 2, width_ratios=[1.25, 1])
     for row, (network, cell) in zip(axes, cells, strict=True):
         methods = methods_in(cell)
         alone, merged = cell[cell["pathway"].notna()], cell[cell["output"] == MERGED]

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from guidebp.analysis.tables import Results
 from guidebp.rendering.figures import groups_in, methods_in, networks, titled
-from guidebp.rendering.style import COLOURS, FAINT, label_methods, look, nothing, page, yardstick
+from guidebp.rendering.style import COLOURS, FAINT, label_methods, look, method_rows, nothing, yardstick
 
 TIME, PASSES, MEMORY = "time per step (ms)", "backward passes per step", "peak memory (MiB)"
 
@@ -31,15 +31,7 @@ def draw(data: pd.DataFrame) -> Figure:
         return nothing("No finished runs.")
     cells = networks(data)
     quantities = list(data["quantity"].unique())
-    heights = [0.155 * cell["method"].nunique() + 0.3 for _, cell in cells]
-    figure = page(sum(heights) + 0.55 * len(cells))
-    axes = figure.subplots(
-        len(cells),
-        len(quantities),
-        squeeze=False,
-        sharey="row",
-        gridspec_kw={"height_ratios": heights},
-    )
+    figure, axes = method_rows(cells, len(quantities))
     for row, (network, cell) in zip(axes, cells, strict=True):
         methods = methods_in(cell)
         places = {method: y for y, method in enumerate(methods["method"])}

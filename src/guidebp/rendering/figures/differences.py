@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from guidebp.analysis.tables import PATHWAYS, PRIMARY, Results
 from guidebp.rendering.figures import groups_in, methods_in, networks, primary_name, titled
-from guidebp.rendering.style import COLOURS, INK, MARKERS, label_methods, look, mark, nothing, page
+from guidebp.rendering.style import COLOURS, INK, MARKERS, label_methods, look, mark, method_rows, nothing
 
 COLUMNS = ["architecture", "method", "reference", "measure", "n", "difference", "low", "high"]
 
@@ -26,9 +26,7 @@ def draw(data: pd.DataFrame) -> Figure:
         return nothing("No method stands beside a reference.")
     cells = networks(data)
     references = list(data["reference"].unique())
-    heights = [0.155 * cell["method"].nunique() + 0.3 for _, cell in cells]
-    figure = page(sum(heights) + 0.55 * len(cells) + 0.25)
-    axes = figure.subplots(len(cells), 2, squeeze=False, sharey="row", gridspec_kw={"height_ratios": heights})
+    figure, axes = method_rows(cells, 2, above=0.25)
     for row, (network, cell) in zip(axes, cells, strict=True):
         methods = methods_in(cell)
         places = {method: y for y, method in enumerate(methods["method"])}
