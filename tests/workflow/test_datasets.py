@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.test_pipeline import ROOT, Project
+from tests.workflow.project import ROOT, Project
 
 FENCE = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MINE = ["my-images", "my-arrays", "my-class"]

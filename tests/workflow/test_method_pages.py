@@ -15,8 +15,8 @@ import yaml
 from guidebp.rendering.catalogue import FIGURES, TABLES, places
 from guidebp.study.families import families
 from guidebp.study.resolve import Study, load_study
+from tests.workflow.project import ROOT, Project
 from tests.workflow.test_datasets import FENCE
-from tests.workflow.test_pipeline import ROOT, Project
 
 PAGES = {path.stem: path for path in sorted((ROOT / "docs/methods").glob("*.md")) if path.stem != "README"}
 ELSEWHERE = {"sub-models": "local-critic"}  # families that share a page

@@ -2,7 +2,7 @@
 
 Descriptive: it decides no claim. A block is a dataset: the mean accuracy of the primary output over the
 repetitions, then over the networks that all of its methods train. Ranked are the methods that every dataset of a
-part has; below five datasets nothing is said.
+part has; below five datasets nothing is said, and the packages behind it, slow to import, are not asked.
 """
 
 import math
@@ -12,8 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scikit_posthocs import posthoc_nemenyi_friedman
-from scipy import stats
 
 from guidebp.analysis.comparisons import with_chance
 from guidebp.analysis.paired import DECIMALS, LEVEL, holm, signed_rank
@@ -38,6 +36,8 @@ def friedman(table: NDArray[np.float64]) -> Friedman:
 
     Ties share the mean of their ranks; chi2 has no correction for them, which makes it smaller, never larger.
     """
+    from scipy import stats
+
     n, k = table.shape
     ranks = stats.rankdata(-table, axis=1).mean(axis=0)
     chi2 = 12 * n / (k * (k + 1)) * (float(np.sum(ranks**2)) - k * (k + 1) ** 2 / 4)
@@ -48,6 +48,8 @@ def friedman(table: NDArray[np.float64]) -> Friedman:
 
 def critical_difference(k: int, n: int) -> float:
     """Nemenyi's: mean ranks of k methods over n datasets that lie further apart differ at 0.05."""
+    from scipy import stats
+
     q = float(stats.studentized_range.ppf(1 - LEVEL, k, np.inf)) / math.sqrt(2)
     return q * math.sqrt(k * (k + 1) / (6 * n))
 
@@ -92,6 +94,8 @@ def blocks(results: Results) -> pd.DataFrame:
 
 def compared(table: pd.DataFrame, ranks: NDArray[np.float64]) -> pd.DataFrame:
     """Every pair of methods: difference of mean ranks, Nemenyi's p, Wilcoxon's p before and after Holm."""
+    from scikit_posthocs import posthoc_nemenyi_friedman
+
     nemenyi = posthoc_nemenyi_friedman(table.to_numpy(float))
     rows = [
         {
