@@ -26,6 +26,10 @@ class Lean(Optimizer, ABC):
         self.param_groups = [{"params": list(parameters), **self.defaults}]
         self.state: dict[Tensor, State] = {}  # type: ignore[assignment]
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of a copy. The base's would wrap `step` of the whole class in hooks, which these do not have."""
+        self.__dict__.update(state)
+
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients."""
         assert set_to_none

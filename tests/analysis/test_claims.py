@@ -59,7 +59,7 @@ def results(runs: list[Json], asked: Json, test: Any = "official") -> Results:
     table = pd.DataFrame(metrics)
     empty = pd.DataFrame()
     about = {
-        "datasets": {name: {"classes": 10, "split": {"test": test}} for name in ("data", "more")},
+        "datasets": {name: {"classes": 10, "split": {"test": test}} for name in ("data", "more", "large")},
         "claims": {"one": asked},
     }
     return Results(

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from guidebp.analysis.comparisons import compare
-from guidebp.analysis.paired import holm, mean_interval
+from guidebp.analysis.paired import mean_interval
 from guidebp.analysis.tables import MEASURES, MERGED, PATHWAYS, WEAKEST, run_measures
 from tests.analysis.results import made_up
 
@@ -44,14 +43,6 @@ def test_too_few_pairs_give_no_interval_and_no_p(n: int) -> None:
 def test_equal_differences_are_not_a_division_by_zero() -> None:
     assert mean_interval(np.zeros(4)).p == 1.0
     assert math.isnan(mean_interval(np.ones(4)).p), "equal steps of accuracy prove nothing"
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_statsmodels_and_ignores_what_is_unknown(values: list[float]) -> None:
-    series = pd.Series([*values, math.nan])
-    corrected = holm(series)
-    assert corrected[:-1].to_list() == pytest.approx(list(multipletests(values, method="holm")[1]))
-    assert math.isnan(corrected.iloc[-1])
 
 
 def test_comparison_pairs_equal_repetitions() -> None:

@@ -207,7 +207,7 @@ def test_holm_as_published_by_derrac() -> None:
     assert holm(pd.Series(p)).to_list() == pytest.approx(printed, abs=8 * 5e-7)
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 5, 12])
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
 def test_holm_is_statsmodels_over_what_is_known(n: int) -> None:
     random = np.random.default_rng(n)
     for unknown in range(n + 1):

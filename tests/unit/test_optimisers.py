@@ -1,5 +1,6 @@
 """Our optimisers against torch.optim, bit for bit, and why they exist."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -65,6 +66,25 @@ def test_a_late_gradient_starts_its_own_velocity() -> None:
             optimiser.step()
         values += [torch.cat([early, late]).detach()]
     torch.testing.assert_close(*values)
+
+
+@pytest.mark.parametrize(("kind", "settings"), SETTINGS)
+def test_a_copy_goes_on_alike_and_leaves_the_others_alone(kind: str, settings: dict[str, Any]) -> None:
+    net = nn.Linear(3, 2)
+    optimiser = KINDS[kind](net.parameters(), **settings)
+
+    def step(net: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        optimiser.zero_grad()
+        net(torch.arange(6.0).view(2, 3)).square().sum().backward()
+        optimiser.step()
+
+    step(net, optimiser)
+    twin, its = copy.deepcopy((net, optimiser))
+    before = twin.weight.clone()
+    step(net, optimiser)
+    assert torch.equal(twin.weight, before)
+    step(twin, its)
+    assert torch.equal(twin.weight, net.weight) and not torch.equal(twin.weight, before)
 
 
 @pytest.mark.parametrize("method", ["guidebp", "local-critic"])
