@@ -30,7 +30,7 @@ setup: .venv/.ready ## the environment in .venv, exactly as requirements.lock sa
 	@touch $@
 
 test: lint ## set up, lint, run the tests
-	@pytest -n 2 --dist loadfile -q tests
+	@pytest -n 2 --dist loadfile --no-loadscope-reorder -q tests
 
 test-full: export GUIDEBP_FULL := 1
 test-full: test ## the same, with many more examples in the property tests

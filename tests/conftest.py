@@ -20,3 +20,8 @@ def fresh_torch() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
     torch.set_flush_denormal(False)
     torch.backends.cudnn.benchmark = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The workflow's files first: they are few and long, and at the end one core would wait for the other."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
