@@ -132,7 +132,7 @@ def test_a_process_opens_a_dataset_once(tmp_path: Path, monkeypatch: pytest.Monk
     write_prepared(tmp_path / "data")
     watch = Watch(monkeypatch)
     specs = [spec("add", "one-column", repetition, key=f"k{repetition}") for repetition in range(3)]
-    training.train_all(specs, tmp_path / "data", RunStore(tmp_path / "runs"), "cpu", keep=False)
+    training.train_all(specs, tmp_path / "data", RunStore(tmp_path / "runs"), torch.device("cpu"), keep=False)
     assert watch.opened == ["tiny"] and watch.moved == 1
     assert len(watch.places) == 3 and len(set(watch.places)) == 1
 
@@ -144,7 +144,9 @@ def test_a_process_moves_a_dataset_to_the_device_once(
     write_prepared(tmp_path / "data")
     watch = Watch(monkeypatch)
     specs = [spec("add", "one-column", repetition, key=f"k{repetition}") for repetition in range(3)]
-    training.train_all(specs, tmp_path / "data", RunStore(tmp_path / "runs"), "cuda", keep=False)
+    training.train_all(
+        specs, tmp_path / "data", RunStore(tmp_path / "runs"), torch.device("cuda"), keep=False
+    )
     assert watch.opened == ["tiny"] and watch.moved == 1
     assert len(watch.places) == 3 and len(set(watch.places)) == 1
     device = torch.device("cuda")

@@ -42,11 +42,11 @@ def test_alone_equals_in_a_pack_after_others(data: Path, tmp_path: Path, archite
         for name in NAMES
     ]
     together = RunStore(tmp_path / "together")
-    train_all(specs, data, together, "cpu", keep=True)
+    train_all(specs, data, together, torch.device("cpu"), keep=True)
     torch.rand(3)
     alone = RunStore(tmp_path / "alone")
     for one in reversed(specs):
-        train_all([one], data, alone, "cpu", keep=True)
+        train_all([one], data, alone, torch.device("cpu"), keep=True)
     for one in specs:
         for file in (RECORD, PREDICTIONS, WEIGHTS):
             first, second = (store.folder(one["key"]) / file for store in (together, alone))
@@ -65,10 +65,10 @@ def test_a_finished_run_is_not_trained_again(
         RunStore(tmp_path),
         [spec("add", "one-column", key="a"), spec("max", "one-column", key="b")],
     )
-    train_all(specs[:1], data, store, "cpu", keep=False)
+    train_all(specs[:1], data, store, torch.device("cpu"), keep=False)
     before = store.folder("a").stat().st_mtime_ns
     capsys.readouterr()
-    train_all(specs, data, store, "cpu", keep=False)
+    train_all(specs, data, store, torch.device("cpu"), keep=False)
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [(e["event"], e["key"]) for e in events if e["event"] != "epoch"] == [
         ("held", "a"),
@@ -221,7 +221,7 @@ def test_killed_once_is_retried_and_killed_twice_is_crashed(
     train_pack(specs, data, {"tiny": checksum()}, store, "cpu", False, events.append)
     assert events == []
     alone = RunStore(tmp_path / "alone")
-    train_all(specs[:1], data, alone, "cpu", keep=False)
+    train_all(specs[:1], data, alone, torch.device("cpu"), keep=False)
     assert (alone.folder("once") / RECORD).read_bytes() == (store.folder("once") / RECORD).read_bytes()
 
 

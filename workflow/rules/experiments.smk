@@ -12,6 +12,9 @@ rule train:
     conda:
         "../../environment.yml"
     threads: 1
+    resources:
+        # on a GPU; without a profile that counts them, as many as there are cores
+        gpu=0 if RESULTS["settings"].device == "cpu" else 1,
     params:
         study=STUDY.name,
         device=RESULTS["settings"].device,

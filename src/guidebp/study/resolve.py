@@ -187,6 +187,15 @@ def load_study(name: str, root: Path = Path()) -> Study:
     )
 
 
+def resolve_run(
+    dataset: str, architecture: str, method: str, recipe: str, repetition: int, root: Path = Path()
+) -> Run:
+    """One run of no study, from the catalogues below root/config. Raises UserError as `load_study` does."""
+    parts = _Parts(Catalogues(root), "run")
+    parts.check_fit(dataset, architecture, method, recipe)
+    return parts.run(dataset, architecture, method, recipe, repetition)
+
+
 def _label(run: Run) -> str:
     return f"{run.dataset}/{run.architecture}/{run.method}/{run.recipe}/repetition {run.repetition}"
 

@@ -24,6 +24,7 @@ from guidebp.data.prepared import Prepared, load_prepared
 from guidebp.errors import UserError
 from guidebp.provenance import machine
 from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore, make_record
+from guidebp.training.lease import on_device
 from guidebp.training.numerics import choose_device
 from guidebp.training.trainer import train_run
 
@@ -38,9 +39,10 @@ def say_epoch(key: str, epoch: int, accuracy: float) -> None:
     say("epoch", key=key, epoch=epoch, accuracy=accuracy)
 
 
-def train_all(specs: list[dict[str, Any]], data: Path, store: RunStore, device: str, keep: bool) -> None:
+def train_all(
+    specs: list[dict[str, Any]], data: Path, store: RunStore, chosen: torch.device, keep: bool
+) -> None:
     """Train what the store does not hold yet; runs that another process trains meanwhile are waited for."""
-    chosen = choose_device(device)
     torch.set_num_threads(1)  # as in every run; here so that the provenance says so
     where = machine(str(chosen))
     loaded: dict[str, Prepared] = {}
@@ -80,7 +82,8 @@ def main() -> None:
     args = parser.parse_args()
     try:
         specs = json.loads(args.specs.read_text())
-        train_all(specs, args.data, RunStore(args.store), args.device, args.keep_weights)
+        with on_device(choose_device(args.device)) as device:
+            train_all(specs, args.data, RunStore(args.store), device, args.keep_weights)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)

@@ -1,0 +1,96 @@
+"""GPUs are leased evenly, and a dead owner holds none."""
+
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import torch
+
+from guidebp.errors import UserError
+from guidebp.training import lease
+from guidebp.training.lease import leased, on_device
+
+OWNER = """
+import sys
+from pathlib import Path
+from guidebp.training.lease import leased
+with leased(sys.argv[2:], Path(sys.argv[1])) as device:
+    print(device, flush=True)
+    sys.stdin.read()
+"""
+GPUS = ["one", "two", "three"]
+
+
+def owner(where: Path) -> "subprocess.Popen[str]":
+    """A process with a lease."""
+    return subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(where), *GPUS],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: "subprocess.Popen[str]") -> int:
+    """The device that it leased."""
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+def test_each_takes_the_device_with_the_fewest(tmp_path: Path) -> None:
+    with ExitStack() as held:
+        taken = [held.enter_context(leased(GPUS, tmp_path)) for _ in range(7)]
+    assert taken == [0, 1, 2, 0, 1, 2, 0]
+
+
+def test_a_lease_that_ends_is_the_next_one_s(tmp_path: Path) -> None:
+    with leased(GPUS, tmp_path), ExitStack() as second:
+        assert second.enter_context(leased(GPUS, tmp_path)) == 1
+        with leased(GPUS, tmp_path) as third:
+            assert third == 2
+            second.close()
+            with leased(GPUS, tmp_path) as again:
+                assert again == 1
+
+
+def test_a_killed_owner_holds_nothing_and_processes_share_evenly(tmp_path: Path) -> None:
+    owners = [owner(tmp_path) for _ in range(3)]
+    try:
+        devices = [said(process) for process in owners]
+        assert sorted(devices) == [0, 1, 2]
+        dead = owners[devices.index(1)]
+        assert (tmp_path / "two.0").read_text() == f"{dead.pid}\n", "the file names its owner"
+        dead.send_signal(signal.SIGKILL)
+        dead.wait()
+        with leased(GPUS, tmp_path) as device:
+            assert device == 1
+    finally:
+        for process in owners:
+            process.kill()
+            process.communicate()
+
+
+def test_too_many_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "MOST", 2)
+    with ExitStack() as held:
+        for _ in range(6):
+            held.enter_context(leased(GPUS, tmp_path))
+        with pytest.raises(UserError, match="2 processes train on every GPU"), leased(GPUS, tmp_path):
+            pass
+
+
+def test_a_cpu_needs_no_lease() -> None:
+    with on_device(torch.device("cpu")) as device:
+        assert device == torch.device("cpu")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_gpus_are_named_by_their_hardware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "folder", lambda: tmp_path)
+    with on_device(torch.device("cuda")) as device:
+        assert device.type == "cuda" and device.index is not None
+        (file,) = tmp_path.iterdir()
+        assert str(torch.cuda.get_device_properties(device).uuid) in file.name
