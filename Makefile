@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 quietly = output=$$($(1) 2>&1) || { printf '%s\n' "$$output"; exit 1; }
 
 .DEFAULT_GOAL := demo
-.PHONY: demo setup test test-full lint format lock clean help
+.PHONY: demo setup test test-full bench lint format lock clean help
 
 demo: setup ## set up, run the demo study (minutes on two cores), name its report
 	@snakemake --config study=demo
@@ -34,6 +34,9 @@ test: lint ## set up, lint, run the tests
 
 test-full: export GUIDEBP_FULL := 1
 test-full: test ## the same, with many more examples in the property tests
+
+bench: setup ## measure speed on this machine: benchmarks/results/ (an hour; BENCH="rules packs" for some cases)
+	@python -m benchmarks $(BENCH)
 
 lint: setup ## style, types and the workflow's own lint; silent when all is well
 	@$(call quietly,ruff check)

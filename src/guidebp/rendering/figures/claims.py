@@ -58,7 +58,7 @@ def draw(data: pd.DataFrame) -> Figure:
         return nothing("No claim has runs in this study.")
     claims = list(data.groupby("claim", sort=False))
     heights = [0.17 * len(cell) + 0.12 for _, cell in claims]
-    figure = page(sum(heights) + 0.42 * len(claims) + 0.4)
+    figure = page(sum(heights) + 0.42 * len(claims) + 0.4, side=0.1)
     axes = figure.subplots(len(claims), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     for axis, (claim, cell) in zip(axes, claims, strict=True):
         forest(axis, str(claim), cell)
@@ -86,7 +86,7 @@ def forest(axis: Axes, claim: str, cell: pd.DataFrame) -> None:
         numbers = f"{signed(row['difference'])}  ({ends}), n = {row['n']}"
         axis.annotate(numbers, (1.01, y), xycoords=axis.get_yaxis_transform(), va="center", fontsize=6.5)
     names = [", ".join([sides(row), *row[several]]) for _, row in cell.iterrows()]
-    axis.set_yticks(range(len(cell)), names)
+    axis.set_yticks(range(len(cell)), names, fontsize=6.5)  # a claim on several networks has long ones
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
     unit = "percent saved" if first["unit"] == "percent" else "points of test accuracy"
