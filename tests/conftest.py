@@ -20,6 +20,7 @@ def fresh_torch() -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
     torch.set_flush_denormal(False)
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

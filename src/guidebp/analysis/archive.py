@@ -7,16 +7,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guidebp.errors import UserError
-from guidebp.store import PREDICTIONS, RECORD, RunStore
+from guidebp.store import PREDICTIONS, RECORD, RunStore, atomic_file
 
 # Far above any real record; an archive that says otherwise is not ours.
 LARGEST_FILE = 16 * 2**20
+PRESET = 2  # of xz: a sixth of the time of its default, a fifth more bytes
 
 
-def pack_records(store: RunStore, keys: Sequence[str]) -> bytes:
+def write_archive(path: Path, store: RunStore, keys: Sequence[str]) -> None:
     """An xz-compressed tar of `<key>/record.json` and the predictions, in key order, with empty metadata."""
-    plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+    with (
+        atomic_file(path) as file,
+        lzma.open(file, "wb", preset=PRESET) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as archive,
+    ):
         for key in sorted(keys):
             for name in (RECORD, PREDICTIONS):
                 path = store.folder(key) / name
@@ -26,7 +30,6 @@ def pack_records(store: RunStore, keys: Sequence[str]) -> bytes:
                 entry = tarfile.TarInfo(f"{key}/{name}")
                 entry.size = len(content)
                 archive.addfile(entry, io.BytesIO(content))
-    return lzma.compress(plain.getvalue(), preset=6)
 
 
 def unpack_records(path: Path, keys: set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:

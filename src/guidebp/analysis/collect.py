@@ -9,9 +9,9 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from guidebp.analysis.archive import pack_records
+from guidebp.analysis.archive import write_archive
 from guidebp.analysis.packs import data_hashes, indexed, trained_packs
-from guidebp.analysis.rows import TABLES, VERSION, Row, run_names
+from guidebp.analysis.rows import TABLES, VERSION, Columns, Row, run_names
 from guidebp.canonical import canonical_json, readable_json
 from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
@@ -38,24 +38,23 @@ def collect(study: Study, partial: bool = False) -> None:
     index = indexed(study, partial)
     done = [run for run in study.runs if run.key in index]
     hashes = data_hashes(study.datasets)
-    tables: dict[str, list[Row]] = {name: [] for name in TABLES}
+    tables = {name: Columns(columns) for name, (columns, _) in TABLES.items()}
     telemetry: list[bytes] = []
     trained: list[tuple[dict[str, str], str]] = []
     for run in study.runs:
         if run.key not in index:
-            tables["metrics"].append(run_names(run) | {"device_class": "none", "status": "missing"})
+            tables["metrics"].add(run_names(run) | {"device_class": "none"}, [{"status": "missing"}])
             continue
         record = checked_record(run, store, index, hashes[run.dataset])
         cost = store.telemetry(run.key)
         names = run_names(run) | {"device_class": cost.get("device_class", "unknown")}
         for name, (_, rows_of) in TABLES.items():
-            tables[name] += [names | row for row in rows_of(record)]
+            tables[name].add(names, rows_of(record))
         trained.append((record["spec"]["claims"], cost.get("commit") or "unknown"))
         telemetry.append(canonical_json({"key": run.key} | cost))
     write_atomic(layout.about, readable_json(describe(study, planned)))
-    for name, rows in tables.items():
-        # named columns, also when all runs crashed and nothing is known of outputs
-        table = pd.DataFrame(rows, columns=TABLES[name][0])
+    for name, columns in tables.items():
+        table = pd.DataFrame(columns.values)
         path = getattr(layout, name)
         text = path.suffix == ".csv"
         content = (
@@ -64,7 +63,7 @@ def collect(study: Study, partial: bool = False) -> None:
         write_atomic(path, content)
     write_atomic(layout.lock, readable_json(locks(study.claim_locks, trained)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
-    write_atomic(layout.records, pack_records(store, [run.key for run in done]))
+    write_archive(layout.records, store, [run.key for run in done])
 
 
 def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> Row:

@@ -1,6 +1,7 @@
 """From one run record to rows of the tidy tables."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 from guidebp.study.resolve import Run
@@ -23,6 +24,28 @@ COSINES = [*NAMES, "first", "second", "cosine"]
 def run_names(run: Run) -> Row:
     """The columns that name a run in every table."""
     return {name: getattr(run, name) for name in NAMES}
+
+
+class Columns:
+    """A table that grows by the rows of one run after the other, as a list per column.
+
+    The rows of 10,000 runs, kept as dictionaries, would fill gigabytes.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.values: dict[str, list[Any]] = {name: [] for name in columns}
+
+    def add(self, names: Row, rows: Iterable[Row]) -> None:
+        """Rows that share the values in `names`; what neither has is None, what is no column is left out."""
+        own = [(name, values) for name, values in self.values.items() if name not in names]
+        count = 0
+        for row in rows:
+            count += 1
+            for name, values in own:
+                values.append(row.get(name))
+        for name, value in names.items():
+            if name in self.values:
+                self.values[name].extend(repeat(value, count))
 
 
 def metric_rows(record: Row) -> Iterator[Row]:

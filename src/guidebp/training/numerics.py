@@ -1,7 +1,7 @@
 """Numerics of a run, explicit: `exact` (fp32, deterministic) or `fast` (bf16 autocast, TF32).
 
 `exact` promises the same bytes on the same device class with the same torch; `fast` promises speed and the same
-accuracy up to rounding.
+accuracy up to rounding. Where bf16 would be imitated, `fast` stays in fp32.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -35,7 +35,12 @@ def set_numerics(numerics: str, device: torch.device) -> None:
 
 
 def autocast(numerics: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context a step and an evaluation run in."""
-    if numerics == "fast":
+    """The context a step and an evaluation run in: bf16 for `fast`, where the device computes in it."""
+    if numerics == "fast" and (device.type != "cpu" or cpu_has_bf16()):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies in bf16 (AVX-512 BF16 or AMX); others imitate it, many times slower."""
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
