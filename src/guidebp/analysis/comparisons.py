@@ -4,9 +4,12 @@ Holm's correction runs over the methods compared with one reference in one measu
 diverged or crashed counts as chance accuracy; the difference of the pairs that finished stands beside.
 """
 
+import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from guidebp.analysis.paired import Interval, holm, mean_interval
 from guidebp.analysis.tables import MEASURES, Results, run_measures
@@ -29,19 +32,20 @@ def compare(results: Results) -> pd.DataFrame:
     ):
         overlap, step = grid_of(results, str(dataset), cell)
         index = ["repetition", "device_class"]
-        finished = cell.pivot(index=index, columns="method", values="status") == "finished"
+        statuses = arrays(cell.pivot(index=index, columns="method", values="status") == "finished")
         trained = [method for method in results.about["methods"] if method in set(cell["method"])]
         failed = cell[cell["status"] != "finished"]["method"].value_counts()
         for measure in MEASURES:
-            values = cell.pivot(index=index, columns="method", values=measure)
+            # arrays: a study has many small comparisons, and tables for each take far longer than their numbers
+            values = arrays(cell.pivot(index=index, columns="method", values=measure))
             for reference in (name for name in results.about["references"] if name in trained):
                 for method in (name for name in trained if name != reference):
-                    sides = values[[method, reference]]
-                    if sides.isna().all().any():  # one of them leaves pathways untrained
-                        continue
-                    differences = sides[method] - sides[reference]
-                    both = differences[finished[method] & finished[reference]].dropna()
-                    found = mean_interval(differences.dropna().to_numpy(float), overlap, step)
+                    if any(np.isnan(values[side]).all() for side in (method, reference)):
+                        continue  # one of them leaves pathways untrained
+                    differences = values[method] - values[reference]
+                    known = ~np.isnan(differences)
+                    both = differences[known & statuses[method] & statuses[reference]]
+                    found = mean_interval(differences[known], overlap, step)
                     rows.append(
                         {
                             "dataset": dataset,
@@ -54,12 +58,17 @@ def compare(results: Results) -> pd.DataFrame:
                             "failed_reference": int(failed.get(reference, 0)),
                             **found._asdict(),
                             "n_finished": len(both),
-                            "difference_finished": both.mean(),
+                            "difference_finished": both.mean() if len(both) else math.nan,
                         }
                     )
     table = pd.DataFrame(rows, columns=COLUMNS)
     table["p_holm"] = table.groupby(FAMILY, sort=False)["p"].transform(holm)
     return table
+
+
+def arrays(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """The columns by name."""
+    return {str(name): column.to_numpy() for name, column in table.items()}
 
 
 def grid_of(results: Results, dataset: str, rows: pd.DataFrame) -> tuple[float, float]:
