@@ -1,0 +1,61 @@
+"""Is the accuracy of `fast` numerics that of `exact` ones? Two one-sided t tests on paired repetitions."""
+
+import math
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import special
+
+from benchmarks.packs import twenty
+from benchmarks.specs import PREPARED
+from guidebp.data.prepared import load_prepared
+from guidebp.training.trainer import train_run
+
+BOUND, LEVEL = 0.2, 0.05  # points of test accuracy
+
+
+def measure(device: str, repetitions: int = 40) -> dict[str, Any]:
+    """The difference fast - exact of the primary output on digits, three columns, the demo's recipe.
+
+    Equivalent: both tests reject, that is, the 90 % interval lies within the bound.
+    """
+    chosen = torch.device(device)
+    data = load_prepared(PREPARED, "digits").on(chosen)
+    specs = [spec for first in range(0, repetitions, 20) for spec in twenty(8, first)][:repetitions]
+    differences = []
+    for spec in specs:
+        found = {}
+        for numerics in ("exact", "fast"):
+            recipe = spec["recipe"] | {"numerics": numerics}
+            result = train_run(spec | {"recipe": recipe}, data, chosen).result
+            right = result["test_correct"][result["outputs"].index(result["primary"])]
+            found[numerics] = 100 * right / result["sizes"]["test"]
+        differences.append(found["fast"] - found["exact"])
+        print(f"repetition {spec['repetition']}: {found}", file=sys.stderr, flush=True)
+    return {
+        "title": f"Accuracy of fast minus exact, three columns on digits, {device}",
+        "unit": "points",
+        "bound": BOUND,
+        "differences": [round(value, 4) for value in differences],
+        **two_one_sided(np.array(differences), BOUND),
+    }
+
+
+def two_one_sided(differences: "np.typing.NDArray[np.float64]", bound: float) -> dict[str, Any]:
+    """Schuirmann's test: the larger p of "the mean is at most -bound" and "the mean is at least bound"."""
+    n, mean = len(differences), float(differences.mean())
+    error = float(differences.std(ddof=1)) / math.sqrt(n)
+    half = float(special.stdtrit(n - 1, 1 - LEVEL)) * error
+    if error > 0:
+        p = max(float(special.stdtr(n - 1, -(bound - side * mean) / error)) for side in (1, -1))
+    else:
+        p = 0.0 if abs(mean) < bound else 1.0
+    return {
+        "n": n,
+        "mean": round(mean, 4),
+        "90 % interval": [round(mean - half, 4), round(mean + half, 4)],
+        "p": float(f"{p:.3g}"),
+        "equivalent": p < LEVEL,
+    }

@@ -1,0 +1,48 @@
+"""Resolved runs and images for benchmarks."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from guidebp.data.prepared import Prepared, load_prepared
+from guidebp.errors import UserError
+from guidebp.study.resolve import resolve_run
+
+PREPARED = Path("data/prepared")
+# dataset, architecture, method, recipe, options of the architecture that differ
+NETWORKS: dict[str, tuple[str, str, str, str, dict[str, Any]]] = {
+    "three columns on CIFAR-10": ("cifar-10", "columns-desk", "average", "multiway-cifar", {}),
+    "ResNet-20 on CIFAR-10": ("cifar-10", "resnet-32", "backprop", "multiway-cifar", {"depth": 20}),
+    "three columns on digits": ("digits", "columns-digits", "average", "digits-short", {}),
+}
+
+
+def spec_of(network: str, numerics: str = "exact") -> dict[str, Any]:
+    """The resolved spec of a network's run."""
+    dataset, architecture, method, recipe, options = NETWORKS[network]
+    spec = copy.deepcopy(resolve_run(dataset, architecture, method, recipe, 0).spec)
+    spec["architecture"]["options"] |= options
+    spec["recipe"]["numerics"] = numerics
+    spec["dataset"]["split"]["validation"] = 0  # what is timed are steps
+    return spec
+
+
+def images_of(dataset: str, count: int) -> Prepared:
+    """The first training images of a dataset that is prepared here, else random ones of its size.
+
+    They take as long: nothing in training depends on what a picture shows.
+    """
+    try:
+        whole = load_prepared(PREPARED, dataset)
+    except UserError:
+        if dataset != "cifar-10":
+            raise
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
+        labels = torch.randint(10, (count,), generator=generator)
+        return Prepared(images, labels, torch.zeros(count, dtype=torch.bool), {"sha256": "random"})
+    chosen = (~whole.official_test).nonzero().flatten()[:count]
+    none = torch.zeros(len(chosen), dtype=torch.bool)
+    return Prepared(whole.images[chosen], whole.labels[chosen], none, whole.manifest)

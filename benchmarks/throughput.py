@@ -1,0 +1,98 @@
+"""Training throughput of the whole machine: a process of ours per core, or several per GPU, against a user's loop.
+
+Run as a program it is one process of a side: it says "ready" after an epoch to warm up, waits for a line, and
+prints its images per second.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from benchmarks.measure import Case
+from benchmarks.specs import NETWORKS, images_of, spec_of
+
+IMAGES, SECONDS = 2560, 8.0
+
+
+def cases(device: str, seconds: float = SECONDS) -> list[Case]:
+    """A case per network."""
+    at_once = [1, 2, 4, 8] if device == "cuda" else [os.cpu_count() or 1]
+    found = []
+    for network in NETWORKS:
+        sides = {"user's loop": partial(together, "user", network, "exact", device, 1, seconds)}
+        for numerics in ("exact", "fast"):
+            for count in at_once:
+                name = numerics if len(at_once) == 1 else f"{numerics}, {count} at once"
+                sides[name] = partial(together, "ours", network, numerics, device, count, seconds)
+        wanted = {"exact": 4.0, "fast": 4.0} if "digits" in network else {"exact": 1.6, "fast": 3.0}
+        found.append(Case(f"Training {network}, {device}", "images/s", sides, needed=wanted))
+    return found
+
+
+def together(side: str, network: str, numerics: str, device: str, count: int, seconds: float) -> float:
+    """Images per second of so many processes at once."""
+    command = [sys.executable, "-m", "benchmarks.throughput", side, network, numerics, device, str(seconds)]
+    environment = os.environ | ({"OMP_NUM_THREADS": "1"} if side == "ours" else {})
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    workers = [subprocess.Popen(command, env=environment, **pipes) for _ in range(count)]
+    try:
+        for worker in workers:
+            assert worker.stdout is not None
+            if worker.stdout.readline() != "ready\n":
+                raise RuntimeError(f"{' '.join(command)}: ended early")
+        for worker in workers:
+            assert worker.stdin is not None
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        return sum(float(json.loads(worker.communicate()[0])) for worker in workers)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def one_process() -> None:
+    """Measure one side in this process."""
+    parser = argparse.ArgumentParser(description=one_process.__doc__)
+    parser.add_argument("side", choices=["ours", "user"])
+    parser.add_argument("network", choices=NETWORKS)
+    parser.add_argument("numerics")
+    parser.add_argument("device")
+    parser.add_argument("seconds", type=float)
+    args = parser.parse_args()
+    import torch
+
+    spec, device = spec_of(args.network, args.numerics), torch.device(args.device)
+    data = images_of(spec["dataset"]["name"], IMAGES)
+    if args.side == "user":
+        from benchmarks.user_loop import Loop
+
+        loop = Loop(spec, data, device)
+        loop.epoch()
+        print("ready", flush=True)
+        sys.stdin.readline()
+        print(json.dumps(loop.images_per_second(args.seconds)))
+        return
+    from guidebp.training.numerics import set_numerics
+    from guidebp.training.trainer import start_run, train_epoch
+
+    set_numerics(args.numerics, device)
+    method, batches = start_run(spec, data.on(device), device)
+    telemetry: dict[str, Any] = {"step_seconds": 0.0, "steps": 0, "peak_memory": 0}
+    train_epoch(method, batches, spec["recipe"], 0, telemetry)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started, count = time.perf_counter(), 0
+    while time.perf_counter() - started < args.seconds:
+        train_epoch(method, batches, spec["recipe"], 1, telemetry)
+        count += batches.steps * batches.size
+    print(json.dumps(count / (time.perf_counter() - started)))
+
+
+if __name__ == "__main__":
+    one_process()
