@@ -56,6 +56,7 @@ def entries(case: str, args: argparse.Namespace) -> Any:
     if case == "packs":
         yield packs.beside(args.device)
     if case == "pipeline":
+        yield pipeline.floor()
         yield pipeline.measure(args.sizes)
     elif case == "memory":
         yield memory.measure()

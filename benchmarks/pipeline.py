@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,23 @@ def measure(sizes: list[int]) -> dict[str, Any]:
         with project(size) as (runs, packs):
             rows += of_study(size, runs, packs)
     return {"title": "The pipeline beside the training", "rows": rows}
+
+
+# the least that any workflow costs: the second has params, for whose sake Snakemake imports pandas
+RULES = {"one rule": "", "one rule with params": "params: a=1"}
+
+
+def floor() -> dict[str, Any]:
+    """A table: Snakemake itself with nothing to do."""
+    rows: list[Row] = []
+    for name, more in RULES.items():
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
+            text = f'rule all:\n    output: "done"\n    {more}\n    shell: "touch {{output}}"\n'
+            Path("Snakefile").write_text(text)
+            run("snakemake", "--cores", "1")
+            seconds = statistics.median(run("snakemake", "--cores", "1")[0] for _ in range(3))
+        rows.append({"what": f"{name}, nothing to do", "seconds": round(seconds, 2)})
+    return {"title": "Snakemake alone", "rows": rows}
 
 
 def of_study(size: int, runs: int, packs: int) -> list[Row]:

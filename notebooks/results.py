@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from IPython.display import Markdown, display
 from scipy import stats
 
@@ -193,6 +194,23 @@ chosen = [
 chosen = chosen or list(data["method"].unique()[:4])
 network = data["architecture"].iloc[0]
 curves.draw(data[data["method"].isin(chosen) & (data["architecture"] == network)])
+
+# %% [markdown]
+# ## A figure of one's own
+#
+# The tables are tidy: seaborn takes them as they are. Every repetition of these methods, each pathway alone:
+
+# %%
+alone = metrics[metrics["pathway"].notna() & (metrics["status"] == "finished")]
+alone = alone[
+    (alone["dataset"] == dataset) & (alone["architecture"] == network) & alone["method"].isin(chosen)
+]
+alone = alone.astype({"accuracy": float})
+axes = sns.stripplot(
+    alone, x="accuracy", y="method", hue="output", order=chosen, dodge=True, palette="colorblind"
+)
+axes.set(xlabel="test accuracy of a pathway alone (%)", ylabel="")
+sns.move_legend(axes, "upper left", bbox_to_anchor=(1, 1))
 
 # %% [markdown]
 # ## Early exits

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 
 from guidebp.analysis.comparisons import compare
 from guidebp.analysis.ranks import rank
@@ -20,7 +21,7 @@ from guidebp.data.contents import Part
 from guidebp.data.samples import Samples
 from guidebp.rendering.catalogue import FIGURES, places
 from guidebp.rendering.figures import figure_module
-from guidebp.rendering.style import file_bytes
+from guidebp.rendering.style import COLOURS, file_bytes
 from tests.analysis.results import METHODS, made_up
 
 
@@ -36,6 +37,10 @@ def test_figures_are_the_same_bytes_again_and_show_their_data(name: str) -> None
     elif name != "claims":
         assert set(first["method"]) == set(METHODS)
     pd.testing.assert_frame_equal(first, second)
+
+
+def test_the_colours_are_seaborns() -> None:
+    assert sns.color_palette("colorblind").as_hex() == COLOURS
 
 
 def test_samples_of_many_classes_stand_in_several_columns(tmp_path: Path) -> None:

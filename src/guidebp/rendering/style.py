@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -20,8 +19,12 @@ from guidebp.rendering.fonts import register
 
 WIDTH = 7.2  # inches: a page of two columns
 INK, FAINT = "#222222", "#8a8a8a"
-# Okabe and Ito's palette as seaborn carries it: told apart with any colour vision and in grey print
-COLOURS = sns.color_palette("colorblind")
+# seaborn's "colorblind", after Okabe and Ito: told apart with any colour vision and in grey print. Written out, as
+# seaborn takes seconds to import
+COLOURS = [
+    *("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"),
+    *("#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"),
+]
 GROUP_COLOURS = {
     "usual merges": COLOURS[0],
     "no merge": INK,
