@@ -207,7 +207,14 @@ alone = alone[
 ]
 alone = alone.astype({"accuracy": float})
 axes = sns.stripplot(
-    alone, x="accuracy", y="method", hue="output", order=chosen, dodge=True, palette="colorblind"
+    alone,
+    x="accuracy",
+    y="method",
+    hue="output",
+    order=chosen,
+    dodge=True,
+    jitter=False,
+    palette="colorblind",
 )
 axes.set(xlabel="test accuracy of a pathway alone (%)", ylabel="")
 sns.move_legend(axes, "upper left", bbox_to_anchor=(1, 1))
