@@ -6,6 +6,8 @@ Results go to benchmarks/results/MACHINE.json, one entry per title; what is meas
 import argparse
 import json
 import re
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import torch
 
 from benchmarks import equivalence, memory, packs, pipeline, rules, throughput
 from benchmarks.figure import draw
-from benchmarks.measure import measured
+from benchmarks.measure import AbsentError, measured
 from benchmarks.text import markdown
 from guidebp.canonical import readable_json
 from guidebp.provenance import machine
@@ -35,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := set(args.cases) - set(CASES):
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    where = machine(args.device)
+    where = machine(args.device) | {"edited": edited()}
     name = str(where["processor"] if args.device == "cpu" else where["device"])
     path = RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{args.device}.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
@@ -43,12 +45,22 @@ def main() -> None:
         package: version(package) for package in ("torch", "torchvision", "torchjd", "snakemake", "numpy")
     }
     for case in args.cases or CASES:
-        for entry in entries(case, args):
-            known[entry["title"]] = entry | {"machine": where | packages, "case": case}
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(readable_json(known))
-            path.with_suffix(".md").write_text(markdown(known))
-            draw(known, path.with_suffix(".png"))
+        try:
+            for entry in entries(case, args):
+                known[entry["title"]] = entry | {"machine": where | packages, "case": case}
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(readable_json(known))
+                path.with_suffix(".md").write_text(markdown(known))
+                draw(known, path.with_suffix(".png"))
+        except AbsentError as error:
+            print(f"{case}: not measured: {error}", file=sys.stderr)
+
+
+def edited() -> bool | None:
+    """Whether what is measured, or what measures, differs from its commit; None outside a git checkout."""
+    command = ["git", "status", "--porcelain", "--", "src", "workflow", "benchmarks/*.py"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return None if done.returncode else bool(done.stdout.strip())
 
 
 def entries(case: str, args: argparse.Namespace) -> Any:

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from scipy import special
 
+from benchmarks.measure import AbsentError
 from benchmarks.packs import twenty
 from benchmarks.specs import PREPARED
 from guidebp.data.prepared import load_prepared
+from guidebp.training.numerics import cpu_has_bf16
 from guidebp.training.trainer import train_run
 
 BOUND, LEVEL = 0.2, 0.05  # points of test accuracy
@@ -22,6 +24,8 @@ def measure(device: str, repetitions: int = 40) -> dict[str, Any]:
     Equivalent: both tests reject, that is, the 90 % interval lies within the bound.
     """
     chosen = torch.device(device)
+    if device == "cpu" and not cpu_has_bf16():
+        raise AbsentError("fast computes as exact does on a processor without bf16")
     data = load_prepared(PREPARED, "digits").on(chosen)
     specs = [spec for first in range(0, repetitions, 20) for spec in twenty(8, first)][:repetitions]
     differences = []

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class AbsentError(Exception):
+    """Something cannot be measured on this machine; the message says what is missing."""
+
+
 @dataclass(frozen=True)
 class Case:
     """What is compared.
@@ -29,7 +33,7 @@ class Case:
 def measured(case: Case, rounds: int) -> dict[str, Any]:
     """Medians and, from the rounds' own ratios to the first side, median and range.
 
-    A side that cannot be measured here, and says so with RuntimeError, is left out with its reason.
+    A side other than the first that is `AbsentError` is left out with its reason.
     """
     values: dict[str, list[float]] = {name: [] for name in case.sides}
     absent: dict[str, str] = {}
@@ -39,8 +43,8 @@ def measured(case: Case, rounds: int) -> dict[str, Any]:
                 continue
             try:
                 values[name].append(measure())
-            except RuntimeError as error:
-                absent[name] = str(error).splitlines()[0]
+            except AbsentError as error:
+                absent[name] = str(error)
                 continue
             told = f"{case.title}, round {number + 1}/{rounds}: {name} {values[name][-1]:.4g} {case.unit}"
             print(told, file=sys.stderr, flush=True)
@@ -61,6 +65,7 @@ def measured(case: Case, rounds: int) -> dict[str, Any]:
     return {
         "title": case.title,
         "unit": case.unit,
+        "rounds": rounds,
         "more is better": case.more,
         "needed": case.needed or {},
         "sides": sides,

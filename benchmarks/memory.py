@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import AbsentError
 from benchmarks.pipeline import run
 from benchmarks.specs import PREPARED, spec_of
 
@@ -20,7 +21,7 @@ AT_ONCE = [1, 2, 4, 8]
 def measure() -> dict[str, Any]:
     """A table: seconds and memory of preparing, then a row per number of processes."""
     if not (PREPARED / f"{DATASET}.safetensors").exists():
-        raise RuntimeError(f"needs the dataset: snakemake {PREPARED}/{DATASET}.json")
+        raise AbsentError(f"needs the dataset: snakemake -- {PREPARED}/{DATASET}.json")
     rows: list[dict[str, Any]] = []
     seconds, memory = run("guidebp", "prepare", DATASET)
     rows.append({"what": f"guidebp prepare {DATASET}", "seconds": round(seconds, 2), "MiB": round(memory)})

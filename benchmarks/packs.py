@@ -78,7 +78,7 @@ def trained(packs: list[list[dict[str, Any]]], device: str, at_once: int) -> tup
             path.write_text(json.dumps(specs))
             command = [sys.executable, "-m", "guidebp.training", str(path), "--device", device]
             waiting.append([*command, "--data", str(PREPARED), "--store", f"{folder}/runs"])
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "0"}
         started = time.perf_counter()
         running: list[subprocess.Popen[bytes]] = []
         try:
@@ -86,11 +86,13 @@ def trained(packs: list[list[dict[str, Any]]], device: str, at_once: int) -> tup
                 while waiting and len(running) < at_once:
                     command = waiting.pop(0)
                     running.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
-                if running.pop(0).wait() != 0:
+                if running[0].wait() != 0:
                     raise RuntimeError("a process failed")
+                running.pop(0)
         finally:
             for process in running:
                 process.kill()
+                process.wait()
         seconds = time.perf_counter() - started
         costs = [json.loads(path.read_text()) for path in Path(folder, "runs").glob("*/telemetry.json")]
     return 3600 * sum(map(len, packs)) / seconds, sum(cost["seconds"] for cost in costs)

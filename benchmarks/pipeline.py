@@ -5,7 +5,6 @@ Studies of recorded runs are made up from the records of the demo study, which m
 
 import json
 import os
-import random
 import shutil
 import statistics
 import subprocess
@@ -17,13 +16,17 @@ from contextlib import chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
+from benchmarks.measure import AbsentError
 from guidebp.analysis.packs import write_index
 from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
 from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, RunStore, make_record
-from guidebp.study.layout import PREPARED, RUNS
+from guidebp.study.layout import PREPARED, RAW, RUNS
 from guidebp.study.resolve import load_study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -137,8 +140,11 @@ def project(size: int) -> Iterator[tuple[int, int]]:
         for name in LINKED:
             (root / name).symlink_to((ROOT / name).resolve())
         shutil.copytree(ROOT / "config", root / "config")
-        for kept in ("data/prepared", "data/raw"):
-            shutil.copytree(ROOT / kept, root / kept)
+        for name in study.datasets:
+            shutil.copytree(ROOT / RAW / name, root / RAW / name)
+            (root / PREPARED).mkdir(exist_ok=True)
+            for path in (ROOT / PREPARED).glob(f"{name}.*"):
+                shutil.copy(path, root / PREPARED)
         text = yaml.safe_load((ROOT / "config/studies/demo.yaml").read_text())
         for block in text["blocks"]:
             block["repetitions"] = list(range(-(-size // cells)))
@@ -153,25 +159,27 @@ def made_up() -> tuple[int, int]:
     """Record every run of the study as one of the demo's with slightly other results; numbers of runs and packs."""
     demo, many = load_study("demo"), load_study("many")
     real, store = RunStore(ROOT / RUNS), RunStore(RUNS)
-    known: dict[tuple[str, str, str], tuple[Row, bytes]] = {}
+    known: dict[tuple[str, str, str], tuple[Row, NDArray[np.uint8]]] = {}
     for one in demo.runs:
         cell = one.dataset, one.architecture, one.method
         if cell not in known:
             try:
-                known[cell] = real.read(one.key)["result"], (real.folder(one.key) / PREDICTIONS).read_bytes()
+                found = load((real.folder(one.key) / PREDICTIONS).read_bytes())["predictions"]
+                known[cell] = real.read(one.key)["result"], found
             except UserError as error:
-                raise RuntimeError(f"needs the demo's runs (make): {error}") from error
-    noise = random.Random(0)
+                raise AbsentError(f"needs the demo's runs (make): {error}") from error
+    noise = np.random.default_rng(0)
     hashes = {name: str(read_manifest(PREPARED, name)["sha256"]) for name in many.datasets}
     costs = json.dumps({"seconds": 2.0, "step_seconds": 1.5, "steps": 176, "device_class": "cpu"}).encode()
     for one in many.runs:
         result, predictions = known[one.dataset, one.architecture, one.method]
-        moved = [max(0, count + noise.randint(-4, 0)) for count in result["test_correct"]]
-        files = {PREDICTIONS: predictions}
+        moved = [max(0, count - int(noise.integers(5))) for count in result["test_correct"]]
+        shuffled = noise.permutation(predictions, axis=1)  # equal ones would be packed into nothing
+        files = {PREDICTIONS: save({"predictions": shuffled})}
         record = make_record(one.spec, hashes[one.dataset], result | {"test_correct": moved}, files)
         folder = store.folder(one.key)  # not published as trained runs are: that waits for the disk
         folder.mkdir(parents=True)
-        for name, content in {RECORD: record, PREDICTIONS: predictions, TELEMETRY: costs}.items():
+        for name, content in {RECORD: record, TELEMETRY: costs, **files}.items():
             (folder / name).write_bytes(content)
     return len(many.runs), len(many.packs)
 

@@ -38,13 +38,14 @@ def cases(device: str) -> list[Case]:
     sides: dict[str, Callable[[], float]] = {
         FLOOR: partial(seconds, Steps(chosen, "deep-supervision", plain))
     }
+    sides["the same again"] = partial(seconds, Steps(chosen, "deep-supervision", plain))  # how much is noise
     for method in METHODS:
         sides[method] = partial(seconds, Steps(chosen, method, None))
     for name, backward in (("TorchJD, PCGrad", jacobian("PCGrad")), ("TorchJD, UPGrad", jacobian("UPGrad"))):
         sides[name] = partial(seconds, Steps(chosen, "deep-supervision", backward))
     return [
         Case(
-            f"A step on MSDNet, 7 exits, batch {BATCH}, {device}",
+            f"A step on MSDNet, 7 exits, batch {BATCH}, {device}, one thread",
             "s",
             sides,
             more=False,

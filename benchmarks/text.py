@@ -7,10 +7,10 @@ def markdown(known: dict[str, Any]) -> str:
     """A table per entry, with the machine and the code it was measured on."""
     parts = []
     for entry in known.values():
-        where = entry["machine"]
+        where, rounds = entry["machine"], f"; {entry['rounds']} rounds" if "rounds" in entry else ""
         measured = (
             f"{where['processor']}, {where['cores']} cores, {where['device']}; torch {where['torch']}, "
-            f"code {(where['commit'] or 'unknown')[:10]}{' (edited)' if where['edited'] else ''}"
+            f"code {(where['commit'] or 'unknown')[:10]}{' (edited)' if where['edited'] else ''}{rounds}"
         )
         body = sides(entry) if "sides" in entry else rows(entry["rows"]) if "rows" in entry else facts(entry)
         parts.append(f"## {entry['title']}\n\n{measured}\n\n{body}")

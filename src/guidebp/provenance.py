@@ -65,7 +65,7 @@ def processor() -> str:
 def rendering(inputs: dict[str, str], keys: list[str]) -> dict[str, Any]:
     """Provenance of a rendered file: `inputs` maps paths to their sha256, `keys` are those of the runs shown."""
     packages = {}
-    for name in ("numpy", "pandas", "scipy", "statsmodels", "scikit-posthocs", "matplotlib", "seaborn"):
+    for name in ("numpy", "pandas", "scipy", "scikit-posthocs", "matplotlib"):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:  # pragma: no cover - all are dependencies

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from guidebp.errors import UserError
 from guidebp.training import lease
 from guidebp.training.lease import leased, on_device
 
@@ -73,13 +72,18 @@ def test_a_killed_owner_holds_nothing_and_processes_share_evenly(tmp_path: Path)
             process.communicate()
 
 
-def test_too_many_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "MOST", 2)
-    with ExitStack() as held:
-        for _ in range(6):
-            held.enter_context(leased(GPUS, tmp_path))
-        with pytest.raises(UserError, match="2 processes train on every GPU"), leased(GPUS, tmp_path):
-            pass
+def test_the_fewest_count_not_the_lowest_number(tmp_path: Path) -> None:
+    """Two devices with three leases each; two of the one and the first of the other end."""
+    two = GPUS[:2]
+    leases = [leased(two, tmp_path) for _ in range(6)]
+    taken = [lease.__enter__() for lease in leases]
+    assert taken == [0, 1, 0, 1, 0, 1]
+    for ended in (2, 4, 1):
+        leases[ended].__exit__(None, None, None)
+    with leased(two, tmp_path) as device:
+        assert device == 0, "one lease against two"
+    for kept in (0, 3, 5):
+        leases[kept].__exit__(None, None, None)
 
 
 def test_a_cpu_needs_no_lease() -> None:

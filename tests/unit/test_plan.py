@@ -22,7 +22,7 @@ def study() -> Study:
 
 def test_hours_by_hand(study: Study) -> None:
     claim = study.claims["critic-cost"]
-    runs = list(deciding("critic-cost", claim, "published", study.runs))
+    runs = list(deciding(claim, "published", study.runs))
     # backprop, local-critic and, beside, local-critic-1 and local-critic-5, five repetitions each
     assert len(runs) == 20 and {run.dataset for run in runs} == {"cifar-10"}
     seconds = {step_id(study, run): 0.5 if run.method == "backprop" else 1.0 for run in runs}
@@ -37,7 +37,7 @@ def test_hours_by_hand(study: Study) -> None:
 
 def test_hours_need_every_step_and_every_count(study: Study) -> None:
     claim = study.claims["critic-cost"]
-    runs = list(deciding("critic-cost", claim, "published", study.runs))
+    runs = list(deciding(claim, "published", study.runs))
     seconds = {step_id(study, run): 1.0 for run in runs}
     some = dict(list(seconds.items())[1:])
     assert plan("critic-cost", claim, "published", study, {"m": {"seconds": some}})["hours"] == {}

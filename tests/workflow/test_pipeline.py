@@ -36,6 +36,7 @@ def test_one_command_gives_the_report_and_a_second_has_nothing_to_do(project: Pr
     assert not LINKS.search(page), LINKS.search(page)
     assert len(project.runs()) == 6
     assert "Nothing to be done" in project.call("snakemake", "-n")
+    assert "Nothing to be done" in project.call("snakemake", "-n", "--profile", "profiles/gpu")
 
 
 def test_comments_docstrings_and_titles_train_nothing(project: Project) -> None:

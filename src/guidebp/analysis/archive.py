@@ -23,10 +23,10 @@ def write_archive(path: Path, store: RunStore, keys: Sequence[str]) -> None:
     ):
         for key in sorted(keys):
             for name in (RECORD, PREDICTIONS):
-                path = store.folder(key) / name
-                if not path.exists():
+                part = store.folder(key) / name
+                if not part.exists():
                     continue
-                content = path.read_bytes()
+                content = part.read_bytes()
                 entry = tarfile.TarInfo(f"{key}/{name}")
                 entry.size = len(content)
                 archive.addfile(entry, io.BytesIO(content))

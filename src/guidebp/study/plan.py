@@ -82,7 +82,7 @@ def described(study: Study) -> dict[str, Json]:
 
 def plan(name: str, claim: Claim, scale: str, study: Study, times: dict[str, Json]) -> Json:
     """Runs and hours of a claim at a scale, with the command; `hours` lacks machines that timed too little."""
-    runs = list(deciding(name, claim, scale, study.runs))
+    runs = list(deciding(claim, scale, study.runs))
     hours = {}
     for machine, entry in times.items():
         seconds = [run_seconds(study, run, entry["seconds"]) for run in runs]
@@ -97,7 +97,7 @@ def plan(name: str, claim: Claim, scale: str, study: Study, times: dict[str, Jso
     }
 
 
-def deciding(name: str, claim: Claim, scale: str, runs: Iterable[Run]) -> Iterator[Run]:
+def deciding(claim: Claim, scale: str, runs: Iterable[Run]) -> Iterator[Run]:
     """The runs that count for a claim at a scale."""
     for run in runs:
         where = run.dataset, run.architecture, run.method, run.recipe, run.repetition

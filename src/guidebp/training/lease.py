@@ -8,13 +8,12 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import torch
 
-from guidebp.errors import UserError
-
-MOST = 64  # processes on one device
+from guidebp.store import locked
 
 
 def folder() -> Path:
@@ -24,26 +23,32 @@ def folder() -> Path:
 
 @contextmanager
 def leased(names: Sequence[str], where: Path) -> Iterator[int]:
-    """The number of the device, of those named, that the fewest other processes hold, until the block ends.
+    """The number of the device, of those named, with the fewest other leases, held until the block ends.
 
     A lease is a locked file, DEVICE.NUMBER; the kernel unlocks it when its owner dies. The file names the owner.
     """
-    where.mkdir(parents=True, exist_ok=True)
-    for number in range(MOST):
-        for device, name in enumerate(names):
-            with (where / f"{name}.{number}").open("a") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                file.truncate(0)
-                file.write(f"{os.getpid()}\n")
-                file.flush()
-                yield device
-                return
-    raise UserError(
-        f"{where}: {MOST} processes train on every GPU; give Snakemake's resource gpu a smaller number"
-    )
+    with locked(where, "choosing"):
+        owners = [sum(held(path) for path in where.glob(f"{name}.*")) for name in names]
+        device = owners.index(min(owners))
+        paths = (where / f"{names[device]}.{number}" for number in count())
+        file = next(path for path in paths if not held(path)).open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+    with file:
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield device
+
+
+def held(path: Path) -> bool:
+    """Whether some process has a lock on the file."""
+    if not path.exists():
+        return False
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 @contextmanager
@@ -52,8 +57,8 @@ def on_device(device: torch.device) -> Iterator[torch.device]:
     if device.type != "cuda":
         yield device
         return
-    count = torch.cuda.device_count()
-    names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(count)]
+    numbers = range(torch.cuda.device_count())
+    names = [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]
     with leased(names, folder()) as number:
         torch.cuda.set_device(number)
         yield torch.device("cuda", number)

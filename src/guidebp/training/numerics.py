@@ -42,5 +42,8 @@ def autocast(numerics: str, device: torch.device) -> AbstractContextManager[obje
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies in bf16 (AVX-512 BF16 or AMX); others imitate it, many times slower."""
+    """Whether this is an x86 processor with AVX-512 BF16 or AMX.
+
+    Others of its kind imitate bf16, many times slower; of other kinds nothing is known here, so they count as such.
+    """
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
