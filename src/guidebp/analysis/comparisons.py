@@ -32,12 +32,12 @@ def compare(results: Results) -> pd.DataFrame:
     ):
         overlap, step = grid_of(results, str(dataset), cell)
         index = ["repetition", "device_class"]
-        statuses = arrays(cell.pivot(index=index, columns="method", values="status") == "finished")
+        statuses = arrays(cell.pivot(index=index, columns="method", values="status") == "finished", bool)
         trained = [method for method in results.about["methods"] if method in set(cell["method"])]
         failed = cell[cell["status"] != "finished"]["method"].value_counts()
         for measure in MEASURES:
             # arrays: a study has many small comparisons, and tables for each take far longer than their numbers
-            values = arrays(cell.pivot(index=index, columns="method", values=measure))
+            values = arrays(cell.pivot(index=index, columns="method", values=measure), float)
             for reference in (name for name in results.about["references"] if name in trained):
                 for method in (name for name in trained if name != reference):
                     if any(np.isnan(values[side]).all() for side in (method, reference)):
@@ -66,9 +66,9 @@ def compare(results: Results) -> pd.DataFrame:
     return table
 
 
-def arrays(table: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """The columns by name."""
-    return {str(name): column.to_numpy() for name, column in table.items()}
+def arrays(table: pd.DataFrame, kind: type) -> dict[str, NDArray[Any]]:
+    """The columns by name; those of a study with a crashed run are of objects."""
+    return {str(name): column.to_numpy(kind) for name, column in table.items()}
 
 
 def grid_of(results: Results, dataset: str, rows: pd.DataFrame) -> tuple[float, float]:
