@@ -11,7 +11,7 @@ from guidebp.store import PREDICTIONS, RECORD, RunStore, atomic_file
 
 # Far above any real record; an archive that says otherwise is not ours.
 LARGEST_FILE = 16 * 2**20
-PRESET = 2  # of xz: a sixth of the time of its default, a fifth more bytes
+PRESET = 2  # of xz: two thirds of the time of its default, a fifth more bytes
 
 
 def write_archive(path: Path, store: RunStore, keys: Sequence[str]) -> None:
