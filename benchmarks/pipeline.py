@@ -70,13 +70,11 @@ def of_study(size: int, runs: int, packs: int) -> list[Row]:
     """Commands on a study of so many recorded runs, in the folder that is the current one."""
     rows: list[Row] = []
 
-    def timed(what: str, *command: str, wanted: float | None = None, mebibytes: float | None = None) -> float:
+    def timed(what: str, *command: str, wanted: float | None = None) -> None:
         seconds, memory = run(*command)
         print(f"{what}, {runs} runs: {seconds:.1f} s, {memory:.0f} MiB", file=sys.stderr, flush=True)
         row: Row = {"what": what, "runs": runs, "packs": packs, "seconds": round(seconds, 2)}
-        row |= {"MiB": round(memory), "at most": wanted, "at most MiB": mebibytes}
-        rows.append(row)
-        return seconds
+        rows.append(row | {"MiB": round(memory), "at most": wanted})
 
     wanted, mebibytes = ANALYSED.get(size, (None, None))
     timed("snakemake -n", "snakemake", "-n", "--quiet", "all", wanted=PLAN.get(size))
@@ -141,6 +139,8 @@ def project(size: int) -> Iterator[tuple[int, int]]:
             (root / name).symlink_to((ROOT / name).resolve())
         shutil.copytree(ROOT / "config", root / "config")
         for name in study.datasets:
+            if not (ROOT / RAW / name).exists():
+                raise AbsentError("needs the demo's data (make)")
             shutil.copytree(ROOT / RAW / name, root / RAW / name)
             (root / PREPARED).mkdir(exist_ok=True)
             for path in (ROOT / PREPARED).glob(f"{name}.*"):
@@ -164,10 +164,11 @@ def made_up() -> tuple[int, int]:
         cell = one.dataset, one.architecture, one.method
         if cell not in known:
             try:
-                found = load((real.folder(one.key) / PREDICTIONS).read_bytes())["predictions"]
-                known[cell] = real.read(one.key)["result"], found
+                result = real.read(one.key)["result"]
             except UserError as error:
                 raise AbsentError(f"needs the demo's runs (make): {error}") from error
+            predictions = load((real.folder(one.key) / PREDICTIONS).read_bytes())["predictions"]
+            known[cell] = result, predictions
     noise = np.random.default_rng(0)
     hashes = {name: str(read_manifest(PREPARED, name)["sha256"]) for name in many.datasets}
     costs = json.dumps({"seconds": 2.0, "step_seconds": 1.5, "steps": 176, "device_class": "cpu"}).encode()

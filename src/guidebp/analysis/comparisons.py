@@ -32,7 +32,7 @@ def compare(results: Results) -> pd.DataFrame:
     ):
         overlap, step = grid_of(results, str(dataset), cell)
         index = ["repetition", "device_class"]
-        statuses = arrays(cell.pivot(index=index, columns="method", values="status") == "finished", bool)
+        finished = arrays(cell.pivot(index=index, columns="method", values="status") == "finished", bool)
         trained = [method for method in results.about["methods"] if method in set(cell["method"])]
         failed = cell[cell["status"] != "finished"]["method"].value_counts()
         for measure in MEASURES:
@@ -44,7 +44,7 @@ def compare(results: Results) -> pd.DataFrame:
                         continue  # one of them leaves pathways untrained
                     differences = values[method] - values[reference]
                     known = ~np.isnan(differences)
-                    both = differences[known & statuses[method] & statuses[reference]]
+                    both = differences[known & finished[method] & finished[reference]]
                     found = mean_interval(differences[known], overlap, step)
                     rows.append(
                         {
