@@ -84,17 +84,19 @@ def one_process() -> None:
         print(json.dumps(loop.images_per_second(args.seconds)))
         return
     from guidebp.training.numerics import set_numerics
+    from guidebp.training.state import new_state
     from guidebp.training.trainer import start_run, train_epoch
 
     set_numerics(args.numerics, device)
     method, batches = start_run(spec, data.on(device), device)
-    telemetry: dict[str, Any] = {"step_seconds": 0.0, "steps": 0, "peak_memory": 0}
-    train_epoch(method, batches, spec["recipe"], 0, telemetry)
+    state = new_state(method, device, time.perf_counter())
+    train_epoch(state, batches, spec["recipe"])
     print("ready", flush=True)
     sys.stdin.readline()
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < args.seconds:
-        train_epoch(method, batches, spec["recipe"], 1, telemetry)
+        state.epoch = 1
+        train_epoch(state, batches, spec["recipe"])
         count += batches.steps * batches.size
     print(json.dumps(count / (time.perf_counter() - started)))
 

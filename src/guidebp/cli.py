@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from guidebp.errors import UserError
+from guidebp.errors import Stopped, UserError, disk_trouble
 
 Verb = Callable[[argparse.Namespace], None]
 
@@ -72,10 +72,17 @@ def train(args: argparse.Namespace) -> None:
     """Train what the store lacks of one pack, then write the pack's index."""
     from guidebp.analysis.packs import train_and_index
     from guidebp.study.resolve import load_study
+    from guidebp.training.pack import Training
 
     study = load_study(args.study)
-    keep_weights = args.keep_weights or study.config.keep_weights
-    train_and_index(study, args.pack, args.device or study.config.device, keep_weights)
+    training = Training(
+        device=args.device or study.config.device,
+        keep_weights=args.keep_weights or study.config.keep_weights,
+        checkpoint_epochs=study.config.checkpoint_epochs,
+        checkpoint_minutes=study.config.checkpoint_minutes,
+        hand_back="SLURM_JOB_ID" in os.environ,
+    )
+    train_and_index(study, args.pack, training)
 
 
 def specs(args: argparse.Namespace) -> None:
@@ -227,7 +234,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if getattr(args, "study", "") is None:
             args.study = _configured_study()
-        args.function(args)
+        with disk_trouble(Path()):
+            args.function(args)
     except UserError as error:
         for line in str(error).splitlines():
             print(f"guidebp {args.verb}: {line}", file=sys.stderr)
@@ -238,6 +246,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    except Stopped as error:
+        print(f"guidebp {args.verb}: stopped: {error}; the same command goes on", file=sys.stderr)
+        return 75
     except KeyboardInterrupt:
         print(f"guidebp {args.verb}: interrupted", file=sys.stderr)
         return 130

@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and what of the file system is among it."""
+"""What a command ends with other than well: a mistake that a user can mend, or a wish to stop."""
 
 import errno
 import os
@@ -25,6 +25,10 @@ class UserError(Exception):
 
     The command line prints it as one line, without a traceback, and exits with code 2.
     """
+
+
+class Stopped(Exception):  # noqa: N818
+    """What was asked to stop has stopped; the same command goes on from there. Exit code 75."""
 
 
 @contextmanager

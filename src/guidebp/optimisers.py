@@ -43,11 +43,13 @@ class Lean(Optimizer, ABC):
         return {"settings": settings, "state": [dict(self.state.get(p, {})) for p in group["params"]]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there, with the same parameters in the same order."""
+        """Go on from there, with the same parameters in the same order; tensors are copied to where these lie."""
         (group,) = self.param_groups
         group.update(state_dict["settings"])
         pairs = zip(group["params"], state_dict["state"], strict=True)
-        self.state = {p: dict(known) for p, known in pairs if known}
+        self.state = {
+            p: {name: placed(tensor, p) for name, tensor in known.items()} for p, known in pairs if known
+        }
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -73,6 +75,13 @@ class Lean(Optimizer, ABC):
             if name not in self.state[p]:
                 self.state[p][name] = torch.zeros_like(p, memory_format=torch.preserve_format)
         return [self.state[p][name] for p in parameters]
+
+
+def placed(tensor: Tensor, beside: Tensor) -> Tensor:
+    """A copy of a parameter's state on its device, and laid out in memory as it is."""
+    if tensor.shape != beside.shape:  # a count of steps
+        return tensor.to(beside.device, copy=True)
+    return torch.empty_like(beside, dtype=tensor.dtype, memory_format=torch.preserve_format).copy_(tensor)
 
 
 class Sgd(Lean):

@@ -36,8 +36,10 @@ class Progress:
                 self.say(
                     f"{name}: epoch {event['epoch'] + 1} of {epochs}, validation {event['accuracy']:.1%}"
                 )
+        elif event["event"] == "start" and event["checkpoint"]:
+            self.say(f"{name}: goes on from epoch {int(event['checkpoint'][0].split('-')[0]) + 1}")
         elif event["event"] == "death":
-            self.say(f"{name}: its process was killed by {event['signal']}")
+            self.say(f"{name}: its process died ({event['signal']})")
         elif event["event"] == "done":
             found = f", validation {self.accuracy[run.key]:.1%}" if run.key in self.accuracy else ""
             self.say(f"{name}: {event['status']}{found}")

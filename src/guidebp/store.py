@@ -2,7 +2,8 @@
 
 `results/runs/<key>/` holds `record.json` (spec, data hash, result, checksums of the other files, and a
 checksum of itself), `predictions.safetensors`, `telemetry.json` (what depends on the machine) and, if kept,
-`weights.safetensors`. A folder is written beside its place, flushed to disk and renamed.
+`weights.safetensors`. A folder is written beside its place, flushed to disk and renamed. Beside the runs,
+`.locks/` has a file per run that somebody trains or has trained, `.unfinished/<key>/` the checkpoints of a run.
 """
 
 import fcntl
@@ -11,13 +12,14 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from guidebp.canonical import canonical_json, json_hash
-from guidebp.errors import UserError
+from guidebp.errors import Stopped, UserError
 
 RECORD_VERSION = 3
 RECORD, PREDICTIONS, TELEMETRY, WEIGHTS = (
@@ -147,10 +149,19 @@ class RunStore:
             shutil.rmtree(staged, ignore_errors=True)
             raise
         sync_folder(self.root)
+        shutil.rmtree(self.unfinished(key), ignore_errors=True)
 
-    def lock(self, key: str) -> AbstractContextManager[None]:
-        """Hold the run alone, waiting if need be."""
-        return locked(self.root / ".locks", key)
+    def unfinished(self, key: str) -> Path:
+        """Where the checkpoints of a run lie that is not finished."""
+        return self.root / ".unfinished" / key
+
+    def checkpoints(self, key: str) -> list[Path]:
+        """EPOCH-STEP.SHA256.safetensors, the newest first."""
+        return sorted(self.unfinished(key).glob("*-*.*.safetensors"), reverse=True)
+
+    def lock(self, key: str, stop: Callable[[], bool] | None = None) -> AbstractContextManager[None]:
+        """Hold the run alone, waiting if need be; raises Stopped when `stop` says so meanwhile."""
+        return locked(self.root / ".locks", key, stop)
 
     def running(self) -> set[str]:
         """Keys of the runs that some process trains now."""
@@ -165,11 +176,20 @@ class RunStore:
 
 
 @contextmanager
-def locked(folder: Path, name: str) -> Iterator[None]:
+def locked(folder: Path, name: str, stop: Callable[[], bool] | None = None) -> Iterator[None]:
     """Hold a lock of this name alone, waiting if need be; the kernel lets go when the process dies."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while stop:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if stop():
+                    raise Stopped from None
+                time.sleep(0.2)
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

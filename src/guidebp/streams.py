@@ -1,14 +1,16 @@
 """Random streams: every random decision of a run is drawn from a stream named by its purpose.
 
 A stream's seed is a hash of its purpose and of what it may depend on, so streams are independent of
-each other, of the order in which they are used and of how far a run has come: nothing has to be stored
-to continue a run. No stream depends on the method or on the study (paired randomness):
+each other, of the order in which they are used and of how far a run has come: to continue a run, only
+what torch's own generators have come to within an epoch has to be stored. No stream depends on the method or
+on the study (paired randomness):
 
 ====================  ===========================================
 initial weights       dataset, architecture, repetition
 a method's own parts  dataset, architecture, repetition
 batch order           dataset, repetition, epoch, stream number
 augmentation          dataset, repetition, epoch, stream number
+chance within a step  dataset, repetition, epoch (torch's own generators: dropout)
 split                 dataset, repetition
 ====================  ===========================================
 """

@@ -14,7 +14,8 @@ from guidebp.data.splits import draw_split
 from guidebp.evaluation.calibration import BINS
 from guidebp.evaluation.cost import cost
 from guidebp.evaluation.inference import CERTAINTIES, CONFIDENCES, POINTS, RATIOS
-from guidebp.training.trainer import HISTORY, Outcome, train_run, trained_pathways
+from guidebp.training.state import HISTORY
+from guidebp.training.trainer import Outcome, train_run, trained_pathways
 from tests.unit.tiny import CLASSES, SHAPE, method, prepared, recipe, spec
 
 CPU = torch.device("cpu")
@@ -129,7 +130,7 @@ def test_one_exit_has_nothing_to_leave_early() -> None:
 @pytest.mark.parametrize("name", ["deconfliction", "deconfliction-upgrad", "deep-supervision"])
 def test_conflicts_of_every_step_or_of_one_per_epoch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deconfliction has the gradients anyway and counts every step; others are probed once per epoch."""
-    from guidebp.training import trainer
+    from guidebp.training import state, trainer
 
     calls = 0
     real = trainer.cosines
@@ -140,6 +141,7 @@ def test_conflicts_of_every_step_or_of_one_per_epoch(name: str, monkeypatch: pyt
         return real(products)
 
     monkeypatch.setattr(trainer, "cosines", watched)
+    monkeypatch.setattr(state, "cosines", watched)
     outcome = train_run(spec(name, "lenet", recipe=recipe(epochs=3)), prepared(120), CPU)
     steps = outcome.telemetry["steps"]
     assert steps == 3 * (outcome.result["sizes"]["train"] // 8) > 3

@@ -15,7 +15,7 @@ from guidebp.errors import UserError
 from guidebp.methods import guidebp as guidebp_method
 from guidebp.store import PREDICTIONS, RECORD, WEIGHTS, RunStore
 from guidebp.training.__main__ import train_all
-from guidebp.training.pack import Event, train_pack
+from guidebp.training.pack import Event, Training, train_pack
 from guidebp.training.trainer import train_run
 from tests.unit.tiny import CLASSES, PAIRS, ROOT, prepared, recipe, spec, write_prepared
 
@@ -208,7 +208,7 @@ def test_killed_once_is_retried_and_killed_twice_is_crashed(
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(kills), str(ROOT / "src")]))
     specs = [spec("add", "one-column", r, key=key) for r, key in enumerate(["once", "twice", "fine"])]
     store, events = RunStore(tmp_path / "runs"), list[Event]()
-    train_pack(specs, data, {"tiny": checksum()}, store, "cpu", False, events.append)
+    train_pack(specs, data, {"tiny": checksum()}, store, Training("cpu"), events.append)
     statuses = {key: store.read(key)["result"]["status"] for key in ("once", "twice", "fine")}
     assert statuses == {"once": "finished", "twice": "crashed", "fine": "finished"}
     deaths = [(e["key"], e["signal"]) for e in events if e["event"] == "death"]
@@ -218,7 +218,7 @@ def test_killed_once_is_retried_and_killed_twice_is_crashed(
     crashed = store.read("twice")
     assert crashed["result"]["test_correct"] is None and store.holds("twice", checksum())
     events.clear()
-    train_pack(specs, data, {"tiny": checksum()}, store, "cpu", False, events.append)
+    train_pack(specs, data, {"tiny": checksum()}, store, Training("cpu"), events.append)
     assert events == []
     alone = RunStore(tmp_path / "alone")
     train_all(specs[:1], data, alone, torch.device("cpu"), keep=False)
@@ -232,8 +232,7 @@ def test_a_child_that_fails_by_itself_is_an_error(tmp_path: Path, capfd: pytest.
             tmp_path / "nowhere",
             {"tiny": checksum()},
             RunStore(tmp_path / "runs"),
-            "cpu",
-            False,
+            Training("cpu"),
             lambda _: None,
         )
     assert "no manifest of dataset 'tiny'" in capfd.readouterr().err

@@ -11,7 +11,7 @@ from guidebp.store import RunStore, write_atomic
 from guidebp.study.files import nearest
 from guidebp.study.layout import PREPARED, RUNS, Layout
 from guidebp.study.resolve import Pack, Study
-from guidebp.training.pack import train_pack
+from guidebp.training.pack import Training, train_pack
 
 
 def data_hashes(datasets: Iterable[str]) -> dict[str, str]:
@@ -19,7 +19,7 @@ def data_hashes(datasets: Iterable[str]) -> dict[str, str]:
     return {name: str(read_manifest(PREPARED, name).get("sha256")) for name in datasets}
 
 
-def train_and_index(study: Study, pack_id: str, device: str, keep_weights: bool) -> None:
+def train_and_index(study: Study, pack_id: str, training: Training) -> None:
     """Train what the store lacks of a pack and write its index."""
     packs = {pack.id: pack for pack in study.packs}
     if pack_id not in packs:
@@ -33,8 +33,7 @@ def train_and_index(study: Study, pack_id: str, device: str, keep_weights: bool)
         PREPARED,
         data_hashes({run.dataset for run in pack.runs}),
         store,
-        device,
-        keep_weights,
+        training,
         Progress(study, store).follow,
     )
     write_index(study, pack, store)

@@ -61,20 +61,20 @@ class Batches:
         floats = images.to(torch.float32, memory_format=torch.channels_last)
         return floats.mul_(self.scale).add_(self.shift)
 
-    def epoch(self, epoch: int, streams: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """(images, labels) for each step; with several streams their batches one after another."""
+    def epoch(self, epoch: int, streams: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """(images, labels) for each step from `first`; with several streams their batches one after another."""
         count, size = len(self.labels["train"]), (self.images.shape[2], self.images.shape[3])
         names = [(self.dataset, self.repetition, epoch, stream) for stream in range(streams)]
         orders = torch.stack([permutation(count, "batch order", *name) for name in names]).to(self.device)
-        first = torch.arange(streams, device=self.device).view(-1, 1) * count  # place of a stream's draws
+        begin = torch.arange(streams, device=self.device).view(-1, 1) * count  # place of a stream's draws
         if self.augmentation:
             draws = joined([draw(self.augmentation, count, size, *name) for name in names]).to(self.device)
-        for step in range(self.steps):
+        for step in range(first, self.steps):
             batch = orders[:, step * self.size : (step + 1) * self.size]
             index = batch.flatten()
             images = self.images[self.index["train"][index]]
             if self.augmentation:
-                which = (batch + first).flatten()
+                which = (batch + begin).flatten()
                 images = self.normalise(move(images, self.augmentation, draws, which))
                 images = cut(images, self.augmentation, draws, which)
             else:

@@ -22,6 +22,12 @@ class Config(Entry):
         "auto", description="Where to train; auto takes a CUDA device when there is one."
     )
     keep_weights: bool = Field(False, description="Store each run's final weights as safetensors.")
+    checkpoint_minutes: float | None = Field(
+        10.0, gt=0, description="Store where a run is every so many minutes; from the file only."
+    )
+    checkpoint_epochs: int | None = Field(
+        None, ge=1, description="And every so many epochs; from the file only."
+    )
     mirrors: list[Text] = Field(
         default_factory=list,
         description="Folders or addresses that hold copies of raw files; tried before the official address.",

@@ -2,7 +2,8 @@
 
 SPECS.json is a list of resolved specs (`guidebp specs` prints them). Needs torch, numpy and safetensors, nothing
 else: so runs can be trained on any machine and their folders copied into the store. Says what it does in
-JSON, one event a line, on standard output.
+JSON, one event a line, on standard output. Asked to stop, by a signal or by the end of its parent, it leaves a
+checkpoint and ends with code 75: the same command goes on from there. Code 71: a run needs more memory.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from safetensors.torch import save
@@ -21,11 +22,13 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 from guidebp.canonical import readable_json
 from guidebp.data.prepared import Prepared, load_prepared
-from guidebp.errors import UserError
+from guidebp.errors import Stopped, UserError, disk_trouble
 from guidebp.provenance import machine
 from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore, make_record
+from guidebp.training.checkpoint import Checkpoints, Plan, birthplace
 from guidebp.training.lease import on_device
 from guidebp.training.numerics import choose_device
+from guidebp.training.stop import CONTINUE, OUT_OF_MEMORY, Wish
 from guidebp.training.trainer import train_run
 
 
@@ -34,40 +37,55 @@ def say(event: str, **details: object) -> None:
     print(json.dumps({"event": event, **details}), flush=True)
 
 
+def say_warning(text: str) -> None:
+    """For a person."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def say_epoch(key: str, epoch: int, accuracy: float) -> None:
     """The event of a finished epoch."""
     say("epoch", key=key, epoch=epoch, accuracy=accuracy)
 
 
 def train_all(
-    specs: list[dict[str, Any]], data: Path, store: RunStore, chosen: torch.device, keep: bool
+    specs: list[dict[str, Any]],
+    data: Path,
+    store: RunStore,
+    chosen: torch.device,
+    keep: bool,
+    plan: Plan | None = None,
 ) -> None:
-    """Train what the store does not hold yet; runs that another process trains meanwhile are waited for."""
+    """Train what the store does not hold yet; runs that another process trains meanwhile are waited for.
+
+    Goes on from checkpoints, and writes them as `plan` says; raises Stopped when it has a wish to stop.
+    """
+    plan = plan or Plan()
     torch.set_num_threads(1)  # as in every run; here so that the provenance says so
     where = machine(str(chosen))
     loaded: dict[str, Prepared] = {}
     for spec in specs:
         key, name = spec["key"], spec["dataset"]["name"]
-        with store.lock(key):
+        with store.lock(key, plan.stop):
+            if plan.stop():
+                raise Stopped
             if name not in loaded:
                 loaded[name] = load_prepared(data, name).on(chosen)
             dataset = loaded[name]
-            if store.holds(key, dataset.manifest["sha256"]):
+            checksum = dataset.manifest["sha256"]
+            if store.holds(key, checksum):
                 say("held", key=key)
                 continue
-            say("start", key=key, device_class=where["device_class"])
-            outcome = train_run(
-                spec,
-                dataset,
-                chosen,
-                partial(say_epoch, key),
-            )
+            newest = [path.name.split(".")[0] for path in store.checkpoints(key)[:1]]
+            say("start", key=key, device_class=where["device_class"], checkpoint=newest)
+            checkpoints = Checkpoints(store, key, checksum, birthplace(where["device_class"]), plan)
+            outcome = train_run(spec, dataset, chosen, partial(say_epoch, key), checkpoints)
             files = {PREDICTIONS: save({"predictions": outcome.predictions})}
-            files[RECORD] = make_record(spec, dataset.manifest["sha256"], outcome.result, files)
+            files[RECORD] = make_record(spec, checksum, outcome.result, files)
             files[TELEMETRY] = readable_json(outcome.telemetry | where)
             if keep:
                 files[WEIGHTS] = save(outcome.weights)
-            store.publish(key, files)
+            with disk_trouble(store.folder(key)):
+                store.publish(key, files)
             say("done", key=key, status=outcome.result["status"])
 
 
@@ -79,14 +97,37 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("results/runs"))
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--keep-weights", action="store_true")
+    parser.add_argument("--checkpoint-epochs", type=int, metavar="N", help="a checkpoint every N epochs")
+    parser.add_argument(
+        "--checkpoint-minutes", type=float, metavar="N", help="and every N minutes", default=10.0
+    )
+    parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    plan = Plan(args.checkpoint_epochs, args.checkpoint_minutes, Wish(args.parent), say_warning)
     try:
         specs = json.loads(args.specs.read_text())
         with on_device(choose_device(args.device)) as device:
-            train_all(specs, args.data, RunStore(args.store), device, args.keep_weights)
+            train_all(specs, args.data, RunStore(args.store), device, args.keep_weights, plan)
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+    except (Stopped, BrokenPipeError):  # nobody listens: the parent is gone
+        leave(CONTINUE)
+    except KeyboardInterrupt:
+        leave(130)
+    except (MemoryError, RuntimeError) as error:  # torch has classes of its own for it on a GPU only
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(
+            error
+        ):
+            raise
+        print(f"out of memory: {' '.join(str(error).split())}", file=sys.stderr)
+        leave(OUT_OF_MEMORY)
+
+
+def leave(code: int) -> NoReturn:
+    """End now; nothing is left to write, and standard output may be closed."""
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 The process that trains is a child, so that importing torch is paid only when there is something to train, and a
 run that takes its process down (out of memory, a crash in a kernel) costs the pack that run alone: at the second
-death it is recorded as crashed, and the others go on.
+death without a new checkpoint in between it is recorded as crashed, and the others go on. A signal that asks to
+stop is passed on to the child, which leaves a checkpoint.
 """
 
 import json
@@ -12,17 +13,50 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from guidebp.canonical import readable_json
-from guidebp.errors import UserError
-from guidebp.store import RECORD, TELEMETRY, RunStore, make_record
+from guidebp.errors import Stopped, UserError
+from guidebp.store import RECORD, TELEMETRY, RunStore, make_record, write_atomic
+from guidebp.training.stop import CONTINUE, OUT_OF_MEMORY, passed_on
 
 Event = dict[str, Any]
 DEATHS_ALLOWED = 2
-# What a run does to its own process; any other signal is somebody's wish to stop.
-CRASHES = {"SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL"}
+DEATHS = "deaths.json"
+# What a run does to its own process, and what somebody wishes.
+CRASHES = {"SIGKILL", "SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "out of memory"}
+WISHES = {"SIGTERM", "SIGINT", "SIGHUP"}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train, whatever the runs.
+
+    Attributes:
+        device: auto, cpu or cuda.
+        keep_weights: whether to store the final weights.
+        checkpoint_epochs, checkpoint_minutes: when checkpoints are due.
+        hand_back: leave a run that died to whoever starts this again, with more memory: a scheduler.
+    """
+
+    device: str = "auto"
+    keep_weights: bool = False
+    checkpoint_epochs: int | None = None
+    checkpoint_minutes: float | None = None
+    hand_back: bool = False
+
+    def options(self) -> list[str]:
+        """On the command line of the child."""
+        given = {
+            "--device": self.device,
+            "--checkpoint-epochs": self.checkpoint_epochs,
+            "--checkpoint-minutes": self.checkpoint_minutes,
+        }
+        found = [str(part) for option in given.items() if option[1] is not None for part in option]
+        return found + ["--keep-weights"] * self.keep_weights
 
 
 def train_pack(
@@ -30,39 +64,58 @@ def train_pack(
     data: Path,
     hashes: dict[str, str],
     store: RunStore,
-    device: str,
-    keep_weights: bool,
+    training: Training,
     follow: Callable[[Event], None],
 ) -> None:
     """Train the runs that the store does not hold, calling `follow` with each event of `__main__`.
 
-    `hashes` maps dataset names to the content hashes of their manifests. Raises UserError when the child
-    fails other than by being killed, with what it said.
+    `hashes` maps dataset names to the content hashes of their manifests. Raises UserError when the child fails
+    other than by being killed, with what it said; Stopped when it was asked to stop, or when runs are handed back.
     """
-    deaths: dict[str, int] = {}
+    handed_back: set[str] = set()
     before = -1  # runs missing before the last child that ended well
     while True:
         missing = [s for s in specs if not store.holds(s["key"], hashes[s["dataset"]["name"]])]
+        left = [s for s in missing if s["key"] not in handed_back]
+        if missing and not left:
+            raise Stopped(
+                f"{len(missing)} runs died; the next start, best with more memory, tries them once more"
+            )
         if not missing:
             return
-        if len(missing) == before:
+        if len(left) == before:
             raise UserError(
                 f"{data}: the prepared data changed while training; run snakemake again, which prepares it first"
             )
-        code, current = run_child(missing, data, store, device, keep_weights, follow)
+        code, current = run_child(left, data, store, training, follow)
         if code == 0:
-            before = len(missing)
+            before = len(left)
             continue
-        cause = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        cause = {OUT_OF_MEMORY: "out of memory"}.get(code, f"exit code {code}")
+        cause = signal.Signals(-code).name if code < 0 else cause
+        if code == CONTINUE or cause in WISHES:
+            raise Stopped("finished runs and checkpoints are kept")
         if current is None or cause not in CRASHES:
             raise UserError(f"training stopped ({cause}); what it said stands above, finished runs are kept")
         key = current["key"]
-        deaths[key] = deaths.get(key, 0) + 1
         follow({"event": "death", "key": key, "signal": cause})
-        if deaths[key] >= DEATHS_ALLOWED:
+        if count_death(store, key) >= DEATHS_ALLOWED:
             spec = next(s for s in specs if s["key"] == key)
             publish_crashed(spec, hashes[spec["dataset"]["name"]], store, current["device_class"])
             follow({"event": "done", "key": key, "status": "crashed"})
+        elif training.hand_back:
+            handed_back.add(key)
+
+
+def count_death(store: RunStore, key: str) -> int:
+    """How often the run has died since its newest checkpoint, this time counted."""
+    path, newest = store.unfinished(key) / DEATHS, [path.name for path in store.checkpoints(key)[:1]]
+    before = 0
+    with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
+        known = json.loads(path.read_bytes())
+        before = int(known["count"]) if known["since"] == newest else 0
+    write_atomic(path, readable_json({"count": before + 1, "since": newest}))
+    return before + 1
 
 
 def publish_crashed(spec: dict[str, Any], data: str, store: RunStore, device_class: str) -> None:
@@ -80,8 +133,7 @@ def run_child(
     specs: list[dict[str, Any]],
     data: Path,
     store: RunStore,
-    device: str,
-    keep_weights: bool,
+    training: Training,
     follow: Callable[[Event], None],
 ) -> tuple[int, Event | None]:
     """Train in a child; its exit code (negative: the signal that killed it) and the start of the run it was at."""
@@ -89,19 +141,19 @@ def run_child(
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(specs, file)
         file.flush()
-        command = [sys.executable, "-m", "guidebp.training", file.name]
-        command += ["--data", str(data), "--store", str(store.root), "--device", device]
-        command += ["--keep-weights"] * keep_weights
+        command = [sys.executable, "-m", "guidebp.training", file.name, "--parent", str(os.getpid())]
+        command += ["--data", str(data), "--store", str(store.root), *training.options()]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
             try:
                 assert child.stdout is not None
-                for line in child.stdout:
-                    event = json.loads(line)
-                    current = event if event["event"] == "start" else current
-                    current = None if event["event"] == "done" else current
-                    follow(event)
-                code = child.wait()
+                with passed_on(child.terminate, child.kill):
+                    for line in child.stdout:
+                        event = json.loads(line)
+                        current = event if event["event"] == "start" else current
+                        current = None if event["event"] == "done" else current
+                        follow(event)
+                    code = child.wait()
             finally:
                 child.kill()
     return code, current

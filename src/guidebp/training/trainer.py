@@ -28,12 +28,13 @@ from guidebp.evaluation.outputs import (
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
 from guidebp.models import build_network
-from guidebp.streams import seeded
+from guidebp.streams import seeded, stream_seed
+from guidebp.training.checkpoint import Checkpoints
 from guidebp.training.numerics import autocast, set_numerics
 from guidebp.training.schedules import lr_factor, optimiser_maker, set_lr
+from guidebp.training.state import State, new_state
 
 Report = Callable[[int, float], None]
-HISTORY = ("loss", "gradient_share", "cosine", "conflict", "validation_correct")
 
 
 class Outcome(NamedTuple):
@@ -74,19 +75,21 @@ def without_code(architecture: dict[str, Any]) -> dict[str, Any]:
 
 
 def train_run(
-    spec: dict[str, Any], data: Prepared, device: torch.device, report: Report | None = None
+    spec: dict[str, Any],
+    data: Prepared,
+    device: torch.device,
+    report: Report | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> Outcome:
     """Train and test one run; `report(epoch, validation accuracy of the primary output)` after each epoch.
 
-    A loss that is no longer finite ends the run: its result says `diverged` and has no accuracies.
+    A loss that is no longer finite ends the run: its result says `diverged` and has no accuracies. With
+    `checkpoints` it goes on from the newest one, to the same result, and raises `Stopped` when it is to stop.
     """
-    started = time.perf_counter()
-    recipe = spec["recipe"]
-    telemetry: dict[str, Any] = {"seconds": 0.0, "step_seconds": 0.0, "steps": 0}
-    if device.type == "cuda":
-        telemetry["peak_memory"] = 0
+    begun, recipe = time.perf_counter(), spec["recipe"]
     set_numerics(recipe["numerics"], device)
     method, batches = start_run(spec, data, device)
+    state = new_state(method, device, begun)
     outputs, primary = output_names(method), primary_output(method)
     sizes = {name: len(labels) for name, labels in batches.labels.items()}
     image = batches.normalise(batches.images[:1])
@@ -100,74 +103,69 @@ def train_run(
         "trained": trained_pathways(method, image),
         "backward_passes": method.passes,
         "cost": cost(method.stages(), image),
-        "history": {column: [] for column in HISTORY},
+        "history": None,
         "cosines": None,
         "test_correct": None,
         "calibration": None,
         "inference": None,
     }
     predictions = torch.zeros(len(outputs), 0, dtype=torch.int64)
-    for epoch in range(recipe["epochs"]):
-        entry = train_epoch(method, batches, recipe, epoch, telemetry)
-        if entry is None:
-            result |= {"status": "diverged", "diverged_in_epoch": epoch}
-            break
-        result["cosines"] = entry.pop("cosines")
-        for column in HISTORY:
-            result["history"][column].append(entry[column])
-        if report and sizes["validation"]:
-            report(epoch, entry["validation_correct"][outputs.index(primary)] / sizes["validation"])
-    else:
-        if all(bool(torch.isfinite(p).all()) for p in method.parameters()):
-            with autocast(recipe["numerics"], device):
-                predictions, measured = measure(method, batches)
-            result |= measured
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        if checkpoints and (found := checkpoints.newest()):
+            state.put_back(*found)
+        while state.epoch < recipe["epochs"]:
+            if not train_epoch(state, batches, recipe, checkpoints):
+                result |= {"status": "diverged", "diverged_in_epoch": state.epoch}
+                break
+            if report and sizes["validation"]:
+                right = state.history["validation_correct"][-1][outputs.index(primary)]
+                report(state.epoch - 1, right / sizes["validation"])
+            if checkpoints and checkpoints.due(ended=state.epoch):
+                checkpoints.save(*state.capture())
         else:
-            result |= {"status": "diverged", "diverged_in_epoch": recipe["epochs"] - 1}
+            if all(bool(torch.isfinite(p).all()) for p in method.parameters()):
+                with autocast(recipe["numerics"], device):
+                    predictions, measured = measure(method, batches)
+                result |= measured
+            else:
+                result |= {"status": "diverged", "diverged_in_epoch": recipe["epochs"] - 1}
+    result |= {"history": state.history, "cosines": state.cosines}
     small = torch.uint8 if spec["dataset"]["classes"] <= 256 else torch.int16
-    telemetry["seconds"] = time.perf_counter() - started
-    return Outcome(result, predictions.to(small).cpu(), unique_tensors(method), telemetry)
+    return Outcome(result, predictions.to(small).cpu(), unique_tensors(method), state.cost())
 
 
 def train_epoch(
-    method: Method, batches: Batches, recipe: dict[str, Any], epoch: int, telemetry: dict[str, Any]
-) -> dict[str, Any] | None:
-    """One epoch and its validation; None when the loss was not finite.
+    state: State, batches: Batches, recipe: dict[str, Any], checkpoints: Checkpoints | None = None
+) -> bool:
+    """The rest of an epoch and its validation, into `state`; whether the loss was finite.
 
-    Everything is summed on the device and fetched once at the end. Adds the steps and their time to `telemetry`.
-    Gradients of the pathways are compared at every step by methods that have them, else on the last batch once
-    more.
+    Everything is summed on the device and fetched once at the end. Gradients of the pathways are compared at
+    every step by methods that have them, else on the last batch once more.
     """
-    started = time.perf_counter()
-    device, numerics = batches.device, recipe["numerics"]
+    method, device, numerics = state.method, batches.device, recipe["numerics"]
     total = batches.steps * recipe["epochs"]
-    loss = torch.zeros((), dtype=torch.float64, device=device)
-    gradient = torch.zeros(method.pathways, dtype=torch.float64, device=device)
-    angles = torch.zeros(method.pathways, method.pathways, dtype=torch.float64, device=device)
-    conflicting, compared = torch.zeros((), dtype=torch.float64, device=device), 0
+    if state.step == 0:
+        torch.manual_seed(
+            stream_seed("chance within a step", batches.dataset, batches.repetition, state.epoch)
+        )
     method.train()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    for step, (images, labels) in enumerate(batches.epoch(epoch, method.streams)):
-        factor = lr_factor(recipe, epoch * batches.steps + step, total)
+    state.start_clock()
+    for images, labels in batches.epoch(state.epoch, method.streams, state.step):
+        if checkpoints and checkpoints.due():
+            state.stop_clock()
+            checkpoints.save(*state.capture())
+        factor = lr_factor(recipe, state.epoch * batches.steps + state.step, total)
         for name, optimiser in method.optimisers.items():
             if name not in method.constant:
                 set_lr(optimiser, factor)
         with autocast(numerics, device):
             done = method.step(images, labels)
-        loss += done.loss
-        gradient += done.gradient
-        if done.products is not None:
-            angles += cosines(done.products)
-            conflicting += conflicts(done.products)
-            compared += 1
-    finite = bool(torch.isfinite(loss + gradient.sum()))  # waits for the device, so the time is right
-    telemetry["step_seconds"] += time.perf_counter() - started
-    telemetry["steps"] += batches.steps
-    if device.type == "cuda":  # of the steps alone: probing and testing need more
-        telemetry["peak_memory"] = max(telemetry["peak_memory"], torch.cuda.max_memory_allocated(device))
-    if not finite:
-        return None
+        state.add(done)
+    state.stop_clock()
+    loss, gradient = state.sums["loss"], state.sums["gradient"]
+    if not bool(torch.isfinite(loss + gradient.sum())):
+        return False
+    angles, conflicting, compared = state.sums["angles"], state.sums["conflicting"], state.compared
     if not method.compares:
         with autocast(numerics, device):
             probed = probe(method, images, labels)
@@ -179,20 +177,21 @@ def train_epoch(
         "gradient_share": [round(value, 4) for value in share.tolist()],
         "cosine": None,
         "conflict": None,
-        "cosines": None,
         "validation_correct": [],
     }
+    state.cosines = None
     if compared and method.pathways > 1 and bool(torch.isfinite(angles).all()):
         mean = (angles / compared).cpu()
         above = mean[torch.ones_like(mean, dtype=torch.bool).triu(diagonal=1)]
         entry["cosine"] = round(above.mean().item(), 4)
         entry["conflict"] = round(conflicting.item() / compared, 4)
-        entry["cosines"] = [[round(value, 4) for value in row] for row in mean.tolist()]
+        state.cosines = [[round(value, 4) for value in row] for row in mean.tolist()]
     if len(batches.labels["validation"]):
         with autocast(numerics, device):
             found = predicted_classes(method, all_logits(method, batches.evaluation("validation")))
         entry["validation_correct"] = correct(found, batches.labels["validation"]).tolist()
-    return entry
+    state.end_epoch(entry)
+    return True
 
 
 def measure(method: Method, batches: Batches) -> tuple[Tensor, dict[str, Any]]:
