@@ -14,7 +14,7 @@ from typing import Any
 
 from guidebp.errors import Stopped, UserError, disk_trouble
 
-Verb = Callable[[argparse.Namespace], None]
+Verb = Callable[[argparse.Namespace], int | None]
 
 
 def fetch(args: argparse.Namespace) -> None:
@@ -144,10 +144,39 @@ def report(args: argparse.Namespace) -> None:
 
 def restore(args: argparse.Namespace) -> None:
     """Unpack a study's committed records into the run store, verified, so that nothing has to be trained."""
-    from guidebp.analysis.restore import restore
     from guidebp.study.resolve import load_study
+    from guidebp.upkeep.restore import restore
 
     print(restore(load_study(args.study)))
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """What is wrong here and the command that mends it; exit code 1 when something is."""
+    from guidebp.study.resolve import all_studies, load_study
+    from guidebp.upkeep.doctor import diagnose, environment
+
+    study = load_study(args.study)
+    print(environment())
+    findings = diagnose(study, all_studies())
+    for found in findings:
+        print(f"{found.kind:<12} {found.text}\n{'':<12} -> {found.remedy}")
+    faults = sum(found.fault for found in findings)
+    print(f"{study.name}: {faults} faults" if faults else f"{study.name}: no faults")
+    return int(faults > 0)
+
+
+def gc(args: argparse.Namespace) -> None:
+    """Free what no study of config/studies/ uses: runs, checkpoints, indexes, leftovers; asks first."""
+    from guidebp.store import RunStore
+    from guidebp.study.layout import RUNS
+    from guidebp.study.resolve import all_studies
+    from guidebp.upkeep.gc import free
+
+    def agreed(text: str) -> bool:
+        print(text)
+        return args.yes or input("delete all that? [y/N] ").strip().lower() in ("y", "yes")
+
+    print(free(all_studies(), RunStore(RUNS), agreed))
 
 
 def status(args: argparse.Namespace) -> None:
@@ -222,7 +251,8 @@ def parser() -> argparse.ArgumentParser:
     add(collect, study=True).add_argument(
         "--partial", action="store_true", help="runs of packs that are not trained are missing, and no error"
     )
-    for verb in (specs, analyse, claims, render, report, restore, status, check):
+    add(gc).add_argument("--yes", action="store_true", help="do not ask")
+    for verb in (specs, analyse, claims, render, report, restore, doctor, status, check):
         add(verb, study=True)
     add(generate)
     return top
@@ -235,7 +265,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(args, "study", "") is None:
             args.study = _configured_study()
         with disk_trouble(Path()):
-            args.function(args)
+            return args.function(args) or 0
     except UserError as error:
         for line in str(error).splitlines():
             print(f"guidebp {args.verb}: {line}", file=sys.stderr)
@@ -249,6 +279,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Stopped as error:
         print(f"guidebp {args.verb}: stopped: {error}; the same command goes on", file=sys.stderr)
         return 75
+    except EOFError:  # asked, and nobody there
+        print(f"guidebp {args.verb}: nobody answers; nothing was deleted: give --yes", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"guidebp {args.verb}: interrupted", file=sys.stderr)
         return 130

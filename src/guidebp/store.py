@@ -151,6 +151,13 @@ class RunStore:
         sync_folder(self.root)
         shutil.rmtree(self.unfinished(key), ignore_errors=True)
 
+    def remove(self, key: str) -> None:
+        """Delete a run, whole at once."""
+        with self.lock(key):
+            trash = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{key}."))
+            self.folder(key).rename(trash / key)
+            shutil.rmtree(trash)
+
     def unfinished(self, key: str) -> Path:
         """Where the checkpoints of a run lie that is not finished."""
         return self.root / ".unfinished" / key

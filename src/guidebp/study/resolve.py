@@ -187,6 +187,11 @@ def load_study(name: str, root: Path = Path()) -> Study:
     )
 
 
+def all_studies(root: Path = Path()) -> list[Study]:
+    """Every study of root/config/studies; UserError when one of them has a mistake."""
+    return [load_study(path.stem, root) for path in sorted((root / "config" / "studies").glob("*.yaml"))]
+
+
 def resolve_run(
     dataset: str, architecture: str, method: str, recipe: str, repetition: int, root: Path = Path()
 ) -> Run:

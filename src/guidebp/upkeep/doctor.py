@@ -1,0 +1,180 @@
+"""What is wrong here, and the command that mends it: environment, processes, data, and every run of a study."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import NamedTuple
+
+from guidebp.data.verify import verify
+from guidebp.errors import UserError
+from guidebp.provenance import code, processor
+from guidebp.store import RunStore, file_hash
+from guidebp.study.layout import PREPARED, RAW, RUNS, Layout
+from guidebp.study.resolve import Run, Study
+from guidebp.training.pack import DEATHS
+from guidebp.upkeep.gc import rubbish, size_text
+from guidebp.upkeep.processes import snakemake_locked, workers
+
+SHOWN = 3  # of many findings of one kind
+
+
+class Finding(NamedTuple):
+    """One thing to know: `fault` when a result is in danger or nothing can go on until it is mended."""
+
+    kind: str
+    text: str
+    remedy: str
+    fault: bool = False
+
+
+def diagnose(study: Study, studies: Iterable[Study]) -> list[Finding]:
+    """All findings on a study; `studies` are all of this project, whose runs are none's rubbish."""
+    store = RunStore(RUNS)
+    return [*locks(study), *data(study), *runs(study, store), *indexes(study, store), *left(studies, store)]
+
+
+def environment() -> str:
+    """Versions, devices, free space: a few lines for a person."""
+    import torch
+
+    found = code()
+    versions = [f"Python {found['python']}", f"guidebp {found['guidebp']}"]
+    for name in ("torch", "snakemake", "dvc"):
+        try:
+            versions.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            versions.append(f"no {name}")
+    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    edited = ", edited" if found["edited"] else ""
+    return "\n".join(
+        [
+            f"versions     {', '.join(versions)}",
+            f"code         {found['commit'] or 'no git checkout'}{edited}",
+            f"machine      {processor()}, {os.cpu_count()} cores; GPUs: {', '.join(devices) or 'none'}",
+            f"disk         {size_text(shutil.disk_usage('.').free)} free",
+        ]
+    )
+
+
+def locks(study: Study) -> Iterator[Finding]:
+    """Who works here, or left Snakemake's lock behind."""
+    working = workers()
+    for worker in working:
+        yield Finding("working", f"process {worker.number}: {worker.command}", "wait for its end, or stop it")
+    if snakemake_locked() and not any("snakemake" in worker.command for worker in working):
+        yield Finding(
+            "stale lock",
+            "Snakemake's lock is left of a process that was killed: none lives on this machine",
+            f"snakemake --unlock; {again(study)}",
+            fault=True,
+        )
+
+
+def data(study: Study) -> Iterator[Finding]:
+    """Raw and prepared files that are not what the catalogue and the manifests say."""
+    for name, dataset in study.all_datasets.items():
+        if name in study.datasets:
+            for found in verify(name, dataset, RAW, PREPARED):
+                if found.state == "damaged":
+                    yield Finding("damaged data", found.text, "as it says", fault=True)
+
+
+def runs(study: Study, store: RunStore) -> Iterator[Finding]:
+    """Missing, unfinished, diverged, crashed, corrupt and stale runs."""
+    hashes: dict[str, str] = {}
+    for name in study.datasets:
+        try:
+            hashes[name] = json.loads((PREPARED / f"{name}.json").read_bytes())["sha256"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    layout, kinds = Layout(study.name), dict[str, list[tuple[Run, str]]]()
+    paths = {run.key: layout.pack(pack.id) for pack in study.packs for run in pack.runs}
+    for run in study.runs:
+        kind, text = state_of(run, store, hashes.get(run.dataset))
+        kinds.setdefault(kind, []).append((run, text))
+    for kind in ("corrupt", "stale", "unfinished", "missing", "crashed", "diverged"):
+        found = kinds.get(kind, [])
+        # without its index a pack is trained as far as the store lacks it
+        files = " ".join(str(p) for p in dict.fromkeys(paths[run.key] for run, _ in found) if p.exists())
+        remedy = {
+            "crashed": f"with more memory: rm -r {' '.join(str(store.folder(run.key)) for run, _ in found)}"
+            f" {files}; {again(study)}",
+            "diverged": "none: a diverged run is a result, and tables count it",
+        }.get(kind, f"rm {files}; {again(study)}" if files else again(study))
+        if found:
+            texts = [f"{label(run)}{': ' * bool(text)}{text}" for run, text in found[:SHOWN]]
+            more = [f"and {len(found) - SHOWN} more"] * (len(found) > SHOWN)
+            yield Finding(
+                kind, f"{len(found)} runs: {'; '.join([*texts, *more])}", remedy, kind in ("corrupt", "stale")
+            )
+
+
+def state_of(run: Run, store: RunStore, data_hash: str | None) -> tuple[str, str]:
+    """The kind of finding that a run is, or "finished", and what more there is to say."""
+    if store.has(run.key):
+        try:
+            record = store.read(run.key)
+        except UserError as error:
+            return "corrupt", str(error).split("; ", 1)[0]
+        if data_hash is not None and record["data"] != data_hash:
+            return "stale", "trained on other data than the manifest describes"
+        return str(record["result"]["status"]), ""
+    checkpoints = store.checkpoints(run.key)
+    notes = []
+    if checkpoints:
+        epoch = int(checkpoints[0].name.split("-")[0]) + 1
+        notes.append(f"goes on in epoch {epoch} of {run.spec['recipe']['epochs']}")
+        if any(file_hash(path) != path.name.split(".")[1] for path in checkpoints):
+            notes.append("a checkpoint is damaged, the one before it is taken")
+    if (store.unfinished(run.key) / DEATHS).exists():
+        notes.append("its process has died")
+    return ("unfinished" if notes else "missing"), ", ".join(notes)
+
+
+def indexes(study: Study, store: RunStore) -> Iterator[Finding]:
+    """Indexes of packs that cannot be read or name other records than the store has."""
+    layout = Layout(study.name)
+    bad = []
+    for pack in study.packs:
+        path = layout.pack(pack.id)
+        if not path.exists():
+            continue
+        try:
+            known = json.loads(path.read_bytes())
+            now = {
+                key: json.loads((store.folder(key) / "record.json").read_bytes())["sha256"] for key in known
+            }
+            sound = known == now and {run.key for run in pack.runs} <= known.keys()
+        except (OSError, ValueError, KeyError, TypeError):
+            sound = False
+        if not sound:
+            bad.append(str(path))
+    if bad:
+        yield Finding(
+            "stale index",
+            f"{len(bad)} packs are indexed with records that the store does not have: {', '.join(bad[:SHOWN])}",
+            f"rm {' '.join(bad)}; {again(study)}",
+            fault=True,
+        )
+
+
+def left(studies: Iterable[Study], store: RunStore) -> Iterator[Finding]:
+    """What nobody needs."""
+    kinds: dict[str, list[int]] = {}
+    for found in rubbish(studies, store):
+        kinds.setdefault(found.why, []).append(found.size)
+    for why, sizes in kinds.items():
+        yield Finding("orphaned", f"{len(sizes)} {why}, {size_text(sum(sizes))}", "guidebp gc")
+
+
+def label(run: Run) -> str:
+    """A run for a person."""
+    return f"{run.dataset} {run.architecture} {run.method} repetition {run.repetition} ({run.key})"
+
+
+def again(study: Study) -> str:
+    """The command that goes on with a study."""
+    return f"snakemake --config study={study.name}"

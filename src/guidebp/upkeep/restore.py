@@ -1,0 +1,136 @@
+"""Bring a study back from what is committed: after a clone nothing is trained and every figure is the same."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from guidebp.analysis.archive import unpack_records
+from guidebp.analysis.packs import data_hashes, write_index
+from guidebp.canonical import readable_json
+from guidebp.errors import UserError
+from guidebp.store import RECORD, TELEMETRY, RunStore, parse_record
+from guidebp.study.layout import RUNS, Layout
+from guidebp.study.resolve import Study
+
+
+def restore(study: Study) -> str:
+    """Unpack, verify and index the records, render everything from them, and compare it with what was committed.
+
+    Raises UserError when the archive is damaged, or lacks runs of the study as it is configured now, or holds
+    records of other data (then training is needed, and the message says of which runs), and when something is not
+    as it was committed.
+    """
+    unpacked = unpack(study)
+    wanted = planned(study)
+    if "train" in wanted:
+        raise UserError(
+            f"snakemake would train {wanted['train']} packs of study '{study.name}'; run: guidebp doctor --study {study.name}"
+        )
+    snakemake(study, "--quiet", "all")
+    if left := planned(study):
+        raise UserError(
+            f"after all was rendered, snakemake still wants to run {', '.join(left)}; run: snakemake -n --config study={study.name}"
+        )
+    changed = changed_since_commit(study)
+    if changed:
+        raise UserError("\n".join(f"{path}: not as it was committed" for path in changed))
+    compared = "" if changed is None else ", all as it was committed"
+    return (
+        f"{len(study.runs)} runs of study '{study.name}' are in the store ({unpacked} unpacked, all verified); nothing "
+        f"to train; {Layout(study.name).report} is rendered{compared}"
+    )
+
+
+def unpack(study: Study) -> int:
+    """Bring the records into the store and index the packs; how many the store did not have."""
+    layout, store, hashes = Layout(study.name), RunStore(RUNS), data_hashes(study.datasets)
+    costs = read_telemetry(layout)
+    datasets = {run.key: run.dataset for run in study.runs}
+    unpacked = 0
+    for key, files in unpack_records(layout.records, set(datasets)):
+        verify(files, key, layout.records)
+        with store.lock(key):
+            if not store.holds(key, hashes[datasets[key]]):
+                store.publish(key, files | {TELEMETRY: costs.get(key, b"{}\n")})
+                unpacked += 1
+    missing = {run.key: run for run in study.runs if not store.holds(run.key, hashes[run.dataset])}
+    for pack in study.packs:
+        if not any(run.key in missing for run in pack.runs):
+            write_index(study, pack, store, keep_time=True)
+    if missing:
+        first = next(iter(missing.values()))
+        raise UserError(
+            f"{layout.records}: {len(missing)} of {len(study.runs)} runs of study '{study.name}' are not in it "
+            f"(first: {first.dataset}/{first.architecture}/{first.method}/repetition {first.repetition}, "
+            f"key {first.key}); the code or the study has changed since, or they were never trained; run: "
+            f"snakemake --config study={study.name}, which trains them; with partial=true it reports on the others"
+        )
+    return unpacked
+
+
+def snakemake(study: Study, *options: str) -> str:
+    """Run the workflow on the study; what it said on standard output."""
+    command = [sys.executable, "-m", "snakemake", "--config", f"study={study.name}", *options]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise UserError(
+            f"{' '.join(command[2:])} failed with code {done.returncode}; what it said stands above"
+        )
+    return done.stdout
+
+
+def planned(study: Study) -> dict[str, int]:
+    """Jobs that snakemake would run, by rule, without those that have no work of their own."""
+    lines = (line.split() for line in snakemake(study, "-n", "--quiet", "rules").splitlines())
+    jobs = {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdigit()}
+    return {rule: count for rule, count in jobs.items() if rule not in ("total", "all")}
+
+
+def changed_since_commit(study: Study) -> list[str] | None:
+    """What of the study's results differs from git's commit and from dvc.lock; None outside a git checkout."""
+    folder = Layout(study.name).folder
+    git = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=no", "--", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if git.returncode:
+        return None
+    changed = [line[3:] for line in git.stdout.splitlines()]
+    dvc = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True, check=False
+    )
+    stages = json.loads(dvc.stdout) if dvc.returncode == 0 else {}
+    for notes in stages.values():
+        for note in notes:
+            outputs = note.get("changed outs", {}) if isinstance(note, dict) else {}
+            changed += [path for path in outputs if Path(path).is_relative_to(folder)]
+    return list(dict.fromkeys(changed))
+
+
+def verify(files: dict[str, bytes], key: str, archive: Path) -> None:
+    """UserError when an archived run is not what its checksums say."""
+    remedy = f"run: git checkout {archive}"
+    record = parse_record(files.get(RECORD, b""), key, archive, remedy)
+    for name, checksum in record["files"].items():
+        if hashlib.sha256(files.get(name, b"")).hexdigest() != checksum:
+            raise UserError(f"{archive}: {key}/{name} is missing or damaged; {remedy}")
+
+
+def read_telemetry(layout: Layout) -> dict[str, bytes]:
+    """Key to the bytes of the run's telemetry.json; UserError when the file is damaged."""
+    if not layout.telemetry.exists():
+        return {}
+    found = {}
+    try:
+        for line in layout.telemetry.read_text().splitlines():
+            cost = json.loads(line)
+            found[cost.pop("key")] = readable_json(cost)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{layout.telemetry}: damaged ({error}); run: git checkout {layout.telemetry}"
+        ) from error
+    return found
