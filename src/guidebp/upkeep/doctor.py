@@ -5,7 +5,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import NamedTuple
 
 from guidebp.data.verify import verify
