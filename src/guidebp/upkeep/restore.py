@@ -71,7 +71,7 @@ def unpack(study: Study) -> int:
 
 
 def touch(study: Study) -> None:
-    """Make the manifests, by which the records were verified, newer than the code, and the indexes newer than them."""
+    """Make the manifests, by which the records were verified, newer than the code, then the indexes."""
     layout = Layout(study.name)
     prepared = [PREPARED / f"{name}{kind}" for name in study.datasets for kind in (".png", ".json")]
     for path in (*prepared, *(layout.pack(pack.id) for pack in study.packs)):
@@ -99,6 +99,8 @@ def planned(study: Study) -> dict[str, int]:
 def changed_since_commit(study: Study) -> list[str] | None:
     """What of the study's results differs from git's commit and from dvc.lock; None outside a git checkout."""
     folder = Layout(study.name).folder
+    from dvc.repo import Repo
+
     git = subprocess.run(
         ["git", "status", "--porcelain", "--untracked-files=no", "--", str(folder)],
         capture_output=True,
@@ -108,15 +110,13 @@ def changed_since_commit(study: Study) -> list[str] | None:
     if git.returncode:
         return None
     changed = [line[3:] for line in git.stdout.splitlines()]
-    dvc = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json"], capture_output=True, text=True, check=False
-    )
-    stages = json.loads(dvc.stdout) if dvc.returncode == 0 else {}
-    for notes in stages.values():
-        for note in notes:
-            outputs = note.get("changed outs", {}) if isinstance(note, dict) else {}
-            changed += [path for path in outputs if Path(path).is_relative_to(folder)]
-    return list(dict.fromkeys(changed))
+    with (
+        Repo() as repo
+    ):  # not `dvc status`, which of an output that DVC's cache lacks says that and nothing else
+        outputs = [output for stage in repo.index.stages for output in stage.outs]
+        mine = [output for output in outputs if Path(str(output)).is_relative_to(folder)]
+        changed += [str(output) for output in mine if output.workspace_status()]
+    return sorted(set(changed))
 
 
 def verify(files: dict[str, bytes], key: str, archive: Path) -> None:
