@@ -36,6 +36,7 @@ rule render:
             category="Figures",
         ),
         figures=RESULTS["figure files"],
+        checksums=RESULTS["checksums"],
         tables=RESULTS["tables"],
     log:
         LAYOUT.log("render"),

@@ -1,5 +1,6 @@
 """Render all figures and tables of a study in one process: importing the plotting libraries costs most."""
 
+import hashlib
 from collections import ChainMap
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,25 +21,29 @@ PICTURE_KINDS = ("pdf", "svg", "png")
 
 
 def render(layout: Layout) -> None:
-    """Write every figure (three formats, its data, its provenance) and every table (three formats)."""
+    """Write every figure (three formats, its data, its provenance), their checksums, and every table (three formats)."""
     results = load_results(layout, analysed=True)
     inputs = {name: hashes([getattr(layout, name)]) for name in (*COLLECTED, *ANALYSED)}
     parts = results.about["parts"]
     views = {part["name"]: results.part(part["name"]) for part in parts}
+    checksums = []
     for name, dataset, part in places(FIGURES, parts):
         view = views.get(part, results)
         module = figure_module(name)
         data = module.data(view, dataset)
         figure = module.draw(data)
         settle(figure)
-        for kind in PICTURE_KINDS:
-            write_atomic(layout.figure(name, dataset, part, kind), file_bytes(figure, kind))
-        write_atomic(layout.figure(name, dataset, part, "csv"), data_bytes(data))
+        files = {kind: file_bytes(figure, kind) for kind in PICTURE_KINDS} | {"csv": data_bytes(data)}
+        for kind, content in files.items():
+            path = layout.figure(name, dataset, part, kind)
+            write_atomic(path, content)
+            checksums.append(f"{hashlib.sha256(content).hexdigest()}  {path}\n")
         read = [inputs[one] for one in ("about", *FIGURES[name].reads)]
         sheets = hashes(Path(sheet) for sheet in data["sheet"].unique()) if "sheet" in data else {}
         keys = [] if FIGURES[name].per == "dataset" else run_keys(view, dataset)
         provenance = readable_json(rendering(dict(ChainMap(sheets, *read)), keys))
         write_atomic(layout.figure(name, dataset, part, "provenance.json"), provenance)
+    write_atomic(layout.checksums, "".join(checksums).encode())
     shown = all_tables(from_json(results.about["published"]))
     for name, dataset, part in places(shown, parts):
         table = make(name, views.get(part, results), dataset)

@@ -132,6 +132,11 @@ class Layout:
         """One file of a figure; `part` is empty for what is not of a part, or where a study has one only."""
         return self.folder / "figures" / f"{'_'.join(filter(None, (name, dataset, part)))}.{kind}"
 
+    @property
+    def checksums(self) -> Path:
+        """Of all figures and their data, as `sha256sum --check` reads them: in git, as the figures are not."""
+        return self.folder / "figures.sha256"
+
     def table(self, name: str, dataset: str, part: str, kind: str) -> Path:
         """One file of a table."""
         return self.folder / "tables" / f"{'_'.join(filter(None, (name, dataset, part)))}.{kind}"

@@ -97,26 +97,10 @@ def planned(study: Study) -> dict[str, int]:
 
 
 def changed_since_commit(study: Study) -> list[str] | None:
-    """What of the study's results differs from git's commit and from dvc.lock; None outside a git checkout."""
-    folder = Layout(study.name).folder
-    from dvc.repo import Repo
-
-    git = subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=no", "--", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if git.returncode:
-        return None
-    changed = [line[3:] for line in git.stdout.splitlines()]
-    with (
-        Repo() as repo
-    ):  # not `dvc status`, which of an output that DVC's cache lacks says that and nothing else
-        outputs = [output for stage in repo.index.stages for output in stage.outs]
-        mine = [output for output in outputs if Path(str(output)).is_relative_to(folder)]
-        changed += [str(output) for output in mine if output.workspace_status()]
-    return sorted(set(changed))
+    """Files of the study that are not as git has them, figures by their checksums; None outside a git checkout."""
+    command = ["git", "status", "--porcelain", "--untracked-files=no", "--", str(Layout(study.name).folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return None if done.returncode else [line[3:] for line in done.stdout.splitlines()]
 
 
 def verify(files: dict[str, bytes], key: str, archive: Path) -> None:
