@@ -21,7 +21,7 @@ PICTURE_KINDS = ("pdf", "svg", "png")
 
 
 def render(layout: Layout) -> None:
-    """Write every figure (three formats, its data, its provenance), their checksums, and every table (three formats)."""
+    """Write every figure (three formats, data, provenance), their checksums, every table (three formats)."""
     results = load_results(layout, analysed=True)
     inputs = {name: hashes([getattr(layout, name)]) for name in (*COLLECTED, *ANALYSED)}
     parts = results.about["parts"]
