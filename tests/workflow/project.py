@@ -5,6 +5,8 @@ import re
 import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 # an element that asks for a file beside the page, or a network
@@ -59,20 +61,46 @@ class Project:
         assert old in text
         (self.folder / path).write_text(text.replace(old, new))
 
-    def call(self, *command: str, code: int = 0) -> str:
-        """Run a command of the environment in the project; its output."""
+    def environment(self) -> dict[str, str]:
+        """This environment's programs, this project's code."""
         scripts = Path(sys.executable).parent
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTEST"))}
-        environment |= {
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTEST"))}
+        return kept | {
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.folder / "src"),
         }
+
+    def start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command in a process group of its own, so that it can be killed with all it has started."""
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def call(self, *command: str, code: int = 0, answer: str = "") -> str:
+        """Run a command of the environment in the project, `answer` on its standard input; its output."""
         done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+            command,
+            cwd=self.folder,
+            env=self.environment(),
+            input=answer,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         output = done.stdout + done.stderr
         assert done.returncode == code, output
         return output
+
+    def wait(self, event: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+        """Until the event has come; an error when the process ends before."""
+        while not event():
+            assert process.poll() is None, f"ended with code {process.returncode} too early"
+            time.sleep(0.02)
 
     def planned(self) -> dict[str, int]:
         """Jobs that snakemake would run, by rule."""

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import NamedTuple
 
 from guidebp.data.verify import verify
@@ -37,8 +38,6 @@ def diagnose(study: Study, studies: Iterable[Study]) -> list[Finding]:
 
 def environment() -> str:
     """Versions, devices, free space: a few lines for a person."""
-    import torch
-
     found = code()
     versions = [f"Python {found['python']}", f"guidebp {found['guidebp']}"]
     for name in ("torch", "snakemake", "dvc"):
@@ -46,7 +45,11 @@ def environment() -> str:
             versions.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             versions.append(f"no {name}")
-    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    devices = []
+    if Path("/dev/nvidiactl").exists():  # else torch, which takes seconds to import, has nothing to add
+        import torch
+
+        devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     edited = ", edited" if found["edited"] else ""
     return "\n".join(
         [
