@@ -159,7 +159,7 @@ def doctor(args: argparse.Namespace) -> int:
     print(environment())
     findings = diagnose(study, all_studies())
     for found in findings:
-        print(f"{found.kind:<12} {found.text}\n{'':<12} -> {found.remedy}")
+        print(f"{found.kind:<14}{found.text}\n{'':<14}-> {found.remedy}")
     faults = sum(found.fault for found in findings)
     print(f"{study.name}: {faults} faults" if faults else f"{study.name}: no faults")
     return int(faults > 0)

@@ -53,10 +53,10 @@ def environment() -> str:
     edited = ", edited" if found["edited"] else ""
     return "\n".join(
         [
-            f"versions     {', '.join(versions)}",
-            f"code         {found['commit'] or 'no git checkout'}{edited}",
-            f"machine      {processor()}, {os.cpu_count()} cores; GPUs: {', '.join(devices) or 'none'}",
-            f"disk         {size_text(shutil.disk_usage('.').free)} free",
+            f"versions      {', '.join(versions)}",
+            f"code          {found['commit'] or 'no git checkout'}{edited}",
+            f"machine       {processor()}, {os.cpu_count()} cores; GPUs: {', '.join(devices) or 'none'}",
+            f"disk          {size_text(shutil.disk_usage('.').free)} free",
         ]
     )
 
