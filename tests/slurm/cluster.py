@@ -17,7 +17,8 @@ from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 # Processes are found by their process group, which needs no cgroups; memory is counted, not enforced. As with
-# cgroups, the end of a job's first process is the end of all.
+# cgroups, the end of a job's first process is the end of all. The GPUs are only counted: a job that asks for one
+# gets a place, and trains on the processor.
 CONFIGURATION = """\
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
@@ -43,11 +44,12 @@ MpiDefault=none
 ReturnToService=2
 MinJobAge=3600
 KillWait=30
+GresTypes=gpu
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
 PartitionName=tests Nodes={host} Default=YES MaxTime=60 PriorityTier=1 GraceTime=30
 PartitionName=urgent Nodes={host} MaxTime=60 PriorityTier=2 PreemptMode=OFF
 """
@@ -72,6 +74,7 @@ def up(folder: Path) -> dict[str, str]:
     key.write_bytes(os.urandom(128))
     configuration = folder / "slurm.conf"
     configuration.write_text(_configuration(folder))
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/null\nName=gpu File=/dev/zero\n")
     variables = {
         "SLURM_CONF": str(configuration),
         "PATH": os.pathsep.join((_own_srun(folder), os.environ.get("PATH", ""))),
@@ -84,8 +87,10 @@ def up(folder: Path) -> dict[str, str]:
         )
         _start("slurmctld", "-f", str(configuration))
         _start("slurmd", "-f", str(configuration))
-        wait_for(lambda: _state(variables) == "idle", f"an idle node; see {folder}/*.log")
+        wait_for(lambda: _state(variables) == "idle", "an idle node")
     except BaseException:
+        for log in sorted(folder.glob("*.log")):
+            print(f"{log.name}:", *log.read_text().splitlines()[-20:], sep="\n", file=sys.stderr)
         down(folder)
         raise
     return variables
