@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 # without a database of jobs only squeue knows them; and one node has little to offer
 SNAKEMAKE = (
     *("snakemake", "--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue"),
-    *("--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "5"),
+    *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"),
     *("--slurm-keep-successful-logs", "--default-resources", "mem_mb=2000", "runtime=10"),
 )
 
