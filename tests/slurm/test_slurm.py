@@ -1,7 +1,6 @@
 """The real workflow on a real Slurm of one node: `make test-slurm`."""
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from tests.workflow.project import Project
 WHY_NOT = missing() if os.environ.get("GUIDEBP_SLURM") else "only in `make test-slurm`"
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
-# without a database of jobs only squeue knows them; and one node has little to offer
+# without a database of jobs only squeue knows them; one node has little to offer, and no network file system
 SNAKEMAKE = (
     *("snakemake", "--profile", "workflow/profiles/slurm", "--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5"),
@@ -52,13 +51,11 @@ def test_packs_were_jobs_of_slurm(project: Project, slurm: dict[str, str]) -> No
         for line in ask(slurm, "squeue", "--noheader", "--states=all", "-o", "%A|%T").splitlines()
     )
     logs = project.folder.glob(".snakemake/slurm_logs/rule_train/*/*.log")
-    trained = {path.stem: path for path in logs}
+    trained = {path.stem for path in logs}
     assert len(trained) == 2
     assert {states[job] for job in trained} == {"COMPLETED"}
     for job in trained:
-        details = ask(slurm, "scontrol", "show", "job", job)
-        assert "Comment=rule_train_wildcards_" in details
-        assert re.search(r"Command=\(null\)|Command=", details)
+        assert "Comment=rule_train_wildcards_" in ask(slurm, "scontrol", "show", "job", job)
     # what needs a network runs where snakemake runs
     assert not list(project.folder.glob(".snakemake/slurm_logs/rule_fetch"))
 
