@@ -8,6 +8,7 @@ from typing import Any
 
 from guidebp.errors import UserError
 from guidebp.rendering.catalogue import FIGURES, all_tables, places
+from guidebp.store import RunStore
 from guidebp.study.catalogue import reader_name
 from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
 from guidebp.study.files import check, nearest
@@ -19,9 +20,11 @@ from guidebp.study.layout import (
     NOTEBOOKS,
     PREPARED,
     RAW,
+    RUNS,
     TABLE_KINDS,
     Layout,
 )
+from guidebp.study.needs import Needs
 from guidebp.study.plan import STEP_TIMES
 from guidebp.study.resolve import Pack, Study, begun, load_study
 
@@ -80,6 +83,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "sheets": [str(PREPARED / f"{name}.png") for name in study.datasets],
         "manifest of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.json") for p in study.packs},
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
+        "needs": Needs(study, RunStore(RUNS)),
         "packs": [str(layout.pack(pack.id)) for pack in packs],
         "files": [
             *(f"config/studies/{name}.yaml" for name in sorted(planned)),

@@ -15,12 +15,23 @@ rule train:
     resources:
         # on a GPU; without a profile that counts them, as many as there are cores
         gpu=0 if RESULTS["settings"].device == "cpu" else 1,
+        mem_mb=lambda wildcards, attempt: RESULTS["needs"].megabytes(
+            wildcards.pack, attempt
+        ),
+        runtime=lambda wildcards, attempt: RESULTS["needs"].minutes(
+            wildcards.pack, attempt
+        ),
+        # what starts the training: a scheduler that warns only the processes it has started needs one
+        launcher="",
     params:
         study=STUDY.name,
         device=RESULTS["settings"].device,
         weights="--keep-weights" if RESULTS["settings"].keep_weights else "",
     shell:
-        "guidebp train --study {params.study} --pack {wildcards.pack} --device {params.device} {params.weights} 2>&1 | tee {log}"
+        # asked to stop, training leaves a checkpoint; the shell and tee wait for it
+        "trap : TERM INT HUP;"
+        " {resources.launcher} guidebp train --study {params.study} --pack {wildcards.pack} --device {params.device}"
+        " {params.weights} 2>&1 | (trap '' TERM INT HUP; exec tee {log})"
 
 
 rule collect:

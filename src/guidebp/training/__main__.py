@@ -9,6 +9,7 @@ checkpoint and ends with code 75: the same command goes on from there. Code 71: 
 import argparse
 import json
 import os
+import resource
 import sys
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,12 @@ from guidebp.training.trainer import train_run
 def say(event: str, **details: object) -> None:
     """One event, at once."""
     print(json.dumps({"event": event, **details}), flush=True)
+
+
+def host_memory() -> int:
+    """The most bytes that this process has had in memory so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def say_warning(text: str) -> None:
@@ -81,7 +88,8 @@ def train_all(
             outcome = train_run(spec, dataset, chosen, partial(say_epoch, key), checkpoints)
             files = {PREDICTIONS: save({"predictions": outcome.predictions})}
             files[RECORD] = make_record(spec, checksum, outcome.result, files)
-            files[TELEMETRY] = readable_json(outcome.telemetry | where)
+            memory = {"host_memory": host_memory()}
+            files[TELEMETRY] = readable_json(outcome.telemetry | memory | where)
             if keep:
                 files[WEIGHTS] = save(outcome.weights)
             with disk_trouble(store.folder(key)):
