@@ -12,11 +12,11 @@ import pandas as pd
 from guidebp.analysis.archive import write_archive
 from guidebp.analysis.packs import data_hashes, indexed, trained_packs
 from guidebp.analysis.rows import TABLES, VERSION, Columns, Row, run_names
-from guidebp.canonical import canonical_json, readable_json
+from guidebp.canonical import canonical_json, json_hash, readable_json
 from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
-from guidebp.store import RunStore, write_atomic
-from guidebp.study.layout import PREPARED, RUNS, Layout
+from guidebp.store import RunStore, file_hash, write_atomic
+from guidebp.study.layout import COLLECTED, PREPARED, RUNS, Layout
 from guidebp.study.plan import described
 from guidebp.study.published import to_json
 from guidebp.study.resolve import Run, Study, begun
@@ -25,6 +25,7 @@ from guidebp.study.resolve import Run, Study, begun
 def collect(study: Study, partial: bool = False) -> None:
     """Write study.json, the tables of `rows.TABLES`, claims.lock.json, telemetry.jsonl and records.tar.xz.
 
+    study.json comes last and holds the checksums of the others and of itself.
     Runs of packs that are not trained are an error or, if `partial`, have the status "missing".
     """
     layout, store = Layout(study.name), RunStore(RUNS)
@@ -52,7 +53,6 @@ def collect(study: Study, partial: bool = False) -> None:
             tables[name].add(names, rows_of(record))
         trained.append((record["spec"]["claims"], cost.get("commit") or "unknown"))
         telemetry.append(canonical_json({"key": run.key} | cost))
-    write_atomic(layout.about, readable_json(describe(study, planned)))
     for name, columns in tables.items():
         table = pd.DataFrame(columns.values)
         path = getattr(layout, name)
@@ -64,6 +64,11 @@ def collect(study: Study, partial: bool = False) -> None:
     write_atomic(layout.lock, readable_json(locks(study.claim_locks, trained)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
     write_archive(layout.records, store, [run.key for run in done])
+    sums = {
+        path.name: file_hash(path) for name in COLLECTED if (path := getattr(layout, name)) != layout.about
+    }
+    about = describe(study, planned) | {"files": sums}
+    write_atomic(layout.about, readable_json(about | {"sha256": json_hash(about)}))
 
 
 def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> Row:

@@ -64,8 +64,8 @@ def read_telemetry(layout: Layout) -> dict[str, bytes]:
     try:
         for line in layout.telemetry.read_text().splitlines():
             cost = json.loads(line)
-            found[cost.pop("key")] = readable_json(cost)
-    except (ValueError, KeyError, AttributeError) as error:
+            found[str(cost.pop("key"))] = readable_json(cost)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{layout.telemetry}: damaged ({error}); run: git checkout {layout.telemetry}"
         ) from error

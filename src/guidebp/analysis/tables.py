@@ -1,16 +1,19 @@
 """The collected tables of a study, as every analysis and every figure reads them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from guidebp.analysis.rows import NAMES, TABLES, VERSION
+from guidebp.canonical import json_hash
 from guidebp.errors import UserError
-from guidebp.study.layout import ANALYSED, PREPARED, Layout
+from guidebp.store import file_hash
+from guidebp.study.layout import ANALYSED, COLLECTED, PREPARED, Layout
 
 # Measures of a run's test accuracy that comparisons and figures speak of.
 MERGED, SOFTMAX_AVERAGE, PRIMARY = "merged", "softmax average", "primary"
@@ -108,7 +111,7 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
             return how(path)
         except FileNotFoundError as error:
             raise UserError(f"{path}: study '{layout.study}' is not collected yet; run: {again}") from error
-        except (ValueError, OSError) as error:  # not JSON, not Parquet, not a table
+        except (ValueError, OSError, RecursionError) as error:  # not JSON, not Parquet, not a table
             reason = " ".join(str(error).split())  # pandas breaks lines
             raise UserError(f"{path}: cannot be read ({reason}); run: rm -r {path} && {again}") from error
 
@@ -119,6 +122,8 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
             f"{layout.about}: of version {version}, this code reads version {VERSION}; "
             f"run: rm -r {layout.about} && {again}"
         )
+    for path in changed(layout, about):
+        raise UserError(f"{path}: changed since it was collected; run: rm -r {path} && {again}")
     tables: dict[str, Any] = {}
     for name, (columns, _) in TABLES.items():
         path = getattr(layout, name)
@@ -138,6 +143,44 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
             path = getattr(layout, name)
             tables[name] = read(path, json_of if path.suffix == ".json" else table_of)
     return Results(about, costs=names.merge(costs, on="key", how="left"), **tables)
+
+
+def changed(layout: Layout, about: dict[str, Any]) -> Iterator[Path]:
+    """The collected files that are not what study.json says, itself first; older ones say nothing."""
+    if "sha256" not in about and "files" not in about:
+        return
+    body = {name: value for name, value in about.items() if name != "sha256"}
+    try:
+        intact = about.get("sha256") == json_hash(body)
+    except ValueError:  # NaN
+        intact = False
+    if not intact:
+        yield layout.about
+    for name in COLLECTED:
+        path: Path = getattr(layout, name)
+        if path.is_file() and path != layout.about and about["files"].get(path.name) != file_hash(path):
+            yield path
+
+
+def tells_of_damage(step: Callable[[Layout], None]) -> Callable[[Layout], None]:
+    """For a step that reads a study's files: what they hold although no study can is a UserError.
+
+    Checks at reading find what would give a wrong number; this is for the many shapes of JSON and CSV that break
+    the step itself. The error itself hangs on the UserError as its cause.
+    """
+
+    @wraps(step)
+    def told(layout: Layout) -> None:
+        try:
+            step(layout)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(
+                f"{layout.folder}: holds files that are damaged or do not belong together ({reason}); "
+                f"run: rm {layout.about} && snakemake --config study={layout.study}"
+            ) from error
+
+    return told
 
 
 def json_of(path: Path) -> Any:

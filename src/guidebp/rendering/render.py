@@ -4,7 +4,7 @@ from collections import ChainMap
 from collections.abc import Iterable
 from pathlib import Path
 
-from guidebp.analysis.tables import Results, load_results
+from guidebp.analysis.tables import Results, load_results, tells_of_damage
 from guidebp.canonical import readable_json
 from guidebp.provenance import rendering
 from guidebp.rendering.catalogue import FIGURES, all_tables, places
@@ -19,6 +19,7 @@ from guidebp.study.published import from_json
 PICTURE_KINDS = ("pdf", "svg", "png")
 
 
+@tells_of_damage
 def render(layout: Layout) -> None:
     """Write every figure (three formats, its data, its provenance) and every table (three formats)."""
     results = load_results(layout, analysed=True)

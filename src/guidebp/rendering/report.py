@@ -10,7 +10,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from guidebp.analysis.tables import load_results, run_measures
+from guidebp.analysis.tables import load_results, run_measures, tells_of_damage
 from guidebp.provenance import code
 from guidebp.rendering.report_claims import papers, verdict_counts
 from guidebp.rendering.report_costs import hours, machines
@@ -19,6 +19,7 @@ from guidebp.store import write_atomic
 from guidebp.study.layout import NOTEBOOKS, Layout
 
 
+@tells_of_damage
 def write_report(layout: Layout) -> None:
     """Write report.html."""
     results = load_results(layout, analysed=True)

@@ -8,7 +8,9 @@ JSON, one event a line, on standard output.
 import argparse
 import json
 import os
+import re
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from guidebp.errors import UserError
 from guidebp.provenance import machine
 from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore, make_record
 from guidebp.training.lease import on_device
-from guidebp.training.numerics import choose_device
+from guidebp.training.numerics import check_torch, choose_device
 from guidebp.training.trainer import train_run
 
 
@@ -37,6 +39,50 @@ def say(event: str, **details: object) -> None:
 def say_epoch(key: str, epoch: int, accuracy: float) -> None:
     """The event of a finished epoch."""
     say("epoch", key=key, epoch=epoch, accuracy=accuracy)
+
+
+# What a spec must hold; a key and a dataset's name become names of files.
+PARTS: dict[str, dict[str, type]] = {
+    "dataset": {"name": str, "split": dict, "classes": int},
+    "architecture": {"family": str, "options": dict},
+    "method": {"family": str, "options": dict},
+    "recipe": {"optimiser": dict, "schedule": dict, "epochs": int, "batch_size": int, "numerics": str},
+}
+
+
+def read_specs(path: Path) -> list[dict[str, Any]]:
+    """The specs in a file; UserError when it holds anything else."""
+    remedy = f"write it anew: guidebp specs > {path}"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not JSON ({error}); {remedy}") from error
+    if not isinstance(found, list):
+        raise UserError(f"{path}: not a list of specs; {remedy}")
+    for number, spec in enumerate(found):
+        if wrong := next(faults(spec), None):
+            raise UserError(
+                f"{path}: {number}: {wrong} is missing or of another kind than a spec's; {remedy}"
+            )
+    return found
+
+
+def faults(spec: Any) -> Iterator[str]:
+    """What of a spec is not as `guidebp specs` prints it."""
+    if not isinstance(spec, dict):
+        yield "the spec"
+        return
+    if not re.fullmatch(r"[0-9a-z]+(-[0-9a-z]+)*", str(spec.get("key"))):
+        yield "key"
+    if type(spec.get("repetition")) is not int:
+        yield "repetition"
+    for part, wanted in PARTS.items():
+        entry = spec.get(part)
+        for name, kind in wanted.items():
+            if not isinstance(entry, dict) or type(entry.get(name)) is not kind:
+                yield f"{part}.{name}"
+    if not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", str((spec.get("dataset") or {}).get("name"))):
+        yield "dataset.name"
 
 
 def train_all(
@@ -81,11 +127,15 @@ def main() -> None:
     parser.add_argument("--keep-weights", action="store_true")
     args = parser.parse_args()
     try:
-        specs = json.loads(args.specs.read_text())
+        check_torch()
+        specs = read_specs(args.specs)
         with on_device(choose_device(args.device)) as device:
             train_all(specs, args.data, RunStore(args.store), device, args.keep_weights)
-    except UserError as error:
-        print(error, file=sys.stderr)
+    except (UserError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None:
+            raise
+        lines = str(error).splitlines()
+        print("\n".join(f"{parser.prog}: {line}" for line in lines), file=sys.stderr)
         sys.exit(2)
 
 
