@@ -97,10 +97,14 @@ def time(args: argparse.Namespace) -> None:
 def claims(args: argparse.Namespace) -> None:
     """Every claim with its verdict, as far as the study's runs go, and what it would take to test it."""
     from guidebp.analysis.claims import verdicts
+    from guidebp.analysis.tables import damage_told
     from guidebp.rendering.claims import claims_text
+    from guidebp.study.layout import Layout
     from guidebp.study.resolve import load_study
 
-    print(claims_text(verdicts(load_study(args.study))))
+    study = load_study(args.study)
+    with damage_told(Layout(study.name)):
+        print(claims_text(verdicts(study)))
 
 
 def collect(args: argparse.Namespace) -> None:

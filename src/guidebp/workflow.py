@@ -10,7 +10,7 @@ from guidebp.errors import UserError
 from guidebp.rendering.catalogue import FIGURES, all_tables, places
 from guidebp.study.catalogue import reader_name
 from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
-from guidebp.study.files import check, nearest
+from guidebp.study.files import check, nearest, read_file
 from guidebp.study.layout import (
     ANALYSED,
     COLLECTED,
@@ -39,6 +39,9 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
         given = {
             key: words.get(value, value) if isinstance(value, str) else value for key, value in config.items()
         }
+        read_file(
+            Path("config/config.yaml"), "config"
+        )  # refuses what Snakemake reads: aliases for billions of values
         settings = check("--config or config/config.yaml", given, "config")
         study = load_study(settings.study)
         partial = settings.partial or settings.claim is not None

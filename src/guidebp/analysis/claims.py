@@ -82,6 +82,8 @@ def verdicts(study: Study) -> list[Json]:
     path = Layout(study.name).verdicts
     if path.exists():
         found: list[Json] = json.loads(path.read_text())
+        if not isinstance(found, list):
+            raise ValueError(f"{path.name} is no list")
         return found
     return [headline(name, claim, {}) for name, claim in described(study).items()]
 

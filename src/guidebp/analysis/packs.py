@@ -64,11 +64,12 @@ def indexed(study: Study, partial: bool = False) -> dict[str, str]:
     for pack in study.packs:
         path = layout.pack(pack.id)
         try:
-            found |= json.loads(path.read_text()).items()
+            index = dict(json.loads(path.read_text()).items())
+            found |= {run.key: index[run.key] for run in pack.runs}
         except FileNotFoundError as error:
             if partial:
                 continue
             raise UserError(f"{path}: not trained yet; run: snakemake --config study={study.name}") from error
-        except (ValueError, AttributeError, RecursionError) as error:
+        except (ValueError, LookupError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: damaged; delete it and run snakemake again") from error
     return found

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from guidebp.analysis.archive import unpack_records
 from guidebp.analysis.packs import data_hashes, write_index
+from guidebp.analysis.rows import Row
 from guidebp.canonical import readable_json
 from guidebp.errors import UserError
 from guidebp.store import RECORD, TELEMETRY, RunStore, parse_record
@@ -24,7 +25,9 @@ def restore(study: Study) -> str:
     datasets = {run.key: run.dataset for run in study.runs}
     unpacked = 0
     for key, files in unpack_records(layout.records, set(datasets)):
-        verify(files, key, layout.records)
+        record = verify(files, key, layout.records)
+        if record["data"] != hashes[datasets[key]]:
+            continue
         with store.lock(key):
             if not store.holds(key, hashes[datasets[key]]):
                 store.publish(key, files | {TELEMETRY: costs.get(key, b"{}\n")})
@@ -47,13 +50,14 @@ def restore(study: Study) -> str:
     )
 
 
-def verify(files: dict[str, bytes], key: str, archive: Path) -> None:
-    """UserError when an archived run is not what its checksums say."""
+def verify(files: dict[str, bytes], key: str, archive: Path) -> Row:
+    """The record; UserError when an archived run is not what its checksums say."""
     remedy = f"run: git checkout {archive}"
     record = parse_record(files.get(RECORD, b""), key, archive, remedy)
     for name, checksum in record["files"].items():
         if hashlib.sha256(files.get(name, b"")).hexdigest() != checksum:
             raise UserError(f"{archive}: {key}/{name} is missing or damaged; {remedy}")
+    return record
 
 
 def read_telemetry(layout: Layout) -> dict[str, bytes]:

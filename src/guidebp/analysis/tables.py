@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import wraps
 from pathlib import Path
@@ -142,6 +143,8 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
         for name in ANALYSED:
             path = getattr(layout, name)
             tables[name] = read(path, json_of if path.suffix == ".json" else table_of)
+        if [claim["name"] for claim in tables["verdicts"]] != [*about["claims"]]:
+            raise ValueError(f"{layout.verdicts.name} is not of the study's claims")
     return Results(about, costs=names.merge(costs, on="key", how="left"), **tables)
 
 
@@ -162,23 +165,33 @@ def changed(layout: Layout, about: dict[str, Any]) -> Iterator[Path]:
             yield path
 
 
-def tells_of_damage(step: Callable[[Layout], None]) -> Callable[[Layout], None]:
-    """For a step that reads a study's files: what they hold although no study can is a UserError.
+BREAKS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError, RecursionError)
 
-    Checks at reading find what would give a wrong number; this is for the many shapes of JSON and CSV that break
-    the step itself. The error itself hangs on the UserError as its cause.
+
+@contextmanager
+def damage_told(layout: Layout) -> Iterator[None]:
+    """Around what reads a study's files: what breaks on what they hold is a UserError, its cause hangs on it.
+
+    Checks at reading find what would give a wrong number; this is for the many shapes of JSON and CSV that
+    give none.
     """
+    try:
+        yield
+    except BREAKS as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(
+            f"{layout.folder}: holds files that are damaged or do not belong together ({reason}); "
+            f"run: rm -r {layout.about} && snakemake --config study={layout.study}"
+        ) from error
+
+
+def tells_of_damage(step: Callable[[Layout], None]) -> Callable[[Layout], None]:
+    """A step of the workflow within `damage_told`."""
 
     @wraps(step)
     def told(layout: Layout) -> None:
-        try:
+        with damage_told(layout):
             step(layout)
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(
-                f"{layout.folder}: holds files that are damaged or do not belong together ({reason}); "
-                f"run: rm {layout.about} && snakemake --config study={layout.study}"
-            ) from error
 
     return told
 

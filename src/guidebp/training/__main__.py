@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from guidebp.provenance import machine
 from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore, make_record
 from guidebp.training.lease import on_device
 from guidebp.training.numerics import check_torch, choose_device
+from guidebp.training.schedules import lr_factor, optimiser_maker
 from guidebp.training.trainer import train_run
 
 
@@ -64,6 +66,16 @@ def read_specs(path: Path) -> list[dict[str, Any]]:
             raise UserError(
                 f"{path}: {number}: {wrong} is missing or of another kind than a spec's; {remedy}"
             )
+        try:
+            for package, part in (("models", "architecture"), ("methods", "method")):
+                family = import_module(f"guidebp.{package}.{spec[part]['family'].replace('-', '_')}")
+                family.Options(**spec[part]["options"])
+            optimiser_maker(spec["recipe"])([torch.nn.Parameter(torch.zeros(1))])
+            lr_factor(spec["recipe"], 0, 1)
+        except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"{path}: {number}: names what this version has not ({error}); {remedy}"
+            ) from error
     return found
 
 
