@@ -408,7 +408,7 @@ def test_training_as_a_process(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.splitlines() == [
-        "python -m guidebp.training: specs.json: 0: the spec is missing or of another kind than a spec's; "
+        "python -m guidebp.training: specs.json: 0: no spec: key is missing or of another kind; "
         "write it anew: guidebp specs > specs.json"
     ]
 

@@ -8,11 +8,8 @@ JSON, one event a line, on standard output.
 import argparse
 import json
 import os
-import re
 import sys
-from collections.abc import Iterator
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +26,7 @@ from guidebp.provenance import machine
 from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore, make_record
 from guidebp.training.lease import on_device
 from guidebp.training.numerics import check_torch, choose_device
-from guidebp.training.schedules import lr_factor, optimiser_maker
+from guidebp.training.specs import read_specs
 from guidebp.training.trainer import train_run
 
 
@@ -41,60 +38,6 @@ def say(event: str, **details: object) -> None:
 def say_epoch(key: str, epoch: int, accuracy: float) -> None:
     """The event of a finished epoch."""
     say("epoch", key=key, epoch=epoch, accuracy=accuracy)
-
-
-# What a spec must hold; a key and a dataset's name become names of files.
-PARTS: dict[str, dict[str, type]] = {
-    "dataset": {"name": str, "split": dict, "classes": int},
-    "architecture": {"family": str, "options": dict},
-    "method": {"family": str, "options": dict},
-    "recipe": {"optimiser": dict, "schedule": dict, "epochs": int, "batch_size": int, "numerics": str},
-}
-
-
-def read_specs(path: Path) -> list[dict[str, Any]]:
-    """The specs in a file; UserError when it holds anything else."""
-    remedy = f"write it anew: guidebp specs > {path}"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not JSON ({error}); {remedy}") from error
-    if not isinstance(found, list):
-        raise UserError(f"{path}: not a list of specs; {remedy}")
-    for number, spec in enumerate(found):
-        if wrong := next(faults(spec), None):
-            raise UserError(
-                f"{path}: {number}: {wrong} is missing or of another kind than a spec's; {remedy}"
-            )
-        try:
-            for package, part in (("models", "architecture"), ("methods", "method")):
-                family = import_module(f"guidebp.{package}.{spec[part]['family'].replace('-', '_')}")
-                family.Options(**spec[part]["options"])
-            optimiser_maker(spec["recipe"])([torch.nn.Parameter(torch.zeros(1))])
-            lr_factor(spec["recipe"], 0, 1)
-        except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(
-                f"{path}: {number}: names what this version has not ({error}); {remedy}"
-            ) from error
-    return found
-
-
-def faults(spec: Any) -> Iterator[str]:
-    """What of a spec is not as `guidebp specs` prints it."""
-    if not isinstance(spec, dict):
-        yield "the spec"
-        return
-    if not re.fullmatch(r"[0-9a-z]+(-[0-9a-z]+)*", str(spec.get("key"))):
-        yield "key"
-    if type(spec.get("repetition")) is not int:
-        yield "repetition"
-    for part, wanted in PARTS.items():
-        entry = spec.get(part)
-        for name, kind in wanted.items():
-            if not isinstance(entry, dict) or type(entry.get(name)) is not kind:
-                yield f"{part}.{name}"
-    if not re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", str((spec.get("dataset") or {}).get("name"))):
-        yield "dataset.name"
 
 
 def train_all(
