@@ -2,9 +2,10 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,12 @@ def inside(folder: Path) -> Iterator[None]:
 
 
 def build(
-    folder: Path, rendered: bool = False, study: str = STUDY, dataset: str = DATASET, claim: str = CLAIM
+    folder: Path,
+    rendered: bool = False,
+    study: str = STUDY,
+    dataset: str = DATASET,
+    claim: str = CLAIM,
+    titles: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """A project whose study `made` is trained and analysed; if `rendered`, with figures and report."""
     (folder / "config/recipes").mkdir(parents=True)
@@ -120,7 +126,8 @@ def build(
         shutil.copy(ROOT / "config" / name, folder / "config" / name)
     for name, kept in {"methods": ["average", "independent"], "architectures": ["columns-digits"]}.items():
         entries = read_yaml(ROOT / f"config/{name}.yaml")  # all of them would take most of a test's time
-        text = json.dumps({entry: entries[entry] for entry in kept}, indent=1)
+        chosen = {e: entries[e] | {"title": titles.get(e, entries[e]["title"])} for e in kept}
+        text = json.dumps(chosen, indent=1)
         (folder / f"config/{name}.yaml").write_text(text)
     texts = {"studies/made": study, "datasets": dataset, "claims": claim, "published": "{}\n"}
     for name, text in texts.items():

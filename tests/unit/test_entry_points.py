@@ -55,11 +55,11 @@ def fresh(whole: Path, place: Path) -> Path:
 
 
 @pytest.fixture
-def project(whole: Path, rendered: Path, place: Path, request: pytest.FixtureRequest) -> Path:
+def project(whole: Path, place: Path, request: pytest.FixtureRequest) -> Path:
     """A copy; with figures for those who read figures."""
-    verb = getattr(request.node, "callspec", None)
-    words = str(verb.params.get("verb")) if verb else ""
-    return fresh(rendered if words in ("render", "report") else whole, place)
+    case = getattr(request.node, "callspec", None)
+    drawn = case is not None and case.params.get("verb") in ("render", "report")
+    return fresh(request.getfixturevalue("rendered") if drawn else whole, place)
 
 
 def attempt(
