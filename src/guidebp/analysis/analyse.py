@@ -51,7 +51,7 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
 
 
 FORMULA = re.compile(r"[=@+\t\r-]")
-NUMBERS = re.compile(r"-|[+-][\d.,e]+( %)?( to [+-]?[\d.]+( %)?)?( \(\d+\))?")
+NUMBERS = re.compile(r"-|[+-][\d.]+(e[+-]?\d+)?( %)?( to [+-]?[\d.]+( %)?)?( \(\d+\))?")
 
 
 def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
