@@ -10,12 +10,13 @@
 # %config InlineBackend.figure_format = "retina"
 import os
 from dataclasses import fields
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import Markdown, display
+from IPython.display import HTML, display
 from scipy import stats
 
 from guidebp.analysis.tables import load_results
@@ -28,7 +29,8 @@ pd.options.display.precision = 3
 
 layout = Layout(STUDY)
 results = load_results(layout, analysed=True)
-display(Markdown(f"**{results.about['title']}.** {results.about['about']}"))
+title, text = (escape(results.about[part]) for part in ("title", "about"))
+display(HTML(f"<p><strong>{title}.</strong> {text}</p>"))
 results.metrics.drop_duplicates("key")["status"].value_counts().to_frame("runs")
 
 # %% [markdown]
@@ -51,8 +53,10 @@ overview["columns"] = [
 
 def left(table):
     """Text in full, and on the left."""
-    return table.style.set_properties(**{"text-align": "left"}).set_table_styles(
-        [{"selector": "th", "props": "text-align: left"}]
+    return (
+        table.style.format(escape="html")
+        .set_properties(**{"text-align": "left"})
+        .set_table_styles([{"selector": "th", "props": "text-align: left"}])
     )
 
 
@@ -152,7 +156,7 @@ verdicts = [
     for scale, found in (claim["scales"] or {"no runs": {}}).items()
 ]
 left(pd.DataFrame(verdicts).set_index("name").rename_axis(None)).format(
-    dict.fromkeys(effects, "{:.2f}") | {"n": "{:.0f}"}, na_rep=""
+    dict.fromkeys(effects, "{:.2f}") | {"n": "{:.0f}"}, na_rep="", escape="html"
 )
 
 # %% [markdown]

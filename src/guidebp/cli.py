@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from guidebp.errors import Stopped, UserError, disk_trouble
+from guidebp.errors import REMEDIES, Stopped, UserError, disk_trouble
 
 Verb = Callable[[argparse.Namespace], int | None]
 
@@ -213,7 +213,7 @@ def _datasets(names: Sequence[str]) -> dict[str, Any]:
     known = read_datasets()
     for name in names:
         if name not in known:
-            raise UserError(f"config/datasets.yaml: no dataset '{name}'; {nearest(name, known)}")
+            raise UserError(f"config/datasets.yaml: no dataset {name!r}; {nearest(name, known)}")
     return {name: known[name] for name in names} if names else known
 
 
@@ -262,38 +262,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. A user's mistake is one line and exit code 2."""
     args = parser().parse_args(argv)
     try:
-        if getattr(args, "study", "") is None:
-            args.study = _configured_study()
-        with disk_trouble(Path()):
+        if "study" in args:
+            args.study = _named_study(args.study)
+        with disk_trouble(Path("results")):
             return args.function(args) or 0
     except UserError as error:
-        for line in str(error).splitlines():
-            print(f"guidebp {args.verb}: {line}", file=sys.stderr)
-        return 2
+        return _refused(args.verb, str(error))
     except FileNotFoundError as error:
-        print(
-            f"guidebp {args.verb}: {error.filename}: missing; an earlier step has not run: run snakemake",
-            file=sys.stderr,
-        )
-        return 2
+        return _refused(args.verb, f"{error.filename}: missing; an earlier step has not run: run snakemake")
     except Stopped as error:
         print(f"guidebp {args.verb}: stopped: {error}; the same command goes on", file=sys.stderr)
         return 75
     except EOFError:  # asked, and nobody there
-        print(f"guidebp {args.verb}: nobody answers; nothing was deleted: give --yes", file=sys.stderr)
-        return 2
+        return _refused(args.verb, "nobody answers; nothing was deleted: give --yes")
     except KeyboardInterrupt:
         print(f"guidebp {args.verb}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `guidebp specs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.filename is None:  # of no file: no fault of the user's
+            raise
+        remedy = REMEDIES.get(error.errno or 0, "see to it that it can be read")
+        where = os.fsdecode(error.filename2 or error.filename)
+        return _refused(args.verb, f"{where}: {error.strerror}; {remedy} and run the same again")
     return 0
 
 
-def _configured_study() -> str:
-    from guidebp.study.files import read_file
+def _refused(verb: str, message: str) -> int:
+    """Say each fault in a line of its own; what a terminal would obey or not show is written as an escape."""
+    for line in message.split("\n"):
+        shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
+        print(f"guidebp {verb}: {shown}", file=sys.stderr)
+    return 2
 
-    return str(read_file(Path("config/config.yaml"), "config").study)
+
+def _named_study(name: str | None) -> str:
+    """The study of the command line or, without one, of config/config.yaml; its name leads out of no folder."""
+    from guidebp.study.files import check, read_file
+
+    if name is None:
+        return str(read_file(Path("config/config.yaml"), "config").study)
+    return str(check("--study", {"study": name}, "config").study)
 
 
 if __name__ == "__main__":

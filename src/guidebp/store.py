@@ -69,14 +69,14 @@ def parse_record(raw: bytes, key: str, path: Path, remedy: str) -> dict[str, Any
     """The record in the bytes of a record.json, checked against its own checksum; UserError names `path`."""
     try:
         record = json.loads(raw)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a record ({error}); {remedy}") from error
     if not isinstance(record, dict) or record.get("version") != RECORD_VERSION:
         raise UserError(f"{path}: not a record of version {RECORD_VERSION}; {remedy}")
     body = {name: value for name, value in record.items() if name != "sha256"}
     try:
         intact = record.get("sha256") == json_hash(body) and record["spec"]["key"] == key
-    except ValueError:  # NaN or infinity, which json reads and no record holds
+    except (ValueError, TypeError, LookupError):  # NaN, which json reads and no record holds; no spec
         intact = False
     if not intact:
         raise UserError(f"{path}: its checksum does not match its contents; {remedy}")
@@ -125,7 +125,15 @@ class RunStore:
     def telemetry(self, key: str) -> dict[str, Any]:
         """What the run cost and where it ran; empty when that is not known."""
         path = self.folder(key) / TELEMETRY
-        found: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            found: dict[str, Any] = dict(json.loads(path.read_bytes()).items())
+            canonical_json(found)  # refuses NaN
+        except (ValueError, AttributeError, RecursionError) as error:
+            raise UserError(
+                f"{path}: not a run's telemetry ({error}); delete it, and its costs are unknown"
+            ) from error
         return found
 
     def publish(self, key: str, files: dict[str, bytes]) -> None:

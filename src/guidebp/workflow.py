@@ -11,7 +11,7 @@ from guidebp.rendering.catalogue import FIGURES, all_tables, places
 from guidebp.store import RunStore
 from guidebp.study.catalogue import reader_name
 from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
-from guidebp.study.files import check, nearest
+from guidebp.study.files import check, nearest, read_file
 from guidebp.study.layout import (
     ANALYSED,
     COLLECTED,
@@ -42,6 +42,8 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
         given = {
             key: words.get(value, value) if isinstance(value, str) else value for key, value in config.items()
         }
+        # Snakemake has read it too, but refuses nothing, not even aliases for billions of values
+        read_file(Path("config/config.yaml"), "config")
         settings = check("--config or config/config.yaml", given, "config")
         study = load_study(settings.study)
         partial = settings.partial or settings.claim is not None
@@ -74,7 +76,8 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
     shown = all_tables(study.published)
     figures = [layout.figure(*place, kind) for place in places(FIGURES, parts) for kind in FIGURE_KINDS]
     tables = [layout.table(*place, kind) for place in places(shown, parts) for kind in TABLE_KINDS]
-    collected = [str(getattr(layout, name)) for name in COLLECTED]
+    collected = [str(getattr(layout, name)) for name in (*COLLECTED, "collected_sums")]
+    analysed = [str(getattr(layout, name)) for name in (*ANALYSED, "analysed_sums")]
     grounds = [ground for claim in study.claims.values() for ground in claim.grounds.values()]
     planned = {study.name, *(ground.study for ground in grounds if ground.study)}
     sources = ["config", "datasets", "architectures", "methods", "claims", "published"]
@@ -109,12 +112,12 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "rendering code": sources_of("rendering"),
         "collected": [path for path in collected if not path.endswith(".parquet")],
         "collected, cached": [path for path in collected if path.endswith(".parquet")],
-        "analysed": [str(getattr(layout, name)) for name in ANALYSED],
-        "analysed, not compared": [str(getattr(layout, name)) for name in ANALYSED if name != "comparisons"],
+        "analysed": analysed,
+        "analysed, not compared": [path for path in analysed if path != str(layout.comparisons)],
         "figures": [str(path) for path in figures],
         "pictures": [str(path) for path in figures if path.suffix == ".svg"],
         "figure files": [str(path) for path in figures if path.suffix != ".svg"],
-        "checksums": str(layout.checksums),
+        "figure sums": str(layout.figure_sums),
         "tables": [str(path) for path in tables],
         "notebooks": [str(layout.notebook(path.stem)) for path in sorted(NOTEBOOKS.glob("*.py"))],
         "for dvc": [

@@ -1,6 +1,6 @@
 """Everything that may go wrong, on the real workflow: `make chaos`. Ends with a table.
 
-GUIDEBP_KILLS says how often the workflow is killed at random (20), GUIDEBP_SEED when (a new seed each time, printed).
+GUIDEBP_KILLS says how often the workflow is killed at random (20); GUIDEBP_SEED, which is printed, when.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Faults, one function each: inject it into a fresh copy of a prepared project, go on as documented, end finished."""
+"""Faults, one function each: inject it into a copy of a prepared project, go on as documented, end finished."""
 
 import json
 import os
@@ -76,16 +76,20 @@ def corrupt_checkpoint(victim: Victim, rng: random.Random) -> int:
     for whole in (False, True):
         shutil.rmtree(victim.folder / "results", ignore_errors=True)
         process = victim.start(*victim.workflow)
-        pattern = "results/runs/.unfinished/*/*.safetensors"
-        victim.wait(lambda: bool(list(victim.folder.glob(pattern))), process)
+        victim.wait(lambda: bool(checkpoints(victim)), process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         victim.until_alone()
-        for path in sorted(victim.folder.glob(pattern), reverse=True)[: None if whole else 1]:
+        for path in checkpoints(victim)[: None if whole else 1]:
             flip(path, rng)
             count += 1
         victim.mend()
     return count
+
+
+def checkpoints(victim: Victim) -> list[Path]:
+    """Of all runs, the newest of each first."""
+    return sorted(victim.folder.glob("results/runs/.unfinished/*/*.safetensors"), reverse=True)
 
 
 def damaged_files(victim: Victim, rng: random.Random) -> int:
@@ -154,7 +158,7 @@ builtins.print = print_then_die
 
 
 def dies(victim: Victim, once: str, twice: str) -> None:
-    """Run the workflow while one run's process is killed once and another's twice, as by the kernel out of memory."""
+    """Run the workflow while one run's process is killed once and another's twice, as for want of memory."""
     kills = victim.folder / "kills"
     kills.mkdir()
     (kills / "sitecustomize.py").write_text(KILLER)

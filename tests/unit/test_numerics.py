@@ -1,12 +1,16 @@
 """What `exact` and `fast` switch."""
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from guidebp.analysis import step_times
+from guidebp.errors import UserError
+from guidebp.training import __main__ as training
 from guidebp.training import numerics
-from guidebp.training.numerics import autocast, cpu_has_bf16, set_numerics
+from guidebp.training.numerics import autocast, check_torch, cpu_has_bf16, set_numerics
 
 CPU = torch.device("cpu")
 
@@ -38,3 +42,24 @@ def test_switches(kind: str) -> None:
     assert torch.are_deterministic_algorithms_enabled() == (kind == "exact")
     assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == (kind == "fast")
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("version", ["1.13.1", "2.9.1", "2.9.0a0+git12", "2.0"])
+def test_training_refuses_a_torch_that_is_too_old(
+    version: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    monkeypatch.setattr(sys, "argv", ["training", str(tmp_path / "none.json")])
+    with pytest.raises(SystemExit) as caught:
+        training.main()
+    assert caught.value.code == 2
+    message = f"python -m guidebp.training: torch {version} is too old, 2.10 is needed; run: make setup"
+    assert capsys.readouterr().err.startswith(message)
+    with pytest.raises(UserError, match="is too old"):
+        step_times.time_steps(None, "cpu")  # type: ignore[arg-type]  # it looks at torch first
+
+
+@pytest.mark.parametrize("version", ["2.10.0", "2.10.0+cu128", "2.11.0a0+git12", "3.0.0", "10.1"])
+def test_a_new_torch_is_taken(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    check_torch()

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from guidebp.errors import UserError
 from guidebp.study import families as families_module
+from guidebp.study import files
 from guidebp.study.families import families
+from guidebp.study.files import read_yaml
 from guidebp.study.resolve import load_study
 from tests.unit.tiny import ROOT
 
@@ -94,7 +96,27 @@ SCHEMA = {
     "no YAML": (SMOKE, "about:", "about: [", ["not valid YAML"]),
     "a list": (SMOKE, "", "[1, 2]", ["should be an object"]),
     "empty": (SMOKE, "", "", ["title: Field required"]),
-    "recursive": (SMOKE, "", "&a [*a]", ["no form"]),
+    "recursive": (
+        SMOKE,
+        "",
+        "&a [*a]",
+        ["not valid YAML", "an alias stands within its own anchor", "line 1"],
+    ),
+    "recursive mapping": (
+        SMOKE,
+        "about:",
+        "x: &a {b: [*a]}\nabout:",
+        ["an alias stands within its own anchor"],
+    ),
+    "recursive key": (SMOKE, "", "? &a {b: *a}\n: 1", ["an alias stands within its own anchor"]),
+    "merge key": (
+        SMOKE,
+        "about:",
+        "x: &a {b: 1}\ny: {<<: *a, c: 2}\nabout:",
+        ["merge keys (<<) are not supported; write the keys out", "line 4"],
+    ),
+    "alias of nothing": (SMOKE, "about:", "x: *a\nabout:", ["not valid YAML", "undefined alias 'a'"]),
+    "key that breaks the line": (SMOKE, "about:", '"a\\nb": 1\nabout:', ["'a\\nb': unknown key"]),
     "nested too deep": (SMOKE, "", "[" * 5000 + "]" * 5000, ["not valid YAML"]),
     "a date": (SMOKE, "[0, 1]", "[2020-01-01]", ["no form"]),
     "wrong tag": (SMOKE, "[0, 1]", "!!bool maybe", ["not valid YAML"]),
@@ -659,3 +681,69 @@ def test_a_cell_belongs_to_one_part(root: Path) -> None:
     new = block + "recipe: digits-short, repetitions: [7]}\n" + old
     message = broken(root, "studies/demo.yaml", old, new, "demo")
     assert "digits/resnet-digits/multiway belongs to part 'exits' already" in message
+
+
+CONFIGURATION = [
+    "config.yaml",
+    *(f"{kind}.yaml" for kind in ("datasets", "architectures", "methods", "claims")),
+]
+CONFIGURATION += ["published.yaml", "recipes/digits.yaml", SMOKE]
+
+
+def bomb(first: str, levels: int) -> str:
+    """Lists of ten aliases of the list before: 10 ** levels values in a few lines."""
+    lines = [f"a0: &a0 [{', '.join([first] * 10)}]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, levels)]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("file", CONFIGURATION)
+def test_aliases_that_stand_for_too_much_are_refused_unbuilt(root: Path, file: str) -> None:
+    """Of 10 ** 60 values not one is built: no memory and no time would do."""
+    message = broken(root, file, "", bomb("x", 60))
+    assert message.startswith(f"{root / 'config' / file}: not valid YAML: its aliases stand for more than")
+    assert "write the values out" in message and "\n" not in message and len(message) < 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        bomb("x", 6),
+        bomb("{k: v}", 6),
+        f"long: &long {'x' * 5_000}\n" + bomb("*long", 4),
+    ],
+    ids=["lists", "mappings", "long texts"],
+)
+def test_every_kind_of_bomb(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(UserError, match="aliases stand for more than"):
+        read_yaml(tmp_path / "x.yaml")
+
+
+def test_a_long_chain_of_aliases_is_no_crash(tmp_path: Path) -> None:
+    links = [f"- &a{n + 1} [*a{n}]" for n in range(20_000)]
+    (tmp_path / "x.yaml").write_text("\n".join(["- &a0 []", *links]))
+    with pytest.raises(UserError, match="not valid YAML"):
+        read_yaml(tmp_path / "x.yaml")
+
+
+def test_ordinary_anchors_are_read(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("a: &a [1, &b {c: 2}]\nd: *a\ne: [*a, *b]\n'<<': text\n" + bomb("x", 5))
+    found = read_yaml(tmp_path / "x.yaml")
+    assert found["d"] == [1, {"c": 2}] and found["e"] == [[1, {"c": 2}], {"c": 2}] and found["<<"] == "text"
+    assert str(found["a4"]).count("x") == 10**5
+
+
+def test_files_far_too_large_are_refused_before_they_are_parsed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"[" * 10_000_001)
+    with pytest.raises(UserError, match=r"x\.yaml: has more than 10,000,000 bytes"):
+        read_yaml(path)
+    monkeypatch.setattr(files, "LARGEST", 9)
+    path.write_bytes(b"12345678\n")
+    assert read_yaml(path) == 12345678
+    path.write_bytes(b"123456789\n")
+    with pytest.raises(UserError, match="has more than 9 bytes"):
+        read_yaml(path)

@@ -36,7 +36,7 @@ rule render:
             category="Figures",
         ),
         figures=RESULTS["figure files"],
-        checksums=RESULTS["checksums"],
+        checksums=RESULTS["figure sums"],
         tables=RESULTS["tables"],
     log:
         LAYOUT.log("render"),

@@ -1,5 +1,6 @@
 """The analysis step: comparisons, and what `dvc metrics` and `dvc plots` show."""
 
+import re
 from typing import Any
 
 import pandas as pd
@@ -7,10 +8,19 @@ import pandas as pd
 from guidebp.analysis.claims import judge
 from guidebp.analysis.comparisons import compare
 from guidebp.analysis.ranks import rank
-from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, WEAKEST, Results, load_results, run_measures
+from guidebp.analysis.tables import (
+    MERGED,
+    PATHWAYS,
+    PRIMARY,
+    WEAKEST,
+    Results,
+    load_results,
+    run_measures,
+)
 from guidebp.canonical import readable_json
+from guidebp.checksums import write_sums
 from guidebp.store import write_atomic
-from guidebp.study.layout import Layout
+from guidebp.study.layout import ANALYSED, Layout
 
 
 def analyse(layout: Layout) -> None:
@@ -32,11 +42,31 @@ def analyse(layout: Layout) -> None:
     write_atomic(layout.accuracies, csv_bytes(accuracies))
     for dataset, architecture in results.cells:
         write_atomic(layout.curve(dataset, architecture), csv_bytes(curve(results, dataset, architecture)))
+    write_sums(layout.analysed_sums, [getattr(layout, name) for name in ANALYSED])
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
-    """A CSV file's bytes, the same on every platform."""
-    return table.to_csv(index=False, lineterminator="\n", float_format="%.10g").encode()
+    """A CSV file's bytes, the same on every platform; no cell of text is a formula to a spreadsheet."""
+    return without_formulas(table).to_csv(index=False, lineterminator="\n", float_format="%.10g").encode()
+
+
+FORMULA = re.compile(r"[=@+\t\r-]")
+NUMBERS = re.compile(r"-|[+-][\d.]+(e[+-]?\d+)?( %)?( to [+-]?[\d.]+( %)?)?( \(\d+\))?")
+
+
+def without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with an apostrophe before every text that a spreadsheet would compute."""
+    found = table.copy()
+    for place, name in enumerate(table.columns):
+        cells = list(table[name])
+        if any(map(is_formula, cells)):
+            found.isetitem(place, [f"'{cell}" if is_formula(cell) else cell for cell in cells])
+    return found
+
+
+def is_formula(cell: Any) -> bool:
+    """Whether a spreadsheet would compute it; a signed number, alone or with its interval, is none."""
+    return isinstance(cell, str) and bool(FORMULA.match(cell)) and not NUMBERS.fullmatch(cell)
 
 
 def means(results: Results) -> pd.DataFrame:

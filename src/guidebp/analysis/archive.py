@@ -50,6 +50,6 @@ def unpack_records(path: Path, keys: set[str]) -> Iterator[tuple[str, dict[str, 
                     found.setdefault(key, {})[name] = file.read()
     except FileNotFoundError as error:
         raise UserError(f"{path}: no records archive; run snakemake to train the study") from error
-    except (tarfile.TarError, lzma.LZMAError, EOFError) as error:
+    except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: damaged ({error}); run: git checkout {path}") from error
     yield from sorted(found.items())

@@ -26,6 +26,8 @@ from guidebp.analysis.verdicts import (
     of_readings,
     weakest,
 )
+from guidebp.checksums import check_sums
+from guidebp.errors import UserError
 from guidebp.study.claims import DECIDING
 from guidebp.study.layout import Layout
 from guidebp.study.plan import described
@@ -79,9 +81,14 @@ def judge(results: Results) -> tuple[list[Json], pd.DataFrame]:
 
 def verdicts(study: Study) -> list[Json]:
     """The verdicts of an analysed study; before there are any, what it would take to test each claim."""
-    path = Layout(study.name).verdicts
+    layout = Layout(study.name)
+    path, again = layout.verdicts, f"snakemake --config study={study.name}"
     if path.exists():
-        found: list[Json] = json.loads(path.read_text())
+        check_sums(layout.analysed_sums, [path], again)
+        try:
+            found: list[Json] = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError) as error:
+            raise UserError(f"{path}: cannot be read ({error}); run: rm -r {path} && {again}") from error
         return found
     return [headline(name, claim, {}) for name, claim in described(study).items()]
 

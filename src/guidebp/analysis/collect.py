@@ -13,10 +13,11 @@ from guidebp.analysis.archive import write_archive
 from guidebp.analysis.packs import data_hashes, indexed, trained_packs
 from guidebp.analysis.rows import TABLES, VERSION, Columns, Row, run_names
 from guidebp.canonical import canonical_json, readable_json
+from guidebp.checksums import write_sums
 from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
 from guidebp.store import RunStore, write_atomic
-from guidebp.study.layout import PREPARED, RUNS, Layout
+from guidebp.study.layout import COLLECTED, PREPARED, RUNS, Layout
 from guidebp.study.plan import described
 from guidebp.study.published import to_json
 from guidebp.study.resolve import Run, Study, begun
@@ -25,7 +26,8 @@ from guidebp.study.resolve import Run, Study, begun
 def collect(study: Study, partial: bool = False) -> None:
     """Write study.json, the tables of `rows.TABLES`, claims.lock.json, telemetry.jsonl and records.tar.xz.
 
-    Runs of packs that are not trained are an error or, if `partial`, have the status "missing".
+    Their checksums come last. Runs of packs that are not trained are an error or, if `partial`, have the status
+    "missing".
     """
     layout, store = Layout(study.name), RunStore(RUNS)
     planned = len(study.runs)
@@ -64,6 +66,7 @@ def collect(study: Study, partial: bool = False) -> None:
     write_atomic(layout.lock, readable_json(locks(study.claim_locks, trained)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
     write_archive(layout.records, store, [run.key for run in done])
+    write_sums(layout.collected_sums, [*(getattr(layout, name) for name in COLLECTED), layout.records])
 
 
 def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> Row:

@@ -101,4 +101,5 @@ def with_chance(results: Results) -> pd.DataFrame:
 
 def chances(results: Results) -> dict[str, float]:
     """Accuracy of guessing in percent, by dataset."""
-    return {name: 100 / entry["classes"] for name, entry in results.about["datasets"].items()}
+    named = {name: entry["classes"] for name, entry in results.about["datasets"].items()}
+    return {name: 100 / (len(found) if isinstance(found, list) else found) for name, found in named.items()}

@@ -24,7 +24,7 @@ def train_and_index(study: Study, pack_id: str, training: Training) -> None:
     packs = {pack.id: pack for pack in study.packs}
     if pack_id not in packs:
         raise UserError(
-            f"study '{study.name}' has no pack '{pack_id}'; it may have been edited since: run snakemake "
+            f"study '{study.name}' has no pack {pack_id!r}; it may have been edited since: run snakemake "
             f"again; {nearest(pack_id, packs)}"
         )
     pack, store = packs[pack_id], RunStore(RUNS)
@@ -63,11 +63,12 @@ def indexed(study: Study, partial: bool = False) -> dict[str, str]:
     for pack in study.packs:
         path = layout.pack(pack.id)
         try:
-            found |= json.loads(path.read_text())
+            index = dict(json.loads(path.read_text()).items())
+            found |= {run.key: index[run.key] for run in pack.runs}
         except FileNotFoundError as error:
             if partial:
                 continue
             raise UserError(f"{path}: not trained yet; run: snakemake --config study={study.name}") from error
-        except ValueError as error:
+        except (ValueError, LookupError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: damaged; delete it and run snakemake again") from error
     return found

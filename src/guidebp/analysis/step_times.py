@@ -7,12 +7,13 @@ from guidebp.provenance import machine
 from guidebp.store import write_atomic
 from guidebp.study.plan import STEP_TIMES, read_step_times, step_id
 from guidebp.study.resolve import Study
-from guidebp.training.numerics import choose_device
+from guidebp.training.numerics import check_torch, choose_device
 from guidebp.training.step_time import ON_CPU, step_seconds
 
 
 def time_steps(study: Study, device: str) -> None:
     """Add seconds per step of every network, method and size of the study to results/step-times.json."""
+    check_torch()
     chosen = choose_device(device)
     where = machine(str(chosen))
     name = f"{where['processor']}, one core" if chosen.type == "cpu" else where["device"]

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from guidebp.analysis.rows import NAMES, TABLES, VERSION
+from guidebp.checksums import check_sums
 from guidebp.errors import UserError
-from guidebp.study.layout import ANALYSED, PREPARED, Layout
+from guidebp.study.layout import ANALYSED, COLLECTED, PREPARED, Layout
 
 # Measures of a run's test accuracy that comparisons and figures speak of.
 MERGED, SOFTMAX_AVERAGE, PRIMARY = "merged", "softmax average", "primary"
@@ -108,7 +109,7 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
             return how(path)
         except FileNotFoundError as error:
             raise UserError(f"{path}: study '{layout.study}' is not collected yet; run: {again}") from error
-        except (ValueError, OSError) as error:  # not JSON, not Parquet, not a table
+        except (ValueError, OSError, RecursionError) as error:  # not JSON, not Parquet, not a table
             reason = " ".join(str(error).split())  # pandas breaks lines
             raise UserError(f"{path}: cannot be read ({reason}); run: rm -r {path} && {again}") from error
 
@@ -119,6 +120,7 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
             f"{layout.about}: of version {version}, this code reads version {VERSION}; "
             f"run: rm -r {layout.about} && {again}"
         )
+    check_sums(layout.collected_sums, [getattr(layout, name) for name in COLLECTED], again)
     tables: dict[str, Any] = {}
     for name, (columns, _) in TABLES.items():
         path = getattr(layout, name)
@@ -134,6 +136,7 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
     names = tables["metrics"].drop_duplicates("key")[NAMES]
     tables["lock"] = read(layout.lock, json_of)
     if analysed:
+        check_sums(layout.analysed_sums, [getattr(layout, name) for name in ANALYSED], again)
         for name in ANALYSED:
             path = getattr(layout, name)
             tables[name] = read(path, json_of if path.suffix == ".json" else table_of)

@@ -28,12 +28,16 @@ def read_manifest(folder: Path, dataset: str) -> dict[str, Any]:
     if not path.exists():
         raise UserError(f"{path}: no manifest of dataset '{dataset}'; {remedy}")
     try:
-        manifest = json.loads(path.read_text())
+        manifest = json.loads(path.read_text(), parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a JSON manifest ({error}); delete it and {remedy}") from error
     if not isinstance(manifest, dict):
         raise UserError(f"{path}: expected a JSON object; delete it and {remedy}")
     return manifest
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"holds {text}")
 
 
 def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -1,12 +1,12 @@
 """Render all figures and tables of a study in one process: importing the plotting libraries costs most."""
 
-import hashlib
 from collections import ChainMap
 from collections.abc import Iterable
 from pathlib import Path
 
 from guidebp.analysis.tables import Results, load_results
 from guidebp.canonical import readable_json
+from guidebp.checksums import write_sums
 from guidebp.provenance import rendering
 from guidebp.rendering.catalogue import FIGURES, all_tables, places
 from guidebp.rendering.figures import data_bytes, figure_module
@@ -26,7 +26,7 @@ def render(layout: Layout) -> None:
     inputs = {name: hashes([getattr(layout, name)]) for name in (*COLLECTED, *ANALYSED)}
     parts = results.about["parts"]
     views = {part["name"]: results.part(part["name"]) for part in parts}
-    checksums = []
+    drawn: list[Path] = []
     for name, dataset, part in places(FIGURES, parts):
         view = views.get(part, results)
         module = figure_module(name)
@@ -35,15 +35,14 @@ def render(layout: Layout) -> None:
         settle(figure)
         files = {kind: file_bytes(figure, kind) for kind in PICTURE_KINDS} | {"csv": data_bytes(data)}
         for kind, content in files.items():
-            path = layout.figure(name, dataset, part, kind)
-            write_atomic(path, content)
-            checksums.append(f"{hashlib.sha256(content).hexdigest()}  {path}\n")
+            drawn.append(layout.figure(name, dataset, part, kind))
+            write_atomic(drawn[-1], content)
         read = [inputs[one] for one in ("about", *FIGURES[name].reads)]
         sheets = hashes(Path(sheet) for sheet in data["sheet"].unique()) if "sheet" in data else {}
         keys = [] if FIGURES[name].per == "dataset" else run_keys(view, dataset)
         provenance = readable_json(rendering(dict(ChainMap(sheets, *read)), keys))
         write_atomic(layout.figure(name, dataset, part, "provenance.json"), provenance)
-    write_atomic(layout.checksums, "".join(checksums).encode())
+    write_sums(layout.figure_sums, drawn)
     shown = all_tables(from_json(results.about["published"]))
     for name, dataset, part in places(shown, parts):
         table = make(name, views.get(part, results), dataset)

@@ -56,6 +56,7 @@ STYLE: Any = {
     "lines.linewidth": 1.2,
     "figure.dpi": 100,
     "svg.fonttype": "path",
+    "text.parse_math": False,  # a title is no formula
     "svg.hashsalt": "guidebp",
     "pdf.fonttype": 42,
 }

@@ -14,11 +14,12 @@ from guidebp.analysis.analyse import csv_bytes
 BEST = "best"
 PAGE = 40  # rows; more do not fit on a page, which a float cannot leave
 NUMBER = re.compile(r"-|unknown|(< )?[+-]?\d.*")
-MARKDOWN = str.maketrans({"|": r"\|", "*": r"\*"})
+MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\|*["})
+TAG = re.compile(r"<(?=[A-Za-z/!?])")  # where Markdown would take what follows for HTML
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"±": r"$\pm$", "<": "$<$", ">": "$>$"}
+    | {"±": r"$\pm$", "<": "$<$", ">": "$>$", "[": "{[}", "]": "{]}"}  # [ after \\ would be its argument
 )
 
 
@@ -31,7 +32,7 @@ def table_bytes(table: pd.DataFrame, caption: str, kind: str, label: str) -> byt
 
 def markdown(table: pd.DataFrame, caption: str) -> bytes:
     """A pipe table under its caption."""
-    heads, rows = texts(table, lambda text: text.translate(MARKDOWN), "**{}**")
+    heads, rows = texts(table, lambda text: TAG.sub("&lt;", text.translate(MARKDOWN)), "**{}**")
     rules = {"l": "---", "r": "---:"}
     lines = [
         caption,
@@ -84,7 +85,8 @@ def texts(table: pd.DataFrame, escape: Callable[[str], str], bold: str) -> tuple
     rows = []
     for row in table.astype(str).to_dict("records"):
         best = row.get(BEST, "").split("; ")
-        rows.append([bold.format(escape(row[head])) if head in best else escape(row[head]) for head in heads])
+        cells = {head: escape(" ".join(row[head].split())) for head in heads}  # a row is one line
+        rows.append([bold.format(cells[head]) if head in best else cells[head] for head in heads])
     return [escape(head) for head in heads], rows
 
 

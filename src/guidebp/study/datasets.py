@@ -26,7 +26,9 @@ class RawFile(Entry):
     url: Annotated[str, StringConstraints(pattern=r"^https?://\S+$")] | None = Field(
         None, description="Its official address."
     )
-    package: Text | None = Field(None, description="Path inside an installed Python package that bundles it.")
+    package: RelativePath | None = Field(
+        None, description="Path inside an installed Python package that bundles it."
+    )
     size: int | None = Field(None, gt=0, description="Its size in bytes.")
     md5: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")] | None = Field(
         None, description="Its checksum as the owner publishes it."

@@ -133,8 +133,18 @@ class Layout:
         return self.folder / "figures" / f"{'_'.join(filter(None, (name, dataset, part)))}.{kind}"
 
     @property
-    def checksums(self) -> Path:
-        """Of all figures and their data, as `sha256sum --check` reads them: in git, as the figures are not."""
+    def collected_sums(self) -> Path:
+        """Checksums of what `collect` writes."""
+        return self.folder / "collected.sha256"
+
+    @property
+    def analysed_sums(self) -> Path:
+        """Checksums of what `analyse` writes, but for what DVC shows."""
+        return self.folder / "analysed.sha256"
+
+    @property
+    def figure_sums(self) -> Path:
+        """Checksums of all figures and their data: in git, as the figures are not."""
         return self.folder / "figures.sha256"
 
     def table(self, name: str, dataset: str, part: str, kind: str) -> Path:

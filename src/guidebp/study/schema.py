@@ -6,18 +6,29 @@ Unknown keys are refused everywhere. What one file alone cannot tell (does this 
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from guidebp.study.claims import Claim
 from guidebp.study.datasets import Augmentation, DatasetEntry
 from guidebp.study.entry import Entry, Name, Share, Text
 from guidebp.study.published import PaperTable
 
+TAKEN = ("logs", "runs", "step-times.json")  # what else lies in results/
+
+
+def _not_taken(name: str) -> str:
+    if name in TAKEN:
+        raise ValueError(f"results/{name} is something else's; give the study another name")
+    return name
+
+
+StudyName = Annotated[Name, AfterValidator(_not_taken)]
+
 
 class Config(Entry):
     """config/config.yaml: what is not part of any study."""
 
-    study: Name = Field("demo", description="The study that `snakemake` runs: config/studies/NAME.yaml.")
+    study: StudyName = Field("demo", description="The study that `snakemake` runs: config/studies/NAME.yaml.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="Where to train; auto takes a CUDA device when there is one."
     )

@@ -28,7 +28,8 @@ from guidebp.provenance import machine
 from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore, make_record
 from guidebp.training.checkpoint import Checkpoints, Plan, birthplace
 from guidebp.training.lease import on_device
-from guidebp.training.numerics import choose_device
+from guidebp.training.numerics import check_torch, choose_device
+from guidebp.training.specs import read_specs
 from guidebp.training.stop import CONTINUE, OUT_OF_MEMORY, Wish
 from guidebp.training.trainer import train_run
 
@@ -92,8 +93,7 @@ def train_all(
             files[TELEMETRY] = readable_json(outcome.telemetry | memory | where)
             if keep:
                 files[WEIGHTS] = save(outcome.weights)
-            with disk_trouble(store.folder(key)):
-                store.publish(key, files)
+            store.publish(key, files)
             say("done", key=key, status=outcome.result["status"])
 
 
@@ -113,13 +113,19 @@ def main() -> None:
     args = parser.parse_args()
     plan = Plan(args.checkpoint_epochs, args.checkpoint_minutes, Wish(args.parent), say_warning)
     try:
-        specs = json.loads(args.specs.read_text())
-        with on_device(choose_device(args.device)) as device:
+        check_torch()
+        specs = read_specs(args.specs)
+        with on_device(choose_device(args.device)) as device, disk_trouble(args.store):
             train_all(specs, args.data, RunStore(args.store), device, args.keep_weights, plan)
-    except UserError as error:
-        print(error, file=sys.stderr)
+    except BrokenPipeError:  # nobody listens: the parent is gone
+        leave(CONTINUE)
+    except (UserError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None:
+            raise
+        lines = str(error).splitlines()
+        print("\n".join(f"{parser.prog}: {line}" for line in lines), file=sys.stderr)
         sys.exit(2)
-    except (Stopped, BrokenPipeError):  # nobody listens: the parent is gone
+    except Stopped:
         leave(CONTINUE)
     except KeyboardInterrupt:
         leave(130)

@@ -4,11 +4,21 @@
 accuracy up to rounding. Where bf16 would be imitated, `fast` stays in fp32.
 """
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from guidebp.errors import UserError
+
+
+def check_torch() -> None:
+    """UserError where torch is older than 2.10: its loading of files was unsafe (CVE-2026-24747)."""
+    found = re.match(r"(\d+)\.(\d+)", torch.__version__)
+    if found and (int(found[1]), int(found[2])) < (2, 10):
+        raise UserError(
+            f"torch {torch.__version__} is too old, 2.10 is needed; run: make setup, or pip install -U torch"
+        )
 
 
 def choose_device(wanted: str) -> torch.device:

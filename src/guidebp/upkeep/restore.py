@@ -8,6 +8,7 @@ from pathlib import Path
 
 from guidebp.analysis.archive import unpack_records
 from guidebp.analysis.packs import data_hashes, write_index
+from guidebp.analysis.rows import Row
 from guidebp.canonical import readable_json
 from guidebp.errors import UserError
 from guidebp.store import RECORD, TELEMETRY, RunStore, parse_record
@@ -50,7 +51,8 @@ def unpack(study: Study) -> int:
     datasets = {run.key: run.dataset for run in study.runs}
     unpacked = 0
     for key, files in unpack_records(layout.records, set(datasets)):
-        verify(files, key, layout.records)
+        if verify(files, key, layout.records)["data"] != hashes[datasets[key]]:
+            continue
         with store.lock(key):
             if not store.holds(key, hashes[datasets[key]]):
                 store.publish(key, files | {TELEMETRY: costs.get(key, b"{}\n")})
@@ -103,13 +105,14 @@ def changed_since_commit(study: Study) -> list[str] | None:
     return None if done.returncode else [line[3:] for line in done.stdout.splitlines()]
 
 
-def verify(files: dict[str, bytes], key: str, archive: Path) -> None:
-    """UserError when an archived run is not what its checksums say."""
+def verify(files: dict[str, bytes], key: str, archive: Path) -> Row:
+    """The record; UserError when an archived run is not what its checksums say."""
     remedy = f"run: git checkout {archive}"
     record = parse_record(files.get(RECORD, b""), key, archive, remedy)
     for name, checksum in record["files"].items():
         if hashlib.sha256(files.get(name, b"")).hexdigest() != checksum:
             raise UserError(f"{archive}: {key}/{name} is missing or damaged; {remedy}")
+    return record
 
 
 def read_telemetry(layout: Layout) -> dict[str, bytes]:
@@ -120,8 +123,8 @@ def read_telemetry(layout: Layout) -> dict[str, bytes]:
     try:
         for line in layout.telemetry.read_text().splitlines():
             cost = json.loads(line)
-            found[cost.pop("key")] = readable_json(cost)
-    except (ValueError, KeyError, AttributeError) as error:
+            found[str(cost.pop("key"))] = readable_json(cost)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{layout.telemetry}: damaged ({error}); run: git checkout {layout.telemetry}"
         ) from error

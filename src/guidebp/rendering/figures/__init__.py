@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pandas as pd
 
+from guidebp.analysis.analyse import without_formulas
 from guidebp.analysis.tables import PRIMARY, Results
 
 NAMES = ["architecture", "network", "method", "title", "group"]
@@ -39,8 +40,8 @@ def titled(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def data_bytes(data: pd.DataFrame) -> bytes:
-    """A figure's data as a CSV file."""
-    return data.to_csv(index=False, lineterminator="\n").encode()
+    """A figure's data as a CSV file; no cell of text is a formula to a spreadsheet."""
+    return without_formulas(data).to_csv(index=False, lineterminator="\n").encode()
 
 
 def networks(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
