@@ -143,11 +143,11 @@ def report(args: argparse.Namespace) -> None:
 
 
 def restore(args: argparse.Namespace) -> None:
-    """Unpack a study's committed records into the run store, verified, so that nothing has to be trained."""
+    """Bring a study back from its committed records: verify, render, compare with the commit; trains nothing."""
     from guidebp.study.resolve import load_study
     from guidebp.upkeep.restore import restore
 
-    print(restore(load_study(args.study)))
+    print(restore(load_study(args.study), args.records_only))
 
 
 def doctor(args: argparse.Namespace) -> int:
@@ -252,7 +252,10 @@ def parser() -> argparse.ArgumentParser:
         "--partial", action="store_true", help="runs of packs that are not trained are missing, and no error"
     )
     add(gc).add_argument("--yes", action="store_true", help="do not ask")
-    for verb in (specs, analyse, claims, render, report, restore, doctor, status, check):
+    add(restore, study=True).add_argument(
+        "--records-only", action="store_true", help="render nothing, compare nothing"
+    )
+    for verb in (specs, analyse, claims, render, report, doctor, status, check):
         add(verb, study=True)
     add(generate)
     return top

@@ -117,7 +117,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "figures": [str(path) for path in figures],
         "pictures": [str(path) for path in figures if path.suffix == ".svg"],
         "figure files": [str(path) for path in figures if path.suffix != ".svg"],
-        "figure sums": str(layout.figure_sums),
+        "rendered sums": str(layout.rendered_sums),
         "tables": [str(path) for path in tables],
         "notebooks": [str(layout.notebook(path.stem)) for path in sorted(NOTEBOOKS.glob("*.py"))],
         "for dvc": [

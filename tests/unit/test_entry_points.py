@@ -150,15 +150,15 @@ TABLE: list[tuple[str, dict[str, Damage], list[str]]] = [
     ("config/published.yaml", GONE | BYTES | YAML, ["check"]),
     ("made.npz", GONE | BYTES | CUT, ["prepare made", "verify"]),
     ("data/raw/made/fetched.json", GONE | BYTES | CUT | JSON, ["verify made"]),
-    ("data/prepared/made.json", GONE | BYTES | CUT | JSON, ["collect", "restore", "verify"]),
+    ("data/prepared/made.json", GONE | BYTES | CUT | JSON, ["collect", "restore --records-only", "verify"]),
     ("data/prepared/made.json", BYTES, ["train --pack PACK"]),
     ("data/prepared/made.safetensors", BYTES | CUT, ["verify"]),
     (f"{RUN}/record.json", GONE | BYTES | CUT | JSON, ["collect"]),
     (f"{RUN}/predictions.safetensors", GONE | BYTES | CUT, ["collect"]),
     (f"{RUN}/telemetry.json", BYTES | CUT | JSON, ["collect"]),
     (PACK, GONE | BYTES | CUT | JSON, ["collect"]),
-    ("results/made/records.tar.xz", GONE | BYTES | CUT, ["restore"]),
-    ("results/made/telemetry.jsonl", BYTES | CUT | JSON, ["restore", "analyse"]),
+    ("results/made/records.tar.xz", GONE | BYTES | CUT, ["restore --records-only"]),
+    ("results/made/telemetry.jsonl", BYTES | CUT | JSON, ["restore --records-only", "analyse"]),
     ("results/made/study.json", GONE | BYTES | CUT | JSON, ["analyse", "render", "report"]),
     ("results/made/claims.lock.json", GONE | BYTES | CUT | JSON, ["analyse"]),
     ("results/made/metrics.csv", GONE | BYTES | CUT, ["analyse", "render"]),
@@ -183,14 +183,13 @@ SOUND = {
     ("data/raw/made/fetched.json", "unreadable", "verify made"),
     ("data/prepared/made.safetensors", "unreadable", "verify"),
     (f"{RUN}/telemetry.json", "other object", "collect"),
-    ("results/made/claims.json", "list", "claims"),  # no claims
-    ("results/made/telemetry.jsonl", "half", "restore"),  # some costs are known
+    ("results/made/telemetry.jsonl", "half", "restore --records-only"),  # some costs are known
     ("config/claims.yaml", "empty", "claims"),
     ("config/published.yaml", "empty", "check"),
-    ("results/made/telemetry.jsonl", "empty", "restore"),  # no costs are known
+    ("results/made/telemetry.jsonl", "empty", "restore --records-only"),  # no costs are known
     ("results/made/claims.json", "unreadable", "claims"),  # as if there were no verdicts yet
     (f"{RUN}/telemetry.json", "unreadable", "collect"),
-    ("results/made/telemetry.jsonl", "unreadable", "restore"),
+    ("results/made/telemetry.jsonl", "unreadable", "restore --records-only"),
     ("results/step-times.json", "unreadable", "collect"),
 }
 CASES = [
@@ -229,8 +228,33 @@ def test_what_need_not_be_there(
     assert attempt(project, capsys, *command(project, verb))[0] == 0
 
 
-OF_STUDY = ["train --pack p", "time", "collect", "specs", "analyse", "claims", "render", "report", "restore"]
-OF_STUDY += ["status", "check"]
+@pytest.mark.parametrize(
+    ("file", "damage"),
+    [
+        pytest.param(file, damage, id=f"{file}-{name}")
+        for file, damages, _ in TABLE
+        if not file.startswith(("config", "results/made/figures", "results/made/tables"))
+        for name, damage in damages.items()
+    ],
+)
+def test_the_doctor_survives_it_all(
+    project: Path, capsys: pytest.CaptureFixture[str], file: str, damage: Damage
+) -> None:
+    (project / "results/step-times.json").write_text("{}")
+    damage(sorted(project.glob(file))[0])
+    before = contents(project.parent)
+    with inside(project):
+        code = main(["doctor"])
+    said = capsys.readouterr()
+    assert contents(project.parent) == before
+    if code == 2:
+        assert said.err.startswith("guidebp doctor: ") and len(said.err.splitlines()) == 1
+    else:
+        assert said.out.splitlines()[-1].endswith("faults") and "Traceback" not in said.err
+
+
+OF_STUDY = ["train --pack p", "time", "collect", "specs", "analyse", "claims", "render", "report"]
+OF_STUDY += ["restore", "doctor", "status", "check"]
 STUDIES = ["mad", "../made", "/made", "runs", "a\nb", ""]
 
 
@@ -255,11 +279,11 @@ FOLDERS = {
     "config/studies": ["check"],
     "data": ["fetch made", "prepare made", "collect"],
     "data/raw": ["fetch made"],
-    "data/prepared": ["prepare made", "collect", "restore"],
-    "results": ["collect", "analyse", "render", "report", "restore", "train --pack PACK"],
-    "results/made": ["collect", "analyse", "report", "restore"],
-    "results/made/packs": ["collect", "restore"],
-    "results/runs": ["collect", "restore"],
+    "data/prepared": ["prepare made", "collect", "restore --records-only"],
+    "results": ["collect", "analyse", "render", "report", "restore --records-only", "train --pack PACK"],
+    "results/made": ["collect", "analyse", "report", "restore --records-only"],
+    "results/made/packs": ["collect", "restore --records-only"],
+    "results/runs": ["collect", "restore --records-only"],
     "results/made/means": ["analyse"],
     "results/made/plots": ["analyse"],
     "results/made/figures": ["render", "report"],
@@ -282,7 +306,7 @@ def test_a_file_in_the_place_of_a_folder(
     assert (project / folder).read_text() == "a file"
 
 
-VERBS = ["check", "specs", "status", "claims", "verify", "collect", "analyse", "restore"]
+VERBS = ["check", "specs", "status", "claims", "verify", "collect", "analyse", "restore --records-only"]
 # Without a checksum of their own: a digit more may be a study's truth.
 UNCHECKED = ("telemetry", "prepared/made.json")
 WORDS = st.text('0123456789{}[],.:"-aeNn', min_size=1, max_size=8).map(str.encode)
@@ -303,10 +327,12 @@ def test_random_damage_is_a_line_or_does_no_harm(whole: Path, place: Path, data:
     verb = data.draw(st.sampled_from(VERBS))
     said = io.StringIO()
     with inside(project), redirect_stderr(said), redirect_stdout(io.StringIO()):
-        code = main([verb])
+        code = main(verb.split())
     after, lines = contents(project), said.getvalue().splitlines()
     if code:
-        assert code == 2 and lines and all(line.startswith(f"guidebp {verb}: ") for line in lines), lines
+        assert (
+            code == 2 and lines and all(line.startswith(f"guidebp {verb.split()[0]}: ") for line in lines)
+        ), lines
         assert after == before
     elif not any(part in name for part in UNCHECKED):
         assert after | {name: content} == before | {name: content}

@@ -36,7 +36,7 @@ rule render:
             category="Figures",
         ),
         figures=RESULTS["figure files"],
-        checksums=RESULTS["figure sums"],
+        checksums=RESULTS["rendered sums"],
         tables=RESULTS["tables"],
     log:
         LAYOUT.log("render"),

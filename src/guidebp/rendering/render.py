@@ -26,7 +26,7 @@ def render(layout: Layout) -> None:
     inputs = {name: hashes([getattr(layout, name)]) for name in (*COLLECTED, *ANALYSED)}
     parts = results.about["parts"]
     views = {part["name"]: results.part(part["name"]) for part in parts}
-    drawn: list[Path] = []
+    made: list[Path] = []
     for name, dataset, part in places(FIGURES, parts):
         view = views.get(part, results)
         module = figure_module(name)
@@ -35,20 +35,21 @@ def render(layout: Layout) -> None:
         settle(figure)
         files = {kind: file_bytes(figure, kind) for kind in PICTURE_KINDS} | {"csv": data_bytes(data)}
         for kind, content in files.items():
-            drawn.append(layout.figure(name, dataset, part, kind))
-            write_atomic(drawn[-1], content)
+            made.append(layout.figure(name, dataset, part, kind))
+            write_atomic(made[-1], content)
         read = [inputs[one] for one in ("about", *FIGURES[name].reads)]
         sheets = hashes(Path(sheet) for sheet in data["sheet"].unique()) if "sheet" in data else {}
         keys = [] if FIGURES[name].per == "dataset" else run_keys(view, dataset)
         provenance = readable_json(rendering(dict(ChainMap(sheets, *read)), keys))
         write_atomic(layout.figure(name, dataset, part, "provenance.json"), provenance)
-    write_sums(layout.figure_sums, drawn)
     shown = all_tables(from_json(results.about["published"]))
     for name, dataset, part in places(shown, parts):
         table = make(name, views.get(part, results), dataset)
         for kind in TABLE_KINDS:
             path = layout.table(name, dataset, part, kind)
             write_atomic(path, table_bytes(table, shown[name].caption, kind, label=path.stem))
+            made.append(path)
+    write_sums(layout.rendered_sums, made)
 
 
 def hashes(paths: Iterable[Path]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from guidebp.analysis.tables import load_results, run_measures
+from guidebp.checksums import check_sums
 from guidebp.provenance import code
 from guidebp.rendering.report_claims import papers, verdict_counts
 from guidebp.rendering.report_costs import hours, machines
@@ -22,6 +23,8 @@ from guidebp.study.layout import NOTEBOOKS, Layout
 def write_report(layout: Layout) -> None:
     """Write report.html."""
     results = load_results(layout, analysed=True)
+    again = f"snakemake --config study={layout.study}"
+    check_sums(layout.rendered_sums, sorted(layout.folder.glob("tables/*")), again)
     assert results.comparisons is not None
     about, runs = results.about, run_measures(results.metrics)
     sections = papers(results)

@@ -143,9 +143,9 @@ class Layout:
         return self.folder / "analysed.sha256"
 
     @property
-    def figure_sums(self) -> Path:
-        """Checksums of all figures and their data: in git, as the figures are not."""
-        return self.folder / "figures.sha256"
+    def rendered_sums(self) -> Path:
+        """Checksums of all figures, their data and the tables: in git, as the figures are not."""
+        return self.folder / "rendered.sha256"
 
     def table(self, name: str, dataset: str, part: str, kind: str) -> Path:
         """One file of a table."""

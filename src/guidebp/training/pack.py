@@ -111,7 +111,7 @@ def count_death(store: RunStore, key: str) -> int:
     """How often the run has died since its newest checkpoint, this time counted."""
     path, newest = store.unfinished(key) / DEATHS, [path.name for path in store.checkpoints(key)[:1]]
     before = 0
-    with suppress(OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # none yet, or damaged
         known = json.loads(path.read_bytes())
         before = int(known["count"]) if known["since"] == newest else 0
     write_atomic(path, readable_json({"count": before + 1, "since": newest}))

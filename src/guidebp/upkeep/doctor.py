@@ -90,7 +90,7 @@ def runs(study: Study, store: RunStore) -> Iterator[Finding]:
     for name in study.datasets:
         try:
             hashes[name] = json.loads((PREPARED / f"{name}.json").read_bytes())["sha256"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     layout, kinds = Layout(study.name), dict[str, list[tuple[Run, str]]]()
     paths = {run.key: layout.pack(pack.id) for pack in study.packs for run in pack.runs}
@@ -150,7 +150,7 @@ def indexes(study: Study, store: RunStore) -> Iterator[Finding]:
                 key: json.loads((store.folder(key) / "record.json").read_bytes())["sha256"] for key in known
             }
             sound = known == now and {run.key for run in pack.runs} <= known.keys()
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             sound = False
         if not sound:
             bad.append(str(path))

@@ -16,14 +16,23 @@ from guidebp.study.layout import PREPARED, RUNS, Layout
 from guidebp.study.resolve import Study
 
 
-def restore(study: Study) -> str:
+def restore(study: Study, records_only: bool = False) -> str:
     """Unpack, verify and index the records, render everything from them, and compare it with what was committed.
+
+    With `records_only` nothing is rendered.
 
     Raises UserError when the archive is damaged, or lacks runs of the study as it is configured now, or holds
     records of other data (then training is needed, and the message says of which runs), and when something is not
     as it was committed.
     """
     unpacked = unpack(study)
+    said = (
+        f"{len(study.runs)} runs of study '{study.name}' are in the store ({unpacked} unpacked, all verified)"
+    )
+    if records_only:
+        return (
+            f"{said}; run: snakemake --config study={study.name}, which trains nothing and renders everything"
+        )
     command = f"snakemake -n --config study={study.name}"
     if "train" in planned(study):  # a clone's time stamps say nothing
         touch(study)
@@ -39,8 +48,7 @@ def restore(study: Study) -> str:
         raise UserError("\n".join(f"{path}: not as it was committed" for path in changed))
     compared = "" if changed is None else ", all as it was committed"
     return (
-        f"{len(study.runs)} runs of study '{study.name}' are in the store ({unpacked} unpacked, all verified); "
-        f"nothing is left to do; {Layout(study.name).report} and all figures are rendered{compared}"
+        f"{said}; nothing is left to do; {Layout(study.name).report} and all figures are rendered{compared}"
     )
 
 
