@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 quietly = output=$$($(1) 2>&1) || { printf '%s\n' "$$output"; exit 1; }
 
 .DEFAULT_GOAL := demo
-.PHONY: demo setup test test-full test-slurm bench lint format lock clean help
+.PHONY: demo setup test test-full test-slurm chaos audit bench lint format lock clean help
 
 demo: setup ## set up, run the demo study (minutes on two cores), name its report
 	@snakemake --config study=demo
@@ -38,6 +38,12 @@ test-full: test ## the same, with many more examples in the property tests
 test-slurm: export GUIDEBP_SLURM := 1
 test-slurm: setup ## the workflow on a Slurm of one node, started for it: as root, with Debian's slurm-wlm and munge
 	@pytest -q tests/slurm
+
+chaos: setup ## kill, fill up, damage the real workflow and go on: ends with a table (half an hour; GUIDEBP_KILLS=20)
+	@python -m tests.chaos
+
+audit: setup ## known vulnerabilities of what requirements.lock pins (asks a public database)
+	pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
 
 bench: setup ## measure speed on this machine: benchmarks/results/ (an hour; BENCH="rules packs" for some cases)
 	@python -m benchmarks $(BENCH)

@@ -1,6 +1,7 @@
 """The real workflow on a real Slurm of one node: `make test-slurm`."""
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,49 @@ def test_records_equal_those_of_a_run_without_slurm(project: Project, tmp_path: 
     local.call("snakemake", "experiments")
     pattern = "results/runs/*/record.json"
     assert local.files(pattern) == project.files(pattern)
+
+
+STOPPED = {
+    # by a person, or by a job that is more urgent
+    "cancelled": ("scancel", "{job}"),
+    "preempted": ("sbatch", "--partition=urgent", "--exclusive", "--output=/dev/null", "--wrap=true"),
+}
+
+
+@pytest.fixture(scope="module")
+def longer(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with runs of many epochs that is trained without Slurm, and undisturbed."""
+    made = Project(tmp_path_factory.mktemp("longer"))
+    made.edit("config/studies/tiny.yaml", "[average, independent, guidebp]", "[average]")
+    made.edit("config/studies/tiny.yaml", "[average, independent]", "[average]")
+    made.edit("config/recipes/tiny.yaml", "epochs: 1", "epochs: 60")
+    made.edit("config/config.yaml", "study: tiny", "study: tiny\ncheckpoint_epochs: 5")
+    made.call("snakemake", "--quiet", "all", "--", "experiments")
+    return made
+
+
+@pytest.mark.parametrize("how", STOPPED)
+def test_a_stopped_job_goes_on_from_its_checkpoint(
+    slurm: dict[str, str], longer: Project, tmp_path: Path, how: str
+) -> None:
+    made = Project(tmp_path)
+    for path in ("config/studies/tiny.yaml", "config/recipes/tiny.yaml", "config/config.yaml"):
+        (made.folder / path).write_bytes((longer.folder / path).read_bytes())
+    process = made.start(*SNAKEMAKE, "--", "experiments")
+    made.wait(lambda: bool(list(made.folder.glob("results/runs/.unfinished/*/*.safetensors"))), process)
+    job = next(made.folder.glob(".snakemake/slurm_logs/rule_train/*/*.log")).stem
+    command = [word.format(job=job) for word in STOPPED[how]]
+    subprocess.run(command, env={**os.environ, **slurm}, check=True)
+    assert process.wait() == 0
+    (log,) = made.folder.glob("results/logs/train/tiny/*.log")
+    assert "goes on from epoch" in log.read_text()
+    pattern = "results/runs/*/record.json"
+    assert made.files(pattern) == longer.files(pattern)
+
+
+def test_packs_as_an_array_of_jobs(slurm: dict[str, str], tmp_path: Path) -> None:
+    made = Project(tmp_path)
+    made.edit("config/studies/tiny.yaml", "repetitions_per_pack: 2", "repetitions_per_pack: 1")
+    made.call(*SNAKEMAKE, "--slurm-array-jobs", "train", "--", "experiments")
+    assert len(made.runs()) == 6
+    assert "Nothing to be done" in made.call("snakemake", "-n", "--", "experiments")
