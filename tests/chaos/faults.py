@@ -54,6 +54,12 @@ def read_only(victim: Victim, rng: random.Random) -> int:
     )
 
 
+def can_mount() -> bool:
+    """Whether a mount is allowed in a namespace of its own."""
+    command = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
+    return shutil.which("unshare") is not None and subprocess.run(command, check=False).returncode == 0
+
+
 def within_namespace(victim: Victim, break_it: str, mend_it: str, expected: str) -> int:
     """Run the workflow where a mount breaks it, see the message, mend it and go on; the store is copied out."""
     workflow = " ".join(victim.workflow)
