@@ -50,8 +50,8 @@ SelectTypeParameters=CR_Core_Memory
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:2 State=UNKNOWN
-PartitionName=tests Nodes={host} Default=YES MaxTime=60 PriorityTier=1 GraceTime=30
-PartitionName=urgent Nodes={host} MaxTime=60 PriorityTier=2 PreemptMode=OFF
+PartitionName=tests Nodes={host} Default=YES MaxTime=1440 PriorityTier=1 GraceTime=30
+PartitionName=urgent Nodes={host} MaxTime=1440 PriorityTier=2 PreemptMode=OFF
 """
 
 
