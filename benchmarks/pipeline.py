@@ -90,6 +90,8 @@ def of_study(size: int, runs: int, packs: int) -> list[Row]:
     rows.append(total("render and report", rows[-2:]) | {"at most": RENDERED})
     timed("snakemake once more", "snakemake", "--quiet", "all")  # the tables are newer than what made them
     timed("snakemake, nothing to do", "snakemake", "--quiet", "all", wanted=NOTHING.get(size))
+    timed("guidebp doctor", "guidebp", "doctor")
+    timed("guidebp status", "guidebp", "status")
     return rows
 
 
