@@ -176,7 +176,7 @@ def gc(args: argparse.Namespace) -> None:
         print(text)
         return args.yes or input("delete all that? [y/N] ").strip().lower() in ("y", "yes")
 
-    print(free(all_studies(), RunStore(RUNS), agreed))
+    print(free(all_studies(), RunStore(RUNS), agreed, args.crashed))
 
 
 def status(args: argparse.Namespace) -> None:
@@ -251,7 +251,11 @@ def parser() -> argparse.ArgumentParser:
     add(collect, study=True).add_argument(
         "--partial", action="store_true", help="runs of packs that are not trained are missing, and no error"
     )
-    add(gc).add_argument("--yes", action="store_true", help="do not ask")
+    collector = add(gc)
+    collector.add_argument("--yes", action="store_true", help="do not ask")
+    collector.add_argument(
+        "--crashed", action="store_true", help="free crashed runs too: they are then trained once more"
+    )
     add(restore, study=True).add_argument(
         "--records-only", action="store_true", help="render nothing, compare nothing"
     )

@@ -3,7 +3,8 @@
 `results/runs/<key>/` holds `record.json` (spec, data hash, result, checksums of the other files, and a
 checksum of itself), `predictions.safetensors`, `telemetry.json` (what depends on the machine) and, if kept,
 `weights.safetensors`. A folder is written beside its place, flushed to disk and renamed. Beside the runs,
-`.locks/` has a file per run that somebody trains or has trained, `.unfinished/<key>/` the checkpoints of a run.
+`.locks/` has a file per run that somebody trains or has trained, `.unfinished/<key>/` the checkpoints of a run,
+`.users/` a file per other project whose `results/runs` is a link to this one.
 """
 
 import fcntl
@@ -159,12 +160,16 @@ class RunStore:
         sync_folder(self.root)
         shutil.rmtree(self.unfinished(key), ignore_errors=True)
 
-    def remove(self, key: str) -> None:
-        """Delete a run, whole at once."""
-        with self.lock(key):
-            trash = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{key}."))
-            self.folder(key).rename(trash / key)
-            shutil.rmtree(trash)
+    def join(self) -> None:
+        """Leave word that this project uses the store, where it lies in another one."""
+        if not self.root.resolve().is_relative_to(Path.cwd().resolve()):
+            here = str(Path.cwd().resolve())
+            write_atomic(self.root / ".users" / hashlib.sha256(here.encode()).hexdigest()[:16], here.encode())
+
+    def shared(self) -> bool:
+        """Whether other projects may use the store: it lies in another one, or they have left word."""
+        elsewhere = not self.root.resolve().is_relative_to(Path.cwd().resolve())
+        return elsewhere or any((self.root / ".users").glob("*"))
 
     def unfinished(self, key: str) -> Path:
         """Where the checkpoints of a run lie that is not finished."""
@@ -182,9 +187,9 @@ class RunStore:
         """Keys of the runs that some process trains now."""
         found = set()
         for path in (self.root / ".locks").glob("*"):
-            with path.open("a") as file:
+            with path.open() as file:  # shared: that needs no right to write
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
                     found.add(path.name)
         return found

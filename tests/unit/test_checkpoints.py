@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ from guidebp.errors import Stopped, UserError
 from guidebp.store import PREDICTIONS, RECORD, WEIGHTS, RunStore
 from guidebp.training.__main__ import train_all
 from guidebp.training.checkpoint import Checkpoints, Plan, birthplace, read_checkpoint
-from guidebp.training.pack import Event, Training, train_pack
+from guidebp.training.pack import DEATHS, Event, Training, count_death, publish_crashed, train_pack
 from guidebp.training.state import flattened, restored
 from guidebp.training.trainer import train_run
 from tests.unit.tiny import PAIRS, prepared, recipe, spec, write_prepared
@@ -180,13 +181,30 @@ def test_a_checkpoint_of_another_device_is_refused_and_of_other_data_passed_over
     remedy = rf"begun on cpu, torch .*; here \(cuda NVIDIA H200, .*: rm -r {store.unfinished(KEY)}"
     with pytest.raises(UserError, match=remedy):
         elsewhere.newest()
-    elsewhere.where = birthplace("cpu") | {"torch": "2.99"}
-    with pytest.raises(UserError, match=r"torch 2\.99"):
-        elsewhere.newest()
+    for part, other_part in (("torch", "torch 2.99"), ("processor", "x86_64 Other with AVX512")):
+        elsewhere.where = birthplace("cpu") | {part: other_part}
+        with pytest.raises(UserError, match=re.escape(other_part)):
+            elsewhere.newest()
     assert checkpoints(store, Plan()).newest() is not None
     other = checkpoints(store, Plan())
     other.data = "other"
     assert other.newest() is None
+    other.save({}, {"epoch": 0, "step": 1})
+    assert [path.name[:15] for path in store.checkpoints(KEY)] == ["000000-00000001"], "none stands before it"
+
+
+def test_a_run_that_cannot_go_on_here_does_not_hold_up_the_others(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from guidebp.training import __main__ as training
+
+    store = RunStore(tmp_path)
+    stopped(data, store, after(4))
+    monkeypatch.setattr(training, "birthplace", lambda device_class: {"device_class": "another"})
+    specs = [tiny("guidebp", "columns"), tiny("add", "one-column") | {"key": "next"}]
+    with pytest.raises(UserError, match=rf"here \(another\).*: rm -r {store.unfinished(KEY)}"):
+        train_all(specs, data, store, CPU, keep=False)
+    assert store.has("next") and not store.has(KEY)
 
 
 def test_a_checkpoint_that_cannot_be_written_costs_nothing(data: Path, tmp_path: Path) -> None:
@@ -245,6 +263,29 @@ def test_a_signal_leaves_a_checkpoint_and_says_continue(number: int, data: Path,
     assert store.checkpoints(KEY)[0].name > first.name
 
 
+def test_who_insists_gets_an_end_that_is_no_death(data: Path, tmp_path: Path) -> None:
+    """The second signal kills the child: somebody's wish, and no fault of the run's."""
+    store, made = RunStore(tmp_path), tiny("add", "one-column", **LONG)
+
+    def insist() -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    events = follow([made], data, store, insist)
+    assert "death" not in {event["event"] for event in events}
+    assert not (store.unfinished(KEY) / DEATHS).exists() and not store.has(KEY)
+
+
+def test_a_crash_does_not_replace_what_another_process_has_finished(data: Path, tmp_path: Path) -> None:
+    store, made = RunStore(tmp_path), tiny("add", "one-column")
+    checksum = str(prepared().manifest["sha256"])
+    train_all([made], data, store, CPU, keep=False)
+    publish_crashed(made, checksum, store, "cpu")
+    assert store.read(KEY)["result"]["status"] == "finished"
+    publish_crashed(made | {"key": "other"}, checksum, store, "cpu")
+    assert store.read("other")["result"]["status"] == "crashed"
+
+
 def trainer(data: Path, store: RunStore, *options: str) -> list[str]:
     specs = store.root.parent / "specs.json"
     specs.write_bytes(readable_json([tiny("add", "one-column", **LONG)]))
@@ -300,8 +341,6 @@ def test_out_of_memory_costs_its_own_run_and_is_handed_back_once(data: Path, tmp
 
 
 def test_deaths_count_from_the_newest_checkpoint(tmp_path: Path) -> None:
-    from guidebp.training.pack import DEATHS, count_death
-
     store = RunStore(tmp_path)
     assert [count_death(store, KEY), count_death(store, KEY)] == [1, 2]
     kept = checkpoints(store, Plan())

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from guidebp.canonical import canonical_json, json_hash
+from guidebp.upkeep.processes import OURS, program
 from tests.workflow.project import Project
 
 RECORDS = "results/runs/*/record.json"
@@ -53,6 +54,24 @@ def findings(project: Project, code: int) -> dict[str, tuple[str, str]]:
 def mend(project: Project, remedy: str) -> None:
     """Run the printed command as it is printed, but without rendering."""
     project.call("bash", "-euc", remedy.replace("study=tiny", "study=tiny --quiet all -- experiments"))
+
+
+@pytest.mark.parametrize(
+    ("command", "ours"),
+    [
+        ("snakemake -n", True),
+        ("/x/bin/python /x/bin/snakemake --cores all", True),
+        ("python3.11 -u -X utf8 -m snakemake -n", True),
+        ("python -m guidebp.training specs.json", True),
+        ("python -m pytest snakemake", False),
+        ("tail -f snakemake.log", False),
+        ("vim workflow/snakemake", False),
+        ("python", False),
+        ("", False),
+    ],
+)
+def test_who_is_a_worker(command: str, ours: bool) -> None:
+    assert (program(command.split()) in OURS) == ours
 
 
 def record(project: Project, method: str = "guidebp") -> Path:
@@ -102,7 +121,7 @@ def test_a_crashed_run_is_told_with_what_trains_it_once_more(
     index.write_bytes(canonical_json(known | {path.parent.name: json.loads(path.read_bytes())["sha256"]}))
     found = findings(made, code=0)
     assert list(found) == ["crashed"]
-    mend(made, found["crashed"][1].removeprefix("with more memory: "))
+    mend(made, found["crashed"][1].replace("gc --crashed", "gc --crashed --yes"))
 
 
 def test_a_diverged_run_is_a_result(project: tuple[Project, dict[str, bytes]]) -> None:
@@ -171,6 +190,28 @@ def test_gc_frees_what_no_study_uses_after_asking(project: tuple[Project, dict[s
     assert not any(path.exists() for path in rubbish)
     assert made.files(RECORDS) == before
     assert "nothing to free" in made.call("guidebp", "gc")
+
+
+def test_gc_leaves_alone_what_others_may_use(
+    project: tuple[Project, dict[str, bytes]], tmp_path: Path
+) -> None:
+    """A folder of somebody's in the store; every run of a store that two projects have in common."""
+    made = project[0]
+    store = made.folder / "results/runs"
+    (store / "my-backup").mkdir()
+    assert "nothing to free" in made.call("guidebp", "gc", "--yes")
+    twin = Project(tmp_path)
+    twin.edit("config/studies/tiny.yaml", "[0, 1]", "[7]")
+    (twin.folder / "results").mkdir()
+    (twin.folder / "results/runs").symlink_to(store)
+    twin.call("snakemake", "--quiet", "all", "--", "experiments")
+    assert "orphaned" not in twin.call("guidebp", "doctor")
+    for each in (twin, made):
+        assert "nothing to free" in each.call("guidebp", "gc", "--yes")
+    assert len(made.runs()) == 6 + 3 + 1
+    shutil.rmtree(store / "my-backup")
+    shutil.rmtree(store / ".users")
+    assert "3 runs that no study uses" in made.call("guidebp", "gc", "--yes")
 
 
 def test_gc_deletes_nothing_while_a_study_cannot_be_read(project: tuple[Project, dict[str, bytes]]) -> None:

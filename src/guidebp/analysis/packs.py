@@ -28,6 +28,7 @@ def train_and_index(study: Study, pack_id: str, training: Training) -> None:
             f"again; {nearest(pack_id, packs)}"
         )
     pack, store = packs[pack_id], RunStore(RUNS)
+    store.join()
     train_pack(
         [run.spec for run in pack.runs],
         PREPARED,

@@ -54,9 +54,11 @@ class Needs:
         for run in self.study.runs:
             if self.store.has(run.key):
                 cost, most = self.store.telemetry(run.key), found.setdefault(kind_of(run), {})
+                if cost.get("ended", "finished") != "finished":  # too early to say
+                    continue
                 for name in ("seconds", "host_memory"):
                     most[name] = max(most.get(name, 0.0), cost.get(name, 0.0))
-        return {kind: most for kind, most in found.items() if most["seconds"]}
+        return {kind: most for kind, most in found.items() if most.get("seconds")}
 
     @cached_property
     def step_times(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from guidebp.data.prepared import Prepared, load_prepared
 from guidebp.errors import Stopped, UserError, disk_trouble
 from guidebp.provenance import machine
 from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore, make_record
-from guidebp.training.checkpoint import Checkpoints, Plan, birthplace
+from guidebp.training.checkpoint import Checkpoints, ElsewhereError, Plan, birthplace
 from guidebp.training.lease import on_device
 from guidebp.training.numerics import check_torch, choose_device
 from guidebp.training.specs import read_specs
@@ -71,6 +71,7 @@ def train_all(
     torch.set_num_threads(1)  # as in every run; here so that the provenance says so
     where = machine(str(chosen))
     loaded: dict[str, Prepared] = {}
+    elsewhere: list[str] = []
     for spec in specs:
         key, name = spec["key"], spec["dataset"]["name"]
         with store.lock(key, plan.stop):
@@ -86,15 +87,21 @@ def train_all(
             newest = [path.name.split(".")[0] for path in store.checkpoints(key)[:1]]
             say("start", key=key, device_class=where["device_class"], checkpoint=newest)
             checkpoints = Checkpoints(store, key, checksum, birthplace(where["device_class"]), plan)
-            outcome = train_run(spec, dataset, chosen, partial(say_epoch, key), checkpoints)
+            try:
+                outcome = train_run(spec, dataset, chosen, partial(say_epoch, key), checkpoints)
+            except ElsewhereError as error:  # the others can be trained
+                elsewhere.append(str(error))
+                continue
             files = {PREDICTIONS: save({"predictions": outcome.predictions})}
             files[RECORD] = make_record(spec, checksum, outcome.result, files)
-            memory = {"host_memory": host_memory()}
-            files[TELEMETRY] = readable_json(outcome.telemetry | memory | where)
+            cost = outcome.telemetry | {"host_memory": host_memory(), "ended": outcome.result["status"]}
+            files[TELEMETRY] = readable_json(cost | where)
             if keep:
                 files[WEIGHTS] = save(outcome.weights)
             store.publish(key, files)
             say("done", key=key, status=outcome.result["status"])
+    if elsewhere:
+        raise UserError("\n".join(elsewhere))
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ the one before it, which is kept, takes its place. What it must fit is inside.
 
 import hashlib
 import json
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,10 +19,15 @@ from safetensors.torch import save
 from torch import Tensor
 
 from guidebp.errors import Stopped, UserError
+from guidebp.provenance import processor
 from guidebp.store import RunStore, file_hash, write_atomic
 
 VERSION = 1
 KEPT = 2
+
+
+class ElsewhereError(UserError):
+    """A run cannot go on here."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Checkpoints:
 
     Attributes:
         data: the content hash of the prepared dataset; a checkpoint of other data is passed over.
-        where: device class and torch's version: going on elsewhere would give other bytes, so it is refused.
+        where: the machine's `birthplace`: going on elsewhere would give other bytes, so it is refused.
     """
 
     store: RunStore
@@ -79,17 +85,16 @@ class Checkpoints:
     def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What was saved last and is sound; None without any.
 
-        Raises UserError when it was made on another class of device or with another torch.
+        Raises ElsewhereError when it was made on another kind of machine or with another torch.
         """
         for path in self.store.checkpoints(self.key):
             tensors, header = read_checkpoint(path)
             if (header.get("version"), header.get("data")) != (VERSION, self.data):
+                path.unlink(missing_ok=True)  # or it would stand before those to come
                 continue
             if header["where"] != self.where:
-                there, here = (
-                    f"{w['device_class']}, torch {w['torch']}" for w in (header["where"], self.where)
-                )
-                raise UserError(
+                there, here = (", ".join(where.values()) for where in (header["where"], self.where))
+                raise ElsewhereError(
                     f"{path.parent}: this run was begun on {there}; here ({here}) it would end otherwise: "
                     f"go on there, or give up what is done of it: rm -r {path.parent}"
                 )
@@ -112,5 +117,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def birthplace(device_class: str) -> dict[str, str]:
-    """What of a machine decides the bytes of a result."""
-    return {"device_class": device_class, "torch": torch.__version__}
+    """What of a machine decides the bytes of a result, for a person to read."""
+    found = {"device_class": device_class, "torch": f"torch {torch.__version__}"}
+    if device_class == "cpu":  # libraries choose their kernels by it
+        capability = torch.backends.cpu.get_cpu_capability()
+        return found | {"processor": f"{platform.machine()} {processor().split()[0]} with {capability}"}
+    return found | {"cuda": f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"}

@@ -98,10 +98,13 @@ def train_pack(
         if current is None or cause not in CRASHES:
             raise UserError(f"training stopped ({cause}); what it said stands above, finished runs are kept")
         key = current["key"]
+        spec = next(s for s in specs if s["key"] == key)
+        checksum = hashes[spec["dataset"]["name"]]
+        if store.holds(key, checksum):  # died right after, or another process has trained it since
+            continue
         follow({"event": "death", "key": key, "signal": cause})
         if count_death(store, key) >= DEATHS_ALLOWED:
-            spec = next(s for s in specs if s["key"] == key)
-            publish_crashed(spec, hashes[spec["dataset"]["name"]], store, current["device_class"])
+            publish_crashed(spec, checksum, store, current["device_class"])
             follow({"event": "done", "key": key, "status": "crashed"})
         elif training.hand_back:
             handed_back.add(key)
@@ -119,14 +122,15 @@ def count_death(store: RunStore, key: str) -> int:
 
 
 def publish_crashed(spec: dict[str, Any], data: str, store: RunStore, device_class: str) -> None:
-    """Record that a run killed its process on a device of this class."""
+    """Record that a run killed its process on a device of this class, unless another process has finished it."""
     result: dict[str, Any] = {"status": "crashed", "outputs": [], "history": None, "test_correct": None}
     files = {
         RECORD: make_record(spec, data, result, {}),
         TELEMETRY: readable_json({"device_class": device_class}),
     }
     with store.lock(spec["key"]):
-        store.publish(spec["key"], files)
+        if not store.holds(spec["key"], data):
+            store.publish(spec["key"], files)
 
 
 def run_child(
@@ -147,13 +151,15 @@ def run_child(
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
             try:
                 assert child.stdout is not None
-                with passed_on(child.terminate, child.kill):
+                with passed_on(child.terminate, child.kill) as wishes:
                     for line in child.stdout:
                         event = json.loads(line)
                         current = event if event["event"] == "start" else current
                         current = None if event["event"] == "done" else current
                         follow(event)
                     code = child.wait()
+                if wishes and code != 0:  # however it ended then, it was no death of its own
+                    code = CONTINUE
             finally:
                 child.kill()
     return code, current

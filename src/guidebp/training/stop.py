@@ -40,12 +40,17 @@ def handle(note: Note) -> dict[int, Note | int | None]:
 
 
 @contextmanager
-def passed_on(stop: Callable[[], None], kill: Callable[[], None]) -> Iterator[None]:
-    """Within the block such a signal calls `stop`, a second one `kill`."""
-    calls = iter([stop])
-    before = handle(lambda number, frame: next(calls, kill)())
+def passed_on(stop: Callable[[], None], kill: Callable[[], None]) -> Iterator[list[int]]:
+    """Within the block such a signal calls `stop`, a second one `kill`; yields the signals that came."""
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        (stop if len(came) == 1 else kill)()
+
+    before = handle(note)
     try:
-        yield
+        yield came
     finally:
-        for number, note in before.items():
-            signal.signal(number, note)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

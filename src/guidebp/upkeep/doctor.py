@@ -19,6 +19,7 @@ from guidebp.upkeep.gc import rubbish, size_text
 from guidebp.upkeep.processes import snakemake_locked, workers
 
 SHOWN = 3  # of many findings of one kind
+MANY = 10  # names in a command that a person copies
 
 
 class Finding(NamedTuple):
@@ -69,7 +70,7 @@ def locks(study: Study) -> Iterator[Finding]:
     if snakemake_locked() and not any("snakemake" in worker.command for worker in working):
         yield Finding(
             "stale lock",
-            "Snakemake's lock is left of a process that was killed: none lives on this machine",
+            "Snakemake's lock is here and none of yours runs on this machine; unless one does elsewhere",
             f"snakemake --unlock; {again(study)}",
             fault=True,
         )
@@ -100,18 +101,17 @@ def runs(study: Study, store: RunStore) -> Iterator[Finding]:
     for kind in ("corrupt", "stale", "unfinished", "missing", "crashed", "diverged"):
         found = kinds.get(kind, [])
         # without its index a pack is trained as far as the store lacks it
-        files = " ".join(str(p) for p in dict.fromkeys(paths[run.key] for run, _ in found) if p.exists())
+        files = [path for path in dict.fromkeys(paths[run.key] for run, _ in found) if path.exists()]
         remedy = {
-            "crashed": f"with more memory: rm -r {' '.join(str(store.folder(run.key)) for run, _ in found)}"
-            f" {files}; {again(study)}",
+            "crashed": f"guidebp gc --crashed; {again(study)}",
             "diverged": "none: a diverged run is a result, and tables count it",
-        }.get(kind, f"rm {files}; {again(study)}" if files else again(study))
+        }.get(kind, f"{without(files)}{again(study)}")
         if found:
             texts = [f"{label(run)}{': ' * bool(text)}{text}" for run, text in found[:SHOWN]]
             more = [f"and {len(found) - SHOWN} more"] * (len(found) > SHOWN)
-            yield Finding(
-                kind, f"{len(found)} runs: {'; '.join([*texts, *more])}", remedy, kind in ("corrupt", "stale")
-            )
+            note = "; with more memory they may be trained" * (kind == "crashed")
+            text = f"{len(found)} runs: {'; '.join([*texts, *more])}{note}"
+            yield Finding(kind, text, remedy, kind in ("corrupt", "stale"))
 
 
 def state_of(run: Run, store: RunStore, data_hash: str | None) -> tuple[str, str]:
@@ -153,12 +153,12 @@ def indexes(study: Study, store: RunStore) -> Iterator[Finding]:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             sound = False
         if not sound:
-            bad.append(str(path))
+            bad.append(path)
     if bad:
         yield Finding(
             "stale index",
-            f"{len(bad)} packs are indexed with records that the store does not have: {', '.join(bad[:SHOWN])}",
-            f"rm {' '.join(bad)}; {again(study)}",
+            f"{len(bad)} packs are indexed with records that are not in the store (first: {bad[0]})",
+            f"{without(bad)}{again(study)}",
             fault=True,
         )
 
@@ -170,6 +170,13 @@ def left(studies: Iterable[Study], store: RunStore) -> Iterator[Finding]:
         kinds.setdefault(found.why, []).append(found.size)
     for why, sizes in kinds.items():
         yield Finding("orphaned", f"{len(sizes)} {why}, {size_text(sum(sizes))}", "guidebp gc")
+
+
+def without(indexes: list[Path]) -> str:
+    """The beginning of a command: away with these indexes or, where they are many, with all beside them."""
+    if not indexes:
+        return ""
+    return f"rm {' '.join(map(str, indexes))}; " if len(indexes) <= MANY else f"rm -r {indexes[0].parent}; "
 
 
 def label(run: Run) -> str:

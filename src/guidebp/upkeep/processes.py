@@ -29,15 +29,26 @@ def working_in(folder: Path) -> Iterator[tuple[int, str]]:
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
-            if is_ours(command) and Path(process.cwd()) == folder:
+            if program(command) in OURS and Path(process.cwd()) == folder:
                 yield process.pid, " ".join(command)
         except (psutil.Error, OSError):  # gone meanwhile, or another user's
             continue
 
 
-def is_ours(command: list[str]) -> bool:
-    """Whether it is a snakemake or a guidebp: a program of that name, a script run by Python or a module (-m)."""
-    return any(Path(part).name.split(".")[0] in OURS for part in command[:3])
+def program(command: list[str]) -> str:
+    """The name of what a command runs: of a Python its script or its module."""
+    words = iter(command)
+    name = Path(next(words, "")).name
+    if not name.startswith("python"):
+        return name
+    for word in words:
+        if word in ("-X", "-W"):
+            next(words, "")
+        elif word == "-m":
+            return next(words, "").split(".")[0]
+        elif not word.startswith("-"):
+            return Path(word).name
+    return name
 
 
 def snakemake_locked() -> bool:

@@ -30,9 +30,7 @@ def restore(study: Study, records_only: bool = False) -> str:
         f"{len(study.runs)} runs of study '{study.name}' are in the store ({unpacked} unpacked, all verified)"
     )
     if records_only:
-        return (
-            f"{said}; run: snakemake --config study={study.name}, which trains nothing and renders everything"
-        )
+        return f"{said}; run: snakemake --config study={study.name}, which trains nothing"
     command = f"snakemake -n --config study={study.name}"
     if "train" in planned(study):  # a clone's time stamps say nothing
         touch(study)
@@ -46,7 +44,7 @@ def restore(study: Study, records_only: bool = False) -> str:
     changed = changed_since_commit(study)
     if changed:
         raise UserError("\n".join(f"{path}: not as it was committed" for path in changed))
-    compared = "" if changed is None else ", all as it was committed"
+    compared = ", not compared with a commit" if changed is None else ", all as it was committed"
     return (
         f"{said}; nothing is left to do; {Layout(study.name).report} and all figures are rendered{compared}"
     )
@@ -55,6 +53,7 @@ def restore(study: Study, records_only: bool = False) -> str:
 def unpack(study: Study) -> int:
     """Bring the records into the store and index the packs; how many the store did not have."""
     layout, store, hashes = Layout(study.name), RunStore(RUNS), data_hashes(study.datasets)
+    store.join()
     costs = read_telemetry(layout)
     datasets = {run.key: run.dataset for run in study.runs}
     unpacked = 0
@@ -85,7 +84,8 @@ def touch(study: Study) -> None:
     layout = Layout(study.name)
     prepared = [PREPARED / f"{name}{kind}" for name in study.datasets for kind in (".png", ".json")]
     for path in (*prepared, *(layout.pack(pack.id) for pack in study.packs)):
-        path.touch()
+        if path.exists():
+            path.touch()
 
 
 def snakemake(study: Study, *options: str) -> str:
@@ -107,10 +107,16 @@ def planned(study: Study) -> dict[str, int]:
 
 
 def changed_since_commit(study: Study) -> list[str] | None:
-    """Files of the study that are not as git has them, figures by their checksums; None outside a git checkout."""
-    command = ["git", "status", "--porcelain", "--untracked-files=no", "--", str(Layout(study.name).folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return None if done.returncode else [line[3:] for line in done.stdout.splitlines()]
+    """Files of the study that are not as git has them, figures by their checksums; None where git has none."""
+    layout = Layout(study.name)
+
+    def git(*command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", *command], capture_output=True, text=True, check=False)
+
+    if git("ls-files", "--error-unmatch", str(layout.rendered_sums)).returncode:
+        return None
+    done = git("status", "--porcelain", "--untracked-files=no", "--", str(layout.folder))
+    return [line[3:] for line in done.stdout.splitlines()]
 
 
 def verify(files: dict[str, bytes], key: str, archive: Path) -> Row:
