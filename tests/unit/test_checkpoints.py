@@ -134,6 +134,8 @@ def test_chance_within_a_step_follows_from_the_run_and_goes_on(
 def test_checkpoints_are_due_by_epochs_and_by_minutes(tmp_path: Path) -> None:
     kept = checkpoints(RunStore(tmp_path), Plan(epochs=2))
     assert [kept.due(ended=n) for n in range(1, 5)] == [False, True, False, True] and not kept.due()
+    never = Training(checkpoint_minutes=None).options()
+    assert not checkpoints(RunStore(tmp_path), Plan(minutes=float(never[-1]))).due()
     kept = checkpoints(RunStore(tmp_path), Plan(minutes=1000.0))
     assert not kept.due() and not kept.due(ended=2)
     kept.written -= 60_000

@@ -35,8 +35,11 @@ from guidebp.training.trainer import train_run
 
 
 def say(event: str, **details: object) -> None:
-    """One event, at once."""
-    print(json.dumps({"event": event, **details}), flush=True)
+    """One event, at once; where nobody listens any more, nothing is said."""
+    try:
+        print(json.dumps({"event": event, **details}), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def host_memory() -> int:
@@ -124,8 +127,6 @@ def main() -> None:
         specs = read_specs(args.specs)
         with on_device(choose_device(args.device)) as device, disk_trouble(args.store):
             train_all(specs, args.data, RunStore(args.store), device, args.keep_weights, plan)
-    except BrokenPipeError:  # nobody listens: the parent is gone
-        leave(CONTINUE)
     except (UserError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None:
             raise
@@ -136,12 +137,12 @@ def main() -> None:
         leave(CONTINUE)
     except KeyboardInterrupt:
         leave(130)
-    except (MemoryError, RuntimeError) as error:  # torch has classes of its own for it on a GPU only
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(
-            error
-        ):
+    except (MemoryError, RuntimeError) as error:
+        said = " ".join(str(error).split())
+        # torch has a class of its own for it on a GPU only
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in said:
             raise
-        print(f"out of memory: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"out of memory: {said}", file=sys.stderr)
         leave(OUT_OF_MEMORY)
 
 

@@ -7,6 +7,7 @@ stop is passed on to the child, which leaves a checkpoint.
 """
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -50,12 +51,10 @@ class Training:
 
     def options(self) -> list[str]:
         """On the command line of the child."""
-        given = {
-            "--device": self.device,
-            "--checkpoint-epochs": self.checkpoint_epochs,
-            "--checkpoint-minutes": self.checkpoint_minutes,
-        }
-        found = [str(part) for option in given.items() if option[1] is not None for part in option]
+        minutes = math.inf if self.checkpoint_minutes is None else self.checkpoint_minutes
+        found = ["--device", self.device, "--checkpoint-minutes", str(minutes)]
+        if self.checkpoint_epochs is not None:
+            found += ["--checkpoint-epochs", str(self.checkpoint_epochs)]
         return found + ["--keep-weights"] * self.keep_weights
 
 
