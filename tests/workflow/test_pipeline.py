@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.workflow.offline import ALONE, can_be_alone
 from tests.workflow.project import LINKS, ROOT, Project
 
 RENDERED = (
@@ -21,11 +22,23 @@ RENDERED = (
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    """A project that ran to its end once; tests of what is trained come last and leave rendering to the last."""
+    """A project that ran to its end once, without a network where that can be.
+
+    Tests of what is trained come last and leave rendering to the last.
+    """
     made = Project(tmp_path_factory.mktemp("project"))
     assert made.planned()["train"] == 1, "a fresh clone has something to do"
-    made.call("snakemake")
+    made.call(*(ALONE if can_be_alone() else ()), "snakemake")
     yield made
+
+
+def test_nothing_but_fetching_asks_for_a_network(project: Project) -> None:
+    """The tiny study's raw files come out of an installed package."""
+    if not can_be_alone():
+        pytest.skip("unshare -rn is not permitted here")
+    interfaces = project.call(*ALONE, "cat", "/proc/net/dev").splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in interfaces] == ["lo"], "the project was made so"
+    assert (project.folder / "results/tiny/notebooks/new-method.html").exists()
 
 
 def test_one_command_gives_the_report_and_a_second_has_nothing_to_do(project: Project) -> None:
