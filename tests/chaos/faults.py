@@ -106,7 +106,7 @@ def damaged_files(victim: Victim, rng: random.Random) -> int:
     flip(records[0], rng)
     flip(records[1].with_name("predictions.safetensors"), rng)
     shutil.rmtree(records[2].parent)
-    index = sorted(victim.folder.glob("results/smoke/packs/*.json"))[0]
+    index = sorted(victim.folder.glob("results/*/packs/*.json"))[0]
     index.write_bytes(index.read_bytes()[:100])
     victim.mend()
     prepared = victim.folder / "data/prepared/digits.safetensors"

@@ -17,32 +17,32 @@ from tests.workflow.project import Project
 KEPT = (
     "results/runs/*/record.json",
     "results/runs/*/predictions.safetensors",
-    "results/smoke/*.csv",
-    "results/smoke/*.xz",
-    "results/smoke/claims*.json",
-    "results/smoke/tables/*",
-    "results/smoke/figures/*.[psc]*",
+    "results/*/*.csv",
+    "results/*/*.xz",
+    "results/*/claims*.json",
+    "results/*/tables/*",
+    "results/*/figures/*.[psc]*",
 )
 KEY = "results/runs/*/record.json"
 
 
 class Victim(Project):
-    """The smoke study with a checkpoint after every epoch; `target` is how far the workflow is to run."""
+    """A study with a checkpoint after every epoch; `target` is how far the workflow is to run."""
 
-    def __init__(self, folder: Path, target: str = "all") -> None:
+    def __init__(self, folder: Path, target: str = "all", study: str = "smoke") -> None:
         super().__init__(folder)
-        self.target = target
-        self.edit("config/config.yaml", "study: tiny", "study: smoke\ncheckpoint_epochs: 1")
-        for study in (folder / "config/studies").glob("*.yaml"):  # gc and doctor would resolve them all
-            if study.stem not in ("smoke", "tiny"):
-                study.unlink()
+        self.target, self.study = target, study
+        self.edit("config/config.yaml", "study: tiny", f"study: {study}\ncheckpoint_epochs: 1")
+        for path in (folder / "config/studies").glob("*.yaml"):  # gc and doctor would resolve them all
+            if path.stem not in ("smoke", "tiny"):
+                path.unlink()
         self.edit("config/claims.yaml", (folder / "config/claims.yaml").read_text(), "{}\n")
 
     def copy(self, folder: Path) -> "Victim":
         """The same in another folder, as far as it has come."""
         shutil.copytree(self.folder, folder, symlinks=True)
         other = object.__new__(Victim)
-        other.folder, other.target = folder, self.target
+        other.folder, other.target, other.study = folder, self.target, self.study
         return other
 
     @property
@@ -66,10 +66,9 @@ class Victim(Project):
         )
         assert done.returncode in (0, 1), done.stderr
         lines = [line.strip() for line in done.stdout.splitlines()]
-        full = " ".join(("study=smoke", *self.workflow[1:]))
-        return [
-            line.removeprefix("-> ").replace("study=smoke", full) for line in lines if line.startswith("-> ")
-        ]
+        own, full = f"study={self.study}", " ".join((f"study={self.study}", *self.workflow[1:]))
+        commands = [line.removeprefix("-> ") for line in lines if line.startswith("-> ")]
+        return [command.replace(own, full) for command in commands]
 
     def mend(self) -> None:
         """Run what the doctor prints, then the workflow to its end, as the documentation says."""
@@ -97,15 +96,15 @@ class Victim(Project):
 
 
 def kill_after(victim: Victim, seconds: float, whom: str) -> bool:
-    """Start the workflow, send SIGKILL to all or one of its processes; whether it was killed before its end."""
+    """Start the workflow and kill all of its processes or Snakemake alone, or ask all to stop; whether in time."""
     process = victim.start(*victim.workflow)
     try:
         process.wait(seconds)
         return False
     except subprocess.TimeoutExpired:
         pass
-    if whom == "all":
-        os.killpg(process.pid, signal.SIGKILL)
+    if whom in SIGNALS:
+        os.killpg(process.pid, SIGNALS[whom])
     else:
         process.kill()  # snakemake alone: what it has started goes on, and is waited for
     process.wait()
@@ -113,14 +112,23 @@ def kill_after(victim: Victim, seconds: float, whom: str) -> bool:
     return True
 
 
-def kill_often(victim: Victim, rng: random.Random, times: int, seconds: float) -> int:
+SIGNALS = {"all": signal.SIGKILL, "asked": signal.SIGTERM}
+
+
+def kill_often(
+    victim: Victim,
+    rng: random.Random,
+    times: int,
+    seconds: float,
+    whom: tuple[str, ...] = ("all", "snakemake"),
+) -> int:
     """Kill the workflow at random moments and go on by the printed commands, until it was killed so often.
 
     `seconds`: what it takes undisturbed. When it comes to its end before, it begins anew; ends finished.
     """
     killed = 0
     while killed < times:
-        if kill_after(victim, rng.uniform(0.5, seconds), rng.choice(["all", "all", "snakemake"])):
+        if kill_after(victim, rng.uniform(0.5, seconds), whom[killed % len(whom)]):
             killed += 1
             for command in victim.doctor():
                 if command.startswith("snakemake --unlock"):
