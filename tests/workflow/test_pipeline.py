@@ -107,8 +107,11 @@ def test_restore_after_a_clone_trains_nothing_and_renders_the_same(project: Proj
     said = clone.call("guidebp", "restore")
     assert "6 runs" in said and "6 unpacked" in said and "all as it was committed" in said
     assert "Nothing to be done" in clone.call("snakemake", "-n")
-    expected = project.files(*RENDERED)
-    assert expected and clone.files(*RENDERED) == expected
+    expected, found = (
+        {name: content for name, content in each.files(*RENDERED).items() if "provenance" not in name}
+        for each in (project, clone)  # of which only one has a commit
+    )
+    assert expected and found == expected
     table = clone.folder / "results/tiny/tables/accuracy_digits.md"
     table.write_bytes(table.read_bytes() + b" ")
     assert f"{table.relative_to(clone.folder)}: not as it was committed" in clone.call(
