@@ -23,13 +23,13 @@ from guidebp.training.checkpoint import Checkpoints, Plan, birthplace, read_chec
 from guidebp.training.pack import DEATHS, Event, Training, count_death, publish_crashed, train_pack
 from guidebp.training.state import flattened, restored
 from guidebp.training.trainer import train_run
-from tests.unit.tiny import PAIRS, prepared, recipe, spec, write_prepared
+from tests.unit.tiny import METHODS, PAIRS, prepared, recipe, spec, write_prepared
 
 CPU = torch.device("cpu")
 KEY = "0123456789abcdef0123"
 FULL = bool(os.environ.get("GUIDEBP_FULL"))
-# every method once, every architecture once; `make test-full` has all pairs
-SAMPLE = list({method: (method, network) for method, network in PAIRS}.values()) + list(
+# every family of methods once, every architecture once; `make test-full` has all pairs
+SAMPLE = list({METHODS[method]["family"]: (method, network) for method, network in PAIRS}.values()) + list(
     {network: (method, network) for method, network in PAIRS}.values()
 )
 CHOSEN = PAIRS if FULL else list(dict.fromkeys(SAMPLE))

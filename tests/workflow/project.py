@@ -9,8 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 # an element that asks for a file beside the page, or a network
 LINKS = re.compile(r"""<(script|link|img|iframe|source)\b[^>]*\b(src|href)=(?!["']?data:)""", re.IGNORECASE)
+
+FULL = bool(os.environ.get("GUIDEBP_FULL"))
+long = pytest.mark.skipif(not FULL, reason="only in `make test-full`: it takes long")
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = [

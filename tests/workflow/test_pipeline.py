@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.workflow.offline import ALONE, can_be_alone
-from tests.workflow.project import LINKS, ROOT, Project
+from tests.workflow.project import LINKS, ROOT, Project, long
 
 RENDERED = (
     "results/tiny/*.csv",
@@ -79,6 +79,7 @@ def test_a_deleted_figure_is_one_render_job(project: Project) -> None:
     assert figure.read_bytes() == content
 
 
+@long
 def test_a_second_clone_gives_the_same_bytes(project: Project, tmp_path: Path) -> None:
     other = Project(tmp_path)
     other.call("snakemake")

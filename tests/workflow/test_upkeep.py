@@ -14,7 +14,7 @@ import pytest
 
 from guidebp.canonical import canonical_json, json_hash
 from guidebp.upkeep.processes import OURS, program
-from tests.workflow.project import Project
+from tests.workflow.project import Project, long
 
 RECORDS = "results/runs/*/record.json"
 
@@ -103,6 +103,7 @@ def test_corrupt_stale_and_missing_runs_are_mended_by_the_printed_command(
     mend(made, found["missing"][1])
 
 
+@long
 def test_a_crashed_run_is_told_with_what_trains_it_once_more(
     project: tuple[Project, dict[str, bytes]],
 ) -> None:
@@ -132,6 +133,7 @@ def test_a_diverged_run_is_a_result(project: tuple[Project, dict[str, bytes]]) -
     index.write_bytes(indexed)
 
 
+@long
 def test_a_killed_snakemake_leaves_a_lock_and_the_printed_command_goes_on(
     project: tuple[Project, dict[str, bytes]],
 ) -> None:
@@ -186,6 +188,7 @@ def test_gc_frees_what_no_study_uses_after_asking(project: tuple[Project, dict[s
     assert "nothing to free" in made.call("guidebp", "gc")
 
 
+@long
 def test_gc_leaves_alone_what_others_may_use(
     project: tuple[Project, dict[str, bytes]], tmp_path: Path
 ) -> None:
