@@ -70,11 +70,13 @@ def test_a_changed_image_is_prepared_and_trained_anew(walked: Project) -> None:
     picture = next((walked.folder / "my-images/digit 3").glob("*.png"))
     shutil.copy(next((walked.folder / "my-images/digit 5").glob("*.png")), picture)
     assert "has changed since it was fetched" in walked.call("guidebp", "verify", "my-images", code=2)
-    walked.call("snakemake", "--config", "study=mine")
+    walked.call("snakemake", "--config", "study=mine", "--", "experiments")
     assert manifest(walked, "my-images")["sha256"] != before
     walked.call("guidebp", "verify")
     assert len(walked.runs()) == 18, "the runs on the old images are replaced"
-    assert "Nothing to be done" in walked.call("snakemake", "-n", "--config", "study=mine")
+    assert "Nothing to be done" in walked.call(
+        "snakemake", "-n", "--config", "study=mine", "--", "experiments"
+    )
 
 
 def test_a_picture_moved_to_another_class_is_seen(walked: Project) -> None:
