@@ -115,7 +115,7 @@ def test_restore_after_a_clone_trains_nothing_and_renders_the_same(project: Proj
     assert expected and found == expected
     table = clone.folder / "results/tiny/tables/accuracy_digits.md"
     table.write_bytes(table.read_bytes() + b" ")
-    assert f"{table.relative_to(clone.folder)}: not as it was committed" in clone.call(
+    assert f"{table.relative_to(clone.folder)}: changed since it was made" in clone.call(
         "guidebp", "restore", code=2
     )
 

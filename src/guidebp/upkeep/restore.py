@@ -38,7 +38,7 @@ def restore(study: Study, records_only: bool = False) -> str:
             raise UserError(
                 f"all records are there, yet snakemake would train {wanted} packs; run: {command}"
             )
-    snakemake(study, "--quiet", "all")
+    snakemake(study, "--quiet", "rules")  # a failure is shown with its log
     if left := planned(study):
         raise UserError(f"all is rendered, yet snakemake would run {', '.join(left)}; run: {command}")
     changed = changed_since_commit(study)
