@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.chaos.victim import Victim, kill_often, statuses
+from tests.killer import KILLER
 
 Fault = Callable[[Victim, random.Random], int]
 
@@ -111,7 +112,7 @@ def damaged_files(victim: Victim, rng: random.Random) -> int:
     victim.mend()
     prepared = victim.folder / "data/prepared/digits.safetensors"
     flip(prepared, rng)
-    assert any("digits.safetensors" in text for text in diagnosis(victim))
+    assert any("digits.safetensors" in text for text in victim.diagnosis())
     prepared.unlink()
     victim.call("snakemake", "--quiet", "all", "--", "data/prepared/digits.safetensors")
     victim.mend()
@@ -141,26 +142,6 @@ def shared_store(victim: Victim, rng: random.Random) -> int:
     assert said.count(": finished") == len(victim.files("results/runs/*/record.json")), said
     assert twin.files("results/smoke/*.csv") == victim.files("results/smoke/*.csv")
     return 1
-
-
-KILLER = """
-import builtins, json, os, signal
-from pathlib import Path
-
-real, folder = builtins.print, Path(os.environ["GUIDEBP_TEST_KILLS"])
-
-
-def print_then_die(*values, **options):
-    real(*values, **options)
-    event = json.loads(values[0]) if values and str(values[0]).startswith("{") else {}
-    plan = folder / event.get("key", "none")
-    if event.get("event") == "start" and plan.exists() and (left := plan.read_text().split()):
-        plan.write_text(" ".join(left[1:]))
-        os.kill(os.getpid(), signal.Signals[left[0]])
-
-
-builtins.print = print_then_die
-"""
 
 
 def dies(victim: Victim, once: str, twice: str) -> None:
@@ -206,19 +187,6 @@ def flip(path: Path, rng: random.Random) -> None:
     content = bytearray(path.read_bytes())
     content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
     path.write_bytes(content)
-
-
-def diagnosis(victim: Victim) -> list[str]:
-    """What the doctor says."""
-    done = subprocess.run(
-        ["guidebp", "doctor"],
-        cwd=victim.folder,
-        env=victim.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.splitlines()
 
 
 FAULTS: dict[str, Fault] = {

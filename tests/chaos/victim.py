@@ -54,8 +54,8 @@ class Victim(Project):
         """What every undisturbed run of the study has in common."""
         return {name: content for name, content in self.files(*KEPT).items() if "/cost_" not in name}
 
-    def doctor(self) -> list[str]:
-        """The commands that `guidebp doctor` prints; the study's own goes as far as the target."""
+    def diagnosis(self) -> list[str]:
+        """What `guidebp doctor` says; faults are no failure of it."""
         done = subprocess.run(
             ["guidebp", "doctor"],
             cwd=self.folder,
@@ -65,7 +65,11 @@ class Victim(Project):
             check=False,
         )
         assert done.returncode in (0, 1), done.stderr
-        lines = [line.strip() for line in done.stdout.splitlines()]
+        return [line.strip() for line in done.stdout.splitlines()]
+
+    def doctor(self) -> list[str]:
+        """The commands that it prints; the study's own goes as far as the target."""
+        lines = self.diagnosis()
         own, full = f"study={self.study}", " ".join((f"study={self.study}", *self.workflow[1:]))
         commands = [line.removeprefix("-> ") for line in lines if line.startswith("-> ")]
         return [command.replace(own, full) for command in commands]

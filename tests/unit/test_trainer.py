@@ -17,6 +17,7 @@ from guidebp.store import PREDICTIONS, RECORD, WEIGHTS, RunStore
 from guidebp.training.__main__ import train_all
 from guidebp.training.pack import Event, Training, train_pack
 from guidebp.training.trainer import train_run
+from tests.killer import KILLER
 from tests.unit.tiny import CLASSES, PAIRS, ROOT, prepared, recipe, spec, write_prepared
 
 CPU = torch.device("cpu")
@@ -173,27 +174,6 @@ def test_training_needs_torch_numpy_and_safetensors_only() -> None:
     done = subprocess.run([sys.executable, "-c", BLOCKER], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "refused" not in done.stderr
-
-
-KILLER = '''
-import builtins, json, os, signal
-from pathlib import Path
-
-real, folder = builtins.print, Path(os.environ["GUIDEBP_TEST_KILLS"])
-
-
-def print_then_die(*values, **options):
-    """Die at the start of a run as often as the file named after its key has lines left."""
-    real(*values, **options)
-    event = json.loads(values[0]) if values and str(values[0]).startswith("{") else {}
-    plan = folder / event.get("key", "none")
-    if event.get("event") == "start" and plan.exists() and (left := plan.read_text().split()):
-        plan.write_text(" ".join(left[1:]))
-        os.kill(os.getpid(), signal.Signals[left[0]])
-
-
-builtins.print = print_then_die
-'''
 
 
 def test_killed_once_is_retried_and_killed_twice_is_crashed(
