@@ -128,9 +128,7 @@ def test_package_comes_before_the_address_and_is_not_imported(
     assert contents(tmp_path / "raw") == {"a.bin": CONTENT} and "toy_package" not in sys.modules
 
 
-@pytest.mark.parametrize(
-    "package", ["toy_nowhere/a.bin", "toy.nowhere/a.bin", "/a.bin", "json/a.bin", "sys/a.bin"]
-)
+@pytest.mark.parametrize("package", ["toy_nowhere/a.bin", "toy.nowhere/a.bin", "json/a.bin", "sys/a.bin"])
 def test_address_when_the_package_has_nothing(tmp_path: Path, server: Server, package: str) -> None:
     wanted = raw_file(package=package, url=server.on("/a.bin", sound(CONTENT)))
     fetch("toy", toy(wanted), tmp_path)

@@ -93,6 +93,7 @@ def snakemake(study: Study, *options: str) -> str:
     command = [sys.executable, "-m", "snakemake", "--config", f"study={study.name}", *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
+        sys.stderr.write(done.stdout)
         raise UserError(
             f"{' '.join(command[2:])} failed with code {done.returncode}; what it said stands above"
         )
