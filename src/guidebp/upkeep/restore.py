@@ -38,7 +38,7 @@ def restore(study: Study, records_only: bool = False) -> str:
             raise UserError(
                 f"all records are there, yet snakemake would train {wanted} packs; run: {command}"
             )
-    snakemake(study, "--quiet", "rules")  # a failure is shown with its log
+    snakemake(study)
     if left := planned(study):
         raise UserError(f"all is rendered, yet snakemake would run {', '.join(left)}; run: {command}")
     changed = changed_since_commit(study)
@@ -89,11 +89,11 @@ def touch(study: Study) -> None:
 
 
 def snakemake(study: Study, *options: str) -> str:
-    """Run the workflow on the study; what it said on standard output."""
+    """Run the workflow on the study, silently unless it fails; what it said on standard output."""
     command = [sys.executable, "-m", "snakemake", "--config", f"study={study.name}", *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        sys.stderr.write(done.stdout)
+        sys.stderr.write(done.stdout + done.stderr)  # with the log of what failed
         raise UserError(
             f"{' '.join(command[2:])} failed with code {done.returncode}; what it said stands above"
         )
