@@ -134,6 +134,19 @@ def render(args: argparse.Namespace) -> None:
     render(Layout(args.study))
 
 
+def tune(args: argparse.Namespace) -> None:
+    """Learning rates from the validation accuracies of a collected study that tunes: recipes, table, figures."""
+    from guidebp.rendering.render import write_tuning
+    from guidebp.study.resolve import load_study
+
+    study = load_study(args.study)
+    if study.file.tunes is None:
+        raise UserError(
+            f"config/studies/{study.name}.yaml: has no key `tunes`, and so no learning rates to choose from"
+        )
+    write_tuning(study)
+
+
 def report(args: argparse.Namespace) -> None:
     """The self-contained page of a rendered study."""
     from guidebp.rendering.report import write_report
@@ -259,7 +272,7 @@ def parser() -> argparse.ArgumentParser:
     add(restore, study=True).add_argument(
         "--records-only", action="store_true", help="render nothing, compare nothing"
     )
-    for verb in (specs, analyse, claims, render, report, doctor, status, check):
+    for verb in (specs, analyse, claims, render, tune, report, doctor, status, check):
         add(verb, study=True)
     add(generate)
     return top

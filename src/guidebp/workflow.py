@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from guidebp.errors import UserError
-from guidebp.rendering.catalogue import FIGURES, all_tables, places
+from guidebp.rendering.catalogue import FIGURES, TUNED, all_tables, places
 from guidebp.store import RunStore
 from guidebp.study.catalogue import reader_name
 from guidebp.study.datasets import Dataset, Folder, Npz, Subset, local_path
@@ -73,13 +73,24 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
     catalogue = study.all_datasets
     curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
     parts = [asdict(part) for part in study.parts]
-    shown = all_tables(study.published)
     figures = [layout.figure(*place, kind) for place in places(FIGURES, parts) for kind in FIGURE_KINDS]
-    tables = [layout.table(*place, kind) for place in places(shown, parts) for kind in TABLE_KINDS]
+    tables = [
+        layout.table(*place, kind)
+        for place in places(all_tables(study.published), parts)
+        for kind in TABLE_KINDS
+    ]
     collected = [str(getattr(layout, name)) for name in (*COLLECTED, "collected_sums")]
     analysed = [str(getattr(layout, name)) for name in (*ANALYSED, "analysed_sums")]
     grounds = [ground for claim in study.claims.values() for ground in claim.grounds.values()]
     planned = {study.name, *(ground.study for ground in grounds if ground.study)}
+    notebooks = [layout.notebook(path.stem) for path in sorted(NOTEBOOKS.glob("*.py"))]
+    for_dvc = (layout.effects, layout.accuracies, *map(layout.means, study.methods), *curves)
+    tuned = [
+        layout.rates,
+        layout.rendered_sums,
+        *(layout.figure(*place, kind) for place in places(TUNED, parts) for kind in FIGURE_KINDS),
+    ]
+    shown = tuned if study.file.tunes else [layout.report, *for_dvc, *figures, *tables, *notebooks]
     sources = ["config", "datasets", "architectures", "methods", "claims", "published"]
     return {
         "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],
@@ -117,14 +128,13 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "figures": [str(path) for path in figures],
         "pictures": [str(path) for path in figures if path.suffix == ".svg"],
         "figure files": [str(path) for path in figures if path.suffix != ".svg"],
-        "rendered sums": str(layout.rendered_sums),
+        "rendered sums": [] if study.file.tunes else [str(layout.rendered_sums)],
         "tables": [str(path) for path in tables],
-        "notebooks": [str(layout.notebook(path.stem)) for path in sorted(NOTEBOOKS.glob("*.py"))],
-        "for dvc": [
-            str(path)
-            for path in (layout.effects, layout.accuracies, *map(layout.means, study.methods), *curves)
-        ],
-        "report": str(layout.report),
+        "notebooks": [str(path) for path in notebooks],
+        "for dvc": [str(path) for path in for_dvc],
+        "tuning code": sources_of("analysis", "tuning.py", "tables.py"),
+        "tuned": [str(path) for path in tuned] if study.file.tunes else [],
+        "shown": [str(path) for path in shown],
     }
 
 

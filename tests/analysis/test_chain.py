@@ -84,7 +84,7 @@ def simulated(
 def claim(results: Results, better: str, than: str, metric: str, rule: str) -> Claim:
     """A claim with a comparison per letter of `than`, on all studies."""
     text = dict.fromkeys(("paper", "statement", "source", "published", "differs"), "-")
-    networks = {"datasets": [*results.about["datasets"]], "networks": ["net"], "recipes": []}
+    networks = {"datasets": [*results.about["datasets"]], "networks": ["net"], "recipes": [], "instead": {}}
     return {
         **text,
         "metric": metric,

@@ -93,7 +93,13 @@ def versus(better: str, than: str, metric: str | None = None) -> Json:
 
 
 def ground(**changes: Any) -> Json:
-    return {"datasets": ["data"], "networks": ["net"], "recipes": ["good"], "study": None} | changes
+    return {
+        "datasets": ["data"],
+        "networks": ["net"],
+        "recipes": ["good"],
+        "study": None,
+        "instead": {},
+    } | changes
 
 
 JITTER = [0.0, 0.5, -0.5, 0.2, -0.2]
@@ -356,3 +362,22 @@ def test_percent_and_unknown_intervals_are_shown() -> None:
     assert row["effect"] == "0.00 %" and row["rule"] == "non-inferiority: above -5 %"
     assert row["95 % interval"] == "0.00 to 0.00 %"
     assert "nan" not in claims_text([single, none, cost]).lower()
+
+
+def test_methods_may_stand_in_on_a_ground() -> None:
+    """A small network cannot be trained as the paper's, so another entry of the family takes the part."""
+    runs = [*arm("a", [60, 90]), *arm("b", [70, 80]), *arm("quick", [90, 99])]
+    plain, _ = judged(runs)
+    found, parts = judged(runs, claim(grounds={"published": ground(instead={"a": "quick", "c": "b"})}))
+    assert set(plain["scales"]["published"]["where"].values()) >= {"a", "b"}
+    assert parts["method"].tolist() == ["quick"] and parts["difference"].tolist() == pytest.approx(
+        [19.0], abs=0.5
+    )
+    assert found["verdict"] == "replicated"
+    readings = claim(readings=["a", "c"], beside=["c"], grounds={"published": ground(instead={"c": "quick"})})
+    rows = judged(runs, readings)[1]
+    assert list(zip(rows["role"], rows["method"], rows["than"], strict=True)) == [
+        ("decides", "a", "b"),
+        ("reading", "quick", "b"),
+        ("beside", "a", "quick"),
+    ]

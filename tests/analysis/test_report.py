@@ -47,7 +47,13 @@ def claim(networks: list[str], scale: str = "desk", **changed: Any) -> Json:
         "readings": [],
         "beside": ["independent"],
         "grounds": {
-            scale: {"datasets": ["digits"], "networks": networks, "recipes": [], "study": None},
+            scale: {
+                "datasets": ["digits"],
+                "networks": networks,
+                "recipes": [],
+                "study": None,
+                "instead": {},
+            },
         },
         "differs": None,
         "plan": [],

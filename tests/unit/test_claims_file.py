@@ -72,8 +72,11 @@ def test_the_study_of_a_ground_trains_all_its_runs(name: str, scale: Any) -> Non
 @pytest.mark.parametrize("key", Claim.model_fields)
 def test_the_lock_covers_what_decides_and_nothing_else(key: str) -> None:
     claim = CLAIMS["guidebp-merge"]
-    if key in ("statement", "source", "published", "differs"):
-        assert claim.model_copy(update={key: "something else"}).lock == claim.lock
+    told = {"paper": "ours", "beside": ["max"]} | dict.fromkeys(
+        ("statement", "source", "published", "differs"), "something else"
+    )
+    if key in told:
+        assert claim.model_copy(update={key: told[key]}).lock == claim.lock
     elif key == "comparisons":
         assert claim.model_copy(update={key: claim.comparisons[:1]}).lock != claim.lock
     elif key == "grounds":
@@ -82,12 +85,13 @@ def test_the_lock_covers_what_decides_and_nothing_else(key: str) -> None:
                 ("datasets", ["digits", "mnist"]),
                 ("networks", ["columns-desk", "columns-32"]),
                 ("recipes", ["digits-short"]),
+                ("instead", {"add": "max"}),
                 ("study", "smoke"),
             ):
                 other = {**claim.grounds, scale: ground.model_copy(update={part: changed})}
-                assert claim.model_copy(update={key: other}).lock != claim.lock
+                assert (claim.model_copy(update={key: other}).lock == claim.lock) == (part == "study")
     else:
-        others = {"paper": "ours", "metric": "primary", "rule": "non-inferiority", "margin": 0.3}
+        others = {"metric": "primary", "rule": "non-inferiority", "margin": 0.3}
         assert claim.model_copy(update={key: others.get(key, ["add"])}).lock != claim.lock
 
 
@@ -120,8 +124,9 @@ def test_runs_carry_the_locks_of_the_claims_they_may_help_to_decide(name: str) -
         ("mnist", "columns-32", "guidebp-neighbours", 900, None),
         ("mnist", "columns-32", "digits-short", 100, None),
         ("mnist", "columns-desk", "guidebp-neighbours", 100, None),
-        ("mnist-10k", "columns-desk", "whatever", 100, "desk"),
-        ("mnist-10k", "columns-desk", "whatever", 901, None),
+        ("mnist-10k", "columns-desk", "desk-merges-tuned", 100, "desk"),
+        ("mnist-10k", "columns-desk", "desk-merges-tuned", 901, None),
+        ("mnist-10k", "columns-desk", "desk-merges", 100, None),
         ("svhn", "columns-32", "guidebp-neighbours", 100, None),
         ("digits", "columns-digits", "digits-short", 0, "exploratory"),
         ("digits", "columns-digits", "digits-short", 100, "exploratory"),
@@ -129,3 +134,14 @@ def test_runs_carry_the_locks_of_the_claims_they_may_help_to_decide(name: str) -
 )
 def test_scale(dataset: str, network: str, recipe: str, repetition: int, expected: str | None) -> None:
     assert scale_of(CLAIMS["guidebp-merge"], dataset, network, "guidebp", recipe, repetition) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("local-critic-quick", "desk"), ("sub-models-quick", "desk"), ("local-critic", None)],
+)
+def test_methods_that_stand_in_count_in_place_of_those_they_stand_for(
+    method: str, expected: str | None
+) -> None:
+    claim = CLAIMS["critic-submodels"]
+    assert scale_of(claim, "mnist-10k", "vgg-desk", method, "desk-critics-tuned", 100) == expected

@@ -223,11 +223,11 @@ def test_every_pair_is_refused_or_read_as_expected(root: Path) -> None:
     parts = _Parts(Catalogues(root), "here")
     for method, architecture in ALL:
         if expected(method, architecture):
-            parts.check_fit("cmaterdb", architecture, method, "digits-smoke")
+            parts.check_fit("cmaterdb", architecture, method)
             continue
         made = options("methods", method)
         with pytest.raises(UserError) as caught:
-            parts.check_fit("cmaterdb", architecture, method, "digits-smoke")
+            parts.check_fit("cmaterdb", architecture, method)
         (reason,) = (text for _, text in made.needs().values())
         assert str(caught.value).startswith(f"here: method '{method}' cannot train architecture")
         assert str(caught.value).endswith(f": {reason}")

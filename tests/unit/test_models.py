@@ -113,6 +113,15 @@ def test_chain_exits_run_from_shallow_to_deep(name: str) -> None:
         assert torch.allclose(net.heads[k](net.exits[k](maps)), net(images)[k], atol=1e-6)
 
 
+@pytest.mark.parametrize("name", SPECS)
+def test_no_1x1_convolution_strides(name: str) -> None:
+    """Below 16 channels oneDNN's write out of bounds on CPUs (its issue 6035): crashes, or wrong numbers."""
+    network, _ = build(name)
+    convolutions = [part for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert convolutions or "lenet" in name
+    assert not [c for c in convolutions if max(c.kernel_size) == 1 and max(c.stride) > 1]
+
+
 def test_instances_start_different_and_equal_their_base_drawn_in_turn() -> None:
     spec = ARCHITECTURES["instances"]
     torch.manual_seed(3)

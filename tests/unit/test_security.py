@@ -157,7 +157,7 @@ class Bomb:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("whole"))
+    return build(tmp_path_factory.mktemp("whole") / "project")
 
 
 READERS: list[tuple[str, list[str]]] = [

@@ -320,8 +320,8 @@ SCHEMA = {
     ),
     "network of one side": (
         "claims.yaml",
-        "{better: mwresnet-14-2, than: resnet-32}",
-        "{better: mwresnet-14-2}",
+        "{better: mwresnet-14-2-desk, than: resnet-32-desk}",
+        "{better: mwresnet-14-2-desk}",
         ["multiway-depth.grounds.desk.networks.0", "than: Field required"],
     ),
     "unknown metric": (

@@ -71,3 +71,22 @@ rule report:
 rule analysis:
     input:
         LAYOUT.report,
+
+
+# In place of all these for a study that tunes; config/recipes/*.tuned.yaml is made beside.
+rule tune:
+    input:
+        RESULTS["rendering code"],
+        RESULTS["tuning code"],
+        RESULTS["collected"],
+        ancient(RESULTS["collected, cached"]),
+    output:
+        RESULTS["tuned"],
+    log:
+        LAYOUT.log("tune"),
+    conda:
+        "../../environment.yml"
+    params:
+        study=STUDY.name,
+    shell:
+        "guidebp tune --study {params.study} &> {log}"

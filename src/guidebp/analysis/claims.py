@@ -66,14 +66,15 @@ def judge(results: Results) -> tuple[list[Json], pd.DataFrame]:
     for name, claim in results.about["claims"].items():
         scales = {}
         for scale, ground in claim["grounds"].items():
-            parts = pd.DataFrame(parts_of(outcomes, claim, scale, ground), columns=[*PARTS, *BEHIND])
+            here = standing_in(claim, ground["instead"])
+            parts = pd.DataFrame(parts_of(outcomes, here, scale, ground), columns=[*PARTS, *BEHIND])
             if parts.empty or not (parts["role"] == DECIDES).any():
                 continue
             parts = parts.assign(claim=name, scale=scale, margin=claim["margin"])
             decides = parts["role"] == DECIDES
             parts.loc[decides, "p_holm"] = holm(parts.loc[decides, "p"])
             rows.append(parts[PARTS])
-            scales[scale] = judged_scale(claim, ground, scale, parts)
+            scales[scale] = judged_scale(here, ground, scale, parts)
         judged.append(headline(name, claim, scales))
     # joined as records: tables of which all values are missing would lose their types
     return judged, pd.DataFrame([row for table in rows for row in table.to_dict("records")], columns=PARTS)
@@ -112,6 +113,19 @@ def parts_of(outcomes: Outcomes, claim: Json, scale: str, ground: Json) -> Itera
                     where = {"dataset": dataset, "network": first, "network_than": second}
                     methods = {"role": role, "method": better["method"], "than": than["method"]}
                     yield where | methods | {"comparison": number} | numbers(pair)
+
+
+def standing_in(claim: Json, instead: dict[str, str]) -> Json:
+    """The claim with the methods that stand in for its own on a ground."""
+
+    def side(found: Json) -> Json:
+        return found | {"method": instead.get(found["method"], found["method"])}
+
+    return claim | {
+        "comparisons": [{name: side(one) for name, one in pair.items()} for pair in claim["comparisons"]],
+        "readings": [instead.get(name, name) for name in claim["readings"]],
+        "beside": [instead.get(name, name) for name in claim["beside"]],
+    }
 
 
 def roles(claim: Json, primary: str) -> Iterator[tuple[str, Json]]:

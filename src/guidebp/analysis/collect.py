@@ -129,6 +129,6 @@ def describe(study: Study, planned: int) -> Row:
             name: json.loads(study.architectures[name].model_dump_json()) for name in order("architecture")
         },
         "methods": {name: json.loads(study.methods[name].model_dump_json()) for name in order("method")},
-        "recipes": {name: json.loads(study.recipes[name].model_dump_json()) for name in order("recipe")},
+        "recipes": {name: json.loads(entry.model_dump_json()) for name, entry in study.recipes.items()},
         "published": to_json(study.published),
     }

@@ -21,18 +21,22 @@ STAGES = 3
 
 @dataclass(frozen=True)
 class Options:
-    """Depth 6n + 2, layers of the auxiliary exits (the last layer always is one), factor of the widths."""
+    """Depth 6n + 2, layers of the auxiliary exits (the last layer always is one), channels.
+
+    The first stage has `channels` times `width`, every other twice those of the stage before.
+    """
 
     depth: int = 56
     exits: list[int] = field(default_factory=list)
     width: int = 1
+    channels: int = 16
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
         if self.depth < 8 or (self.depth - 2) % 6:
             raise ValueError("depth must be 6n + 2: 8, 14, 20, 26, 32, 38, 44, 50, 56, 110, ...")
-        if self.width < 1:
-            raise ValueError("width must be positive")
+        if self.width < 1 or self.channels < 1:
+            raise ValueError("width and channels must be positive")
         if self.exits != sorted(set(self.exits)) or any(
             layer < 3 or layer % 2 == 0 or layer >= self.depth - 1 for layer in self.exits
         ):
@@ -54,7 +58,7 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, first: bool) -> None:
         super().__init__()
-        self.first = first
+        self.first, self.stride = first, stride
         self.activate = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU(inplace=True))
         self.convolve = nn.Sequential(
             nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
@@ -62,22 +66,25 @@ class Block(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False),
         )
-        self.widen = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if inputs != outputs else nn.Identity()
+        self.widen = nn.Conv2d(inputs, outputs, 1, bias=False) if inputs != outputs else nn.Identity()
 
     def forward(self, maps: Tensor) -> Tensor:
         """[N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
         active = self.activate(maps)
-        found: Tensor = self.convolve(active) + self.widen(active if self.first else maps)
+        # not the convolution's own stride: below 16 channels that of a 1x1 convolution writes out of bounds on CPUs
+        # (oneDNN's issue 6035)
+        kept = (active if self.first else maps)[:, :, :: self.stride, :: self.stride]
+        found: Tensor = self.convolve(active) + self.widen(kept)
         return found
 
 
 def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     """The network for images of `shape` (C, H, W)."""
-    inputs = 16 * options.width
+    inputs = options.channels * options.width
     parts: list[list[nn.Module]] = [[nn.Conv2d(shape[0], inputs, 3, 1, 1, bias=False)]]
     widths, depths, layer = [], [], 1
     for stage in range(STAGES):
-        outputs = 16 * options.width * 2**stage
+        outputs = options.channels * options.width * 2**stage
         for block in range((options.depth - 2) // 6):
             stride = 2 if stage and not block else 1
             parts[-1].append(Block(inputs, outputs, stride, first=not block))

@@ -108,6 +108,15 @@ FIGURES = {
     ),
 }
 
+# of a study that tunes
+TUNED = {
+    "rates": Shown(
+        "Validation accuracy of the primary output after the last epoch against the learning rate, mean over "
+        "repetitions; rings: the rates chosen. Dashed, in every column: the yardstick.",
+        reads=("metrics", "history"),
+    )
+}
+
 # captions of tables are printed above them
 TABLES = {
     "claims": Shown(

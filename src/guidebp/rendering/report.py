@@ -15,6 +15,7 @@ from guidebp.checksums import check_sums
 from guidebp.provenance import code
 from guidebp.rendering.report_claims import papers, verdict_counts
 from guidebp.rendering.report_costs import hours, machines
+from guidebp.rendering.report_rates import tuned
 from guidebp.rendering.report_sections import across, datasets, findings, of_study
 from guidebp.store import write_atomic
 from guidebp.study.layout import NOTEBOOKS, Layout
@@ -46,6 +47,7 @@ def write_report(layout: Layout) -> None:
         across=across(layout, results),
         status=runs["status"].value_counts().to_dict(),
         total=len(runs),
+        tuned=list(tuned(results)),
         machines=machines(results.costs),
         hours=hours(results),
         notebooks=list(notebooks(layout)),

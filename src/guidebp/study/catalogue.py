@@ -87,7 +87,7 @@ class Catalogues:
     datasets: dict[str, Dataset] = field(init=False)
     architectures: dict[str, schema.Architecture] = field(init=False)
     methods: dict[str, schema.Method] = field(init=False)
-    recipes: dict[str, schema.Recipe] = field(init=False)
+    recipes: dict[str, schema.Recipe | schema.TunedRecipe] = field(init=False)
     claims: dict[str, schema.Claim] = field(init=False)
     published: dict[str, PaperTable] = field(init=False)
     locks: dict[str, str] = field(init=False)  # of the claims: hashes of their rules
@@ -108,6 +108,9 @@ class Catalogues:
                 if name in self.recipes:
                     raise UserError(f"{path}: recipe '{name}' also stands in another file of that folder")
                 self.recipes[name] = recipe
+        for name, recipe in self.recipes.items():
+            if isinstance(recipe, schema.TunedRecipe):
+                self.recipe(recipe.base, f"config/recipes: {name}.base")
         known: dict[str, Iterable[str]] = {
             "method": self.methods,
             "architecture": self.architectures,
@@ -117,6 +120,13 @@ class Catalogues:
         }
         check_names(folder / "claims.yaml", self.claims, known)
         check_names(folder / "published.yaml", self.published, known)
+
+    def recipe(self, name: str, where: str) -> schema.Recipe:
+        """A recipe that is not itself tuned; UserError, which begins with `where`, when there is none."""
+        plain = {key: entry for key, entry in self.recipes.items() if isinstance(entry, schema.Recipe)}
+        if name not in plain:
+            raise UserError(f"{where}: no recipe '{name}' with a learning rate; {nearest(name, plain)}")
+        return plain[name]
 
 
 def check_names(

@@ -49,10 +49,18 @@ class Ground(Entry):
         default_factory=list, description="Only runs trained by one of these; by default any."
     )
     study: Name | None = Field(None, description="The study that trains them.")
+    instead: dict[Name, Name] = Field(
+        default_factory=dict,
+        description="Methods that stand in for those of the claim, where these cannot do at this scale.",
+    )
 
     def pairs(self) -> list[tuple[str, str]]:
         """(better, than) architectures."""
         return [(n, n) if isinstance(n, str) else (n.better, n.than) for n in self.networks]
+
+    def standing_in(self, methods: set[str]) -> set[str]:
+        """The methods, or what stands in for them here."""
+        return {self.instead.get(name, name) for name in methods}
 
 
 class Claim(Entry):
@@ -88,9 +96,12 @@ class Claim(Entry):
     @property
     def lock(self) -> str:
         """The hash of everything that decides."""
-        return json_hash(
-            self.model_dump(mode="json", exclude={"statement", "source", "published", "differs"}), 16
+        found = self.model_dump(
+            mode="json", exclude={"paper", "statement", "source", "published", "differs", "beside"}
         )
+        for ground in found["grounds"].values():
+            del ground["study"]
+        return json_hash(found, 16)
 
     @cached_property
     def first(self) -> set[str]:
@@ -108,6 +119,7 @@ class Claim(Entry):
         for ground in self.grounds.values():
             yield from (("dataset", name) for name in ground.datasets)
             yield from (("recipe", name) for name in ground.recipes)
+            yield from (("method", name) for pair in ground.instead.items() for name in pair)
             yield from (("architecture", name) for pair in ground.pairs() for name in pair)
             yield from (("study", name) for name in [ground.study] if name)
 
@@ -120,8 +132,8 @@ def scale_of(
         if (
             dataset in ground.datasets
             and any(
-                (architecture == first and method in claim.first)
-                or (architecture == second and method in claim.second)
+                (architecture == first and method in ground.standing_in(claim.first))
+                or (architecture == second and method in ground.standing_in(claim.second))
                 for first, second in ground.pairs()
             )
             and (not ground.recipes or recipe in ground.recipes)

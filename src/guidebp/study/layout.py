@@ -111,6 +111,11 @@ class Layout:
         return self.folder / "claims.csv"
 
     @property
+    def rates(self) -> Path:
+        """Of a tuning study: one row per dataset, network, method and learning rate."""
+        return self.folder / "rates.csv"
+
+    @property
     def effects(self) -> Path:
         """The claims' differences as nested JSON, for `dvc metrics`."""
         return self.folder / "effects.json"

@@ -81,7 +81,7 @@ class Study:
     datasets: dict[str, Dataset]
     architectures: dict[str, schema.Architecture]
     methods: dict[str, schema.Method]
-    recipes: dict[str, schema.Recipe]
+    recipes: dict[str, schema.Recipe | schema.TunedRecipe]
     claims: dict[str, schema.Claim]
     published: dict[str, PaperTable]
     claim_locks: dict[str, str]  # hashes of their rules
@@ -128,8 +128,9 @@ def load_study(name: str, root: Path = Path()) -> Study:
     for number, block in enumerate(file.blocks):
         where = f"{path}: blocks.{number}"
         parts = _Parts(catalogues, where)
+        recipes = tried(catalogues, block, where)
         for names in product(block.datasets, block.architectures, block.methods):
-            parts.check_fit(*names, block.recipe)
+            parts.check_fit(*names)
             for other, found in cells.items():
                 if names in found and other != (block.part or ""):
                     raise UserError(
@@ -137,14 +138,14 @@ def load_study(name: str, root: Path = Path()) -> Study:
                         f"repetitions; name the same part here"
                     )
             cells[block.part or ""][names] = parts.exits(names[1], names[2])
-            for repetition in block.repetitions:
-                run = parts.run(*names, block.recipe, repetition)
+            for repetition, recipe in product(block.repetitions, recipes):
+                run = parts.run(*names, recipe, repetition)
                 if run.key in runs:
                     raise UserError(f"{where}: {_label(run)} is listed already as {_label(runs[run.key])}")
                 runs[run.key] = run
-    recipes: dict[tuple[str, str], str] = {}
+    recipe_of: dict[tuple[str, str], str] = {}
     for run in runs.values():
-        if recipes.setdefault((run.dataset, run.architecture), run.recipe) != run.recipe:
+        if recipe_of.setdefault((run.dataset, run.architecture), run.recipe) != run.recipe and not file.tunes:
             raise UserError(
                 f"{path}: blocks: {run.architecture} on {run.dataset} is trained by two recipes, which no table "
                 f"could tell apart; give one of them its own entry in config/architectures.yaml, or its own study"
@@ -178,13 +179,32 @@ def load_study(name: str, root: Path = Path()) -> Study:
         datasets=used(catalogues.datasets, "dataset"),
         architectures=used(catalogues.architectures, "architecture"),
         methods=used(catalogues.methods, "method"),
-        recipes=used(catalogues.recipes, "recipe"),
+        recipes=with_bases(used(catalogues.recipes, "recipe"), catalogues.recipes),
         claims=catalogues.claims,
         published=catalogues.published,
         claim_locks=catalogues.locks,
         config=catalogues.config,
         all_datasets=catalogues.datasets,
     )
+
+
+def with_bases(
+    recipes: dict[str, schema.Recipe | schema.TunedRecipe],
+    known: dict[str, schema.Recipe | schema.TunedRecipe],
+) -> dict[str, schema.Recipe | schema.TunedRecipe]:
+    """The recipes and those that tuned ones among them are made of."""
+    bases = [entry.base for entry in recipes.values() if isinstance(entry, schema.TunedRecipe)]
+    return recipes | {name: known[name] for name in bases}
+
+
+def tried(catalogues: Catalogues, block: schema.Block, where: str) -> list[str]:
+    """The recipes of a block by name: its own or, for tuning, that at every rate, put into the catalogue."""
+    if not block.rates:
+        return [block.recipe]
+    base = catalogues.recipe(block.recipe, f"{where}.recipe")
+    names = {f"{block.recipe}-lr-{rate:g}": schema.at_rate(base, rate) for rate in block.rates}
+    catalogues.recipes |= names
+    return list(names)
 
 
 def all_studies(root: Path = Path()) -> list[Study]:
@@ -197,7 +217,7 @@ def resolve_run(
 ) -> Run:
     """One run of no study, from the catalogues below root/config. Raises UserError as `load_study` does."""
     parts = _Parts(Catalogues(root), "run")
-    parts.check_fit(dataset, architecture, method, recipe)
+    parts.check_fit(dataset, architecture, method)
     return parts.run(dataset, architecture, method, recipe, repetition)
 
 
@@ -238,7 +258,7 @@ class _Parts:
             "dataset": self.dataset(dataset),
             "architecture": self.architecture(architecture),
             "method": self.method(method),
-            "recipe": self.recipe(recipe, dataset),
+            "recipe": self.recipe(recipe, dataset, architecture, method),
             "repetition": repetition,
         }
         spec = {"key": json_hash(spec, 20), "claims": locks, **spec}
@@ -256,8 +276,8 @@ class _Parts:
         entry: Dataset = self.entry("datasets", name)
         return {"name": name, "split": entry.split.model_dump(mode="json"), "classes": entry.class_count}
 
-    def recipe(self, name: str, dataset: str) -> Spec:
-        """The recipe with all defaults filled in, the dataset's augmentation among them.
+    def recipe(self, name: str, dataset: str, architecture: str, method: str) -> Spec:
+        """The recipe with all defaults filled in, the dataset's augmentation and a tuned rate among them.
 
         Without augmentation there is no such key, so that older runs keep theirs.
         """
@@ -266,6 +286,14 @@ class _Parts:
                 f"{self.where}.recipe: unknown name '{name}'; {nearest(name, self.catalogues.recipes)}"
             )
         entry = self.catalogues.recipes[name]
+        if isinstance(entry, schema.TunedRecipe):
+            rate = entry.rates.get(dataset, {}).get(architecture, {}).get(method)
+            if rate is None:
+                raise UserError(
+                    f"{self.where}.recipe: '{name}' has no rate for {dataset}/{architecture}/{method}; "
+                    f"run the study that tunes it, or train these by '{entry.base}'"
+                )
+            entry = schema.at_rate(self.catalogues.recipe(entry.base, f"{self.where}.recipe"), rate)
         recipe: Spec = entry.model_dump(mode="json", exclude={"augmentation"})
         chosen = entry.augmentation
         if chosen == "dataset":
@@ -284,9 +312,8 @@ class _Parts:
         spec: Spec = self._resolve("architectures", "models", name)[0]
         return spec
 
-    def check_fit(self, dataset: str, architecture: str, method: str, recipe: str) -> None:
+    def check_fit(self, dataset: str, architecture: str, method: str) -> None:
         """UserError when the method cannot train the architecture or the images are too small for it."""
-        self.recipe(recipe, dataset)
         family, options, sized = self._resolve("architectures", "models", architecture)[1:]
         if reason := unmet(self._resolve("methods", "methods", method)[2], options):
             raise UserError(

@@ -143,6 +143,30 @@ class Recipe(Entry):
     )
 
 
+class TunedRecipe(Entry):
+    """A recipe whose learning rate was chosen for every dataset, network and method: made by `guidebp tune`."""
+
+    base: Name = Field(description="The recipe that all else is taken from.")
+    rates: dict[Name, dict[Name, dict[Name, Annotated[float, Field(gt=0)]]]] = Field(
+        description="Learning rates by dataset, architecture and method."
+    )
+
+
+def _recipe_kind(value: Any) -> str:
+    tuned = "base" in value if isinstance(value, dict) else isinstance(value, TunedRecipe)
+    return "<tuned>" if tuned else "<recipe>"
+
+
+RecipeEntry = Annotated[
+    Annotated[Recipe, Tag("<recipe>")] | Annotated[TunedRecipe, Tag("<tuned>")], Discriminator(_recipe_kind)
+]
+
+
+def at_rate(recipe: Recipe, rate: float) -> Recipe:
+    """The recipe with another learning rate."""
+    return recipe.model_copy(update={"optimiser": recipe.optimiser.model_copy(update={"lr": rate})})
+
+
 class Block(Entry):
     """A full grid of runs."""
 
@@ -156,8 +180,12 @@ class Block(Entry):
     part: Name | None = Field(
         None, description="The part of the report it belongs to: blocks of one part share figures and tables."
     )
+    rates: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=list,
+        description="In a study that `tunes`: the learning rates to try in place of the recipe's.",
+    )
 
-    @field_validator("datasets", "architectures", "methods", "repetitions")
+    @field_validator("datasets", "architectures", "methods", "repetitions", "rates")
     @classmethod
     def _no_duplicates(cls, values: list[Any]) -> list[Any]:
         twice = sorted({str(value) for value in values if values.count(value) > 1})
@@ -181,6 +209,21 @@ class StudyFile(Entry):
     repetitions_per_pack: int = Field(
         5, ge=1, description="Runs of so many repetitions share a process; fewer balance cores better."
     )
+    tunes: Name | None = Field(
+        None,
+        description="The study is there to choose learning rates, by validation accuracy: "
+        "config/recipes/NAME.tuned.yaml. Its blocks have `rates`.",
+    )
+
+    @model_validator(mode="after")
+    def _rates_are_for_tuning(self) -> "StudyFile":
+        for number, block in enumerate(self.blocks):
+            if bool(block.rates) != bool(self.tunes):
+                what = (
+                    "has no rates to try" if self.tunes else "has rates, so the study needs the key `tunes`"
+                )
+                raise ValueError(f"blocks.{number} {what}")
+        return self
 
     @model_validator(mode="after")
     def _parts_are_used_and_known(self) -> "StudyFile":
@@ -202,7 +245,7 @@ FILES: dict[str, Any] = {
     "datasets": dict[Name, DatasetEntry],
     "architectures": dict[Name, Architecture],
     "methods": dict[Name, Method],
-    "recipes": dict[Name, Recipe],
+    "recipes": dict[Name, RecipeEntry],
     "claims": dict[Name, Claim],
     "published": dict[Name, PaperTable],
 }

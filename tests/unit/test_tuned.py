@@ -1,0 +1,94 @@
+"""Recipes with a learning rate per dataset, network and method, and the studies that choose them."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from guidebp.errors import UserError
+from guidebp.study.resolve import load_study
+
+ROOT = Path(__file__).resolve().parents[2]
+TUNING = """
+title: T
+about: A.
+tunes: mine
+blocks:
+  - datasets: [digits]
+    architectures: [columns-digits]
+    methods: [add, average]
+    recipe: digits-smoke
+    rates: [0.05, 0.2]
+    repetitions: [900, 901]
+references: [average]
+"""
+TUNED = """
+smoke-tuned:
+  base: digits-smoke
+  rates: {digits: {columns-digits: {add: 0.2, average: 0.05}}}
+"""
+STUDY = TUNING.replace("tunes: mine\n", "").replace("    rates: [0.05, 0.2]\n", "")
+USES = STUDY.replace("digits-smoke", "smoke-tuned")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    (tmp_path / "config/recipes/mine.tuned.yaml").write_text(TUNED)
+    return tmp_path
+
+
+def load(root: Path, study: str) -> dict[tuple[str, str, int], str]:
+    """(method, recipe, repetition) to key."""
+    (root / "config/studies/s.yaml").write_text(study)
+    return {(run.method, run.recipe, run.repetition): run.key for run in load_study("s", root).runs}
+
+
+def test_a_tuned_run_is_the_run_that_was_tried(root: Path) -> None:
+    tried, used, plain = (load(root, study) for study in (TUNING, USES, STUDY))
+    assert len(tried) == 8
+    for repetition in (900, 901):
+        add, average = (used[method, "smoke-tuned", repetition] for method in ("add", "average"))
+        assert add == tried["add", "digits-smoke-lr-0.2", repetition]
+        assert average == tried["average", "digits-smoke-lr-0.05", repetition]
+        # where the rate is the recipe's own, so is the run
+        assert average == plain["average", "digits-smoke", repetition]
+        assert add != plain["add", "digits-smoke", repetition]
+
+
+@pytest.mark.parametrize(
+    ("study", "tuned", "said"),
+    [
+        (
+            TUNING.replace("tunes: mine\n", ""),
+            TUNED,
+            "blocks.0 has rates, so the study needs the key `tunes`",
+        ),
+        (TUNING.replace("    rates: [0.05, 0.2]\n", ""), TUNED, "blocks.0 has no rates to try"),
+        (TUNING.replace("0.05, 0.2", "0.05, 0.05"), TUNED, "rates: listed twice: 0.05"),
+        (TUNING.replace("0.05, 0.2", "0.05, 0"), TUNED, "rates.1: Input should be greater than 0"),
+        (
+            TUNING.replace("digits-smoke", "smoke-tuned"),
+            TUNED,
+            "no recipe 'smoke-tuned' with a learning rate",
+        ),
+        (USES, TUNED.replace("add:", "max:"), "'smoke-tuned' has no rate for digits/columns-digits/add; run"),
+        (
+            USES,
+            TUNED.replace("base: digits-smoke", "base: smoke-tuned"),
+            "smoke-tuned.base: no recipe 'smoke-tuned'",
+        ),
+        (
+            USES,
+            TUNED.replace("add: 0.2", "add: -1"),
+            "rates.digits.columns-digits.add: Input should be greater",
+        ),
+        (USES, TUNED.replace("base:", "epochs: 3\n  base:"), "smoke-tuned.epochs: unknown key"),
+    ],
+)
+def test_mistakes_are_one_line(root: Path, study: str, tuned: str, said: str) -> None:
+    (root / "config/recipes/mine.tuned.yaml").write_text(tuned)
+    with pytest.raises(UserError, match=re.escape(said)) as caught:
+        load(root, study)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,37 @@
+"""A study that tunes makes recipes; a study that uses them trains only at rates that were not tried."""
+
+from pathlib import Path
+
+from tests.workflow.project import FULL, STUDY, Project
+
+TUNING = (
+    STUDY.replace("    recipe: tiny\n", "    recipe: tiny\n    rates: [0.05, 0.01]\n")
+    .replace("[0, 1]", "[900]")
+    .replace("blocks:", "tunes: tiny\nblocks:")
+)
+
+
+def test_from_tuning_to_the_study_that_uses_it(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+    (project.folder / "config/studies/tuning.yaml").write_text(TUNING)
+    project.call("snakemake", "--config", "study=tuning")
+    tuned = "config/recipes/tiny.tuned.yaml"
+    made = project.files("results/tuning/rates.csv", "results/tuning/figures/*", tuned)
+    assert len(made) == 2 + 5 and len(project.runs()) == 6
+    assert b"guidebp: 0.0" in made[tuned]
+    assert "Nothing to be done" in project.call("snakemake", "-n", "--config", "study=tuning")
+    if not FULL:
+        return
+
+    uses = STUDY.replace("recipe: tiny", "recipe: tiny-tuned").replace("[0, 1]", "[0, 900]")
+    (project.folder / "config/studies/tiny.yaml").write_text(uses)
+    project.call("snakemake")
+    assert len(project.runs()) == 6 + 3  # those of repetition 900 are there
+    assert "Learning rates of tiny-tuned" in (project.folder / "results/tiny/report.html").read_text()
+
+    # made again from what was collected, to the byte
+    (project.folder / tuned).write_text("{}")
+    (project.folder / "results/tuning/rates.csv").unlink()
+    project.call("guidebp", "tune", "--study", "tuning")
+    again = project.files(*(name for name in made if "provenance" not in name))
+    assert again == {name: content for name, content in made.items() if "provenance" not in name}
