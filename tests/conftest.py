@@ -1,6 +1,7 @@
-"""What all tests share: one thread, torch's switches as a fresh process has them, reproducible examples."""
+"""What all tests share: one thread, switches and signals as a fresh process has them, reproducible examples."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,15 @@ def fresh_torch() -> Iterator[None]:
     torch.set_flush_denormal(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False
+
+
+@pytest.fixture(autouse=True)
+def same_signals() -> Iterator[None]:
+    """Training takes some signals for wishes; the next test has its own."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

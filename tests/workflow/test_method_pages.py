@@ -15,7 +15,7 @@ import yaml
 from guidebp.rendering.catalogue import FIGURES, TABLES, places
 from guidebp.study.families import families
 from guidebp.study.resolve import Study, load_study
-from tests.workflow.project import ROOT, Project
+from tests.workflow.project import ROOT, Project, long
 from tests.workflow.test_datasets import FENCE
 
 PAGES = {path.stem: path for path in sorted((ROOT / "docs/methods").glob("*.md")) if path.stem != "README"}
@@ -96,7 +96,7 @@ def test_relative_links_lead_to_files() -> None:
                 assert (path.parent / link).exists(), f"{path}: {link}"
 
 
-@pytest.mark.workflow
+@long
 def test_a_page_walked_through_gives_what_it_names(tmp_path: Path) -> None:
     project = Project(tmp_path)
     text = study_of("multiway").replace("digits-short", "digits-smoke").replace("[0, 1]", "[0]")

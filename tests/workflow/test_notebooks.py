@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import LINKS, ROOT, Project
+from tests.workflow.project import LINKS, ROOT, Project, long
 
 NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
 # no pathway to merge, no pair of runs to compare, no exit to leave by
@@ -50,7 +50,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize(("study", "names"), [("tiny", NAMES), ("bare", ["results", "tour"])])
+@pytest.mark.parametrize(
+    ("study", "names"), [("tiny", NAMES), pytest.param("bare", ["results", "tour"], marks=long)]
+)
 def test_the_workflow_makes_pages_that_need_nothing_else(
     project: Project, study: str, names: list[str]
 ) -> None:
