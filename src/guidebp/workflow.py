@@ -47,6 +47,10 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
         settings = check("--config or config/config.yaml", given, "config")
         study = load_study(settings.study)
         partial = settings.partial or settings.claim is not None
+        if partial and study.file.tunes:
+            raise UserError(
+                f"study '{study.name}' tunes: it is whole or nothing, neither `partial` nor of a `claim`"
+            )
         packs = wanted_packs(study, settings.claim) if partial else study.packs
         study = begun(study, packs)
         found = files(study, packs)
@@ -132,7 +136,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "tables": [str(path) for path in tables],
         "notebooks": [str(path) for path in notebooks],
         "for dvc": [str(path) for path in for_dvc],
-        "tuning code": sources_of("analysis", "tuning.py", "tables.py"),
+        "tuning code": sources_of("analysis", "tuning.py", "tables.py", "comparisons.py"),
         "tuned": [str(path) for path in tuned] if study.file.tunes else [],
         "shown": [str(path) for path in shown],
     }

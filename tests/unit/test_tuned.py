@@ -28,6 +28,13 @@ smoke-tuned:
   base: digits-smoke
   rates: {digits: {columns-digits: {add: 0.2, average: 0.05}}}
 """
+OTHER = """  - datasets: [digits]
+    architectures: [columns-digits]
+    methods: [max]
+    recipe: digits-smoke
+    rates: [0.05, 0.1]
+    repetitions: [900]
+"""
 STUDY = TUNING.replace("tunes: mine\n", "").replace("    rates: [0.05, 0.2]\n", "")
 USES = STUDY.replace("digits-smoke", "smoke-tuned")
 
@@ -67,6 +74,11 @@ def test_a_tuned_run_is_the_run_that_was_tried(root: Path) -> None:
         ),
         (TUNING.replace("    rates: [0.05, 0.2]\n", ""), TUNED, "blocks.0 has no rates to try"),
         (TUNING.replace("0.05, 0.2", "0.05, 0.05"), TUNED, "rates: listed twice: 0.05"),
+        (
+            TUNING.replace("references", OTHER + "references"),
+            TUNED,
+            "is trained by other rates in another block",
+        ),
         (TUNING.replace("0.05, 0.2", "0.05, 0"), TUNED, "rates.1: Input should be greater than 0"),
         (
             TUNING.replace("digits-smoke", "smoke-tuned"),
@@ -92,3 +104,16 @@ def test_mistakes_are_one_line(root: Path, study: str, tuned: str, said: str) ->
     with pytest.raises(UserError, match=re.escape(said)) as caught:
         load(root, study)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_tunes_decides_nothing_and_needs_validation_images(root: Path) -> None:
+    load(root, TUNING)
+    assert not any(run.spec["claims"] for run in load_study("s", root).runs)
+    load(root, STUDY)
+    assert all(run.spec["claims"] for run in load_study("s", root).runs)
+    datasets = root / "config/datasets.yaml"
+    text = datasets.read_text()
+    start = text.index("\ndigits:")
+    datasets.write_text(text[:start] + re.sub("validation: [0-9.]+", "validation: 0", text[start:], count=1))
+    with pytest.raises(UserError, match="tunes: dataset 'digits' has no validation images"):
+        load(root, TUNING)

@@ -20,6 +20,10 @@ def test_from_tuning_to_the_study_that_uses_it(tmp_path: Path) -> None:
     assert len(made) == 2 + 5 and len(project.runs()) == 6
     assert b"guidebp: 0.0" in made[tuned]
     assert "Nothing to be done" in project.call("snakemake", "-n", "--config", "study=tuning")
+    assert "tunes: it is whole or nothing" in project.call(
+        "snakemake", "-n", "--config", "study=tuning", "partial=true", code=1
+    )
+    assert "study 'tuning' tunes" in project.call("guidebp", "analyse", "--study", "tuning", code=2)
     if not FULL:
         return
 

@@ -19,6 +19,7 @@ from guidebp.analysis.tables import (
 )
 from guidebp.canonical import readable_json
 from guidebp.checksums import write_sums
+from guidebp.errors import UserError
 from guidebp.store import write_atomic
 from guidebp.study.layout import ANALYSED, Layout
 
@@ -26,6 +27,11 @@ from guidebp.study.layout import ANALYSED, Layout
 def analyse(layout: Layout) -> None:
     """Write what `study.layout.ANALYSED` names, and the files for `dvc metrics` and `dvc plots`."""
     results = load_results(layout)
+    if results.about.get("tunes"):
+        raise UserError(
+            f"study '{layout.study}' tunes: its runs of one method differ in their rates; "
+            f"run: guidebp tune --study {layout.study}"
+        )
     verdicts, parts = judge(results)
     write_atomic(layout.verdicts, readable_json(verdicts))
     write_atomic(layout.claims, csv_bytes(parts))

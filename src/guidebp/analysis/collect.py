@@ -21,6 +21,7 @@ from guidebp.study.layout import COLLECTED, PREPARED, RUNS, Layout
 from guidebp.study.plan import described
 from guidebp.study.published import to_json
 from guidebp.study.resolve import Run, Study, begun
+from guidebp.study.schema import TunedRecipe
 
 
 def collect(study: Study, partial: bool = False) -> None:
@@ -129,6 +130,20 @@ def describe(study: Study, planned: int) -> Row:
             name: json.loads(study.architectures[name].model_dump_json()) for name in order("architecture")
         },
         "methods": {name: json.loads(study.methods[name].model_dump_json()) for name in order("method")},
-        "recipes": {name: json.loads(entry.model_dump_json()) for name, entry in study.recipes.items()},
+        "tunes": study.file.tunes,
+        "recipes": {name: described_recipe(study, name) for name in study.recipes},
         "published": to_json(study.published),
     }
+
+
+def described_recipe(study: Study, name: str) -> Row:
+    """A recipe; of one that is tuned only the rates that the study trains at: others may change."""
+    entry = study.recipes[name]
+    found: Row = json.loads(entry.model_dump_json())
+    if isinstance(entry, TunedRecipe):
+        found["rates"] = {}
+        for run in study.runs:
+            if run.recipe == name:
+                of_network = found["rates"].setdefault(run.dataset, {}).setdefault(run.architecture, {})
+                of_network[run.method] = run.spec["recipe"]["optimiser"]["lr"]
+    return found

@@ -11,6 +11,7 @@ from guidebp.analysis.tables import Results, load_results
 from guidebp.analysis.tuning import CELL, rates, recipes_bytes, tried, tuned_recipes
 from guidebp.canonical import readable_json
 from guidebp.checksums import write_sums
+from guidebp.errors import UserError
 from guidebp.provenance import rendering
 from guidebp.rendering.catalogue import FIGURES, TUNED, all_tables, places
 from guidebp.rendering.figures import data_bytes, figure_module
@@ -56,6 +57,11 @@ def write_tuning(study: Study) -> None:
     """
     layout = Layout(study.name)
     results = load_results(layout)
+    if (results.metrics["status"] == "missing").any():
+        raise UserError(
+            f"{layout.metrics}: runs are missing, and rates are chosen from all; "
+            f"run: snakemake --config study={study.name}"
+        )
     table = rates(results, tried(study))
     write_atomic(layout.rates, csv_bytes(table))
     made = [layout.rates]
@@ -66,7 +72,7 @@ def write_tuning(study: Study) -> None:
         inputs = hashes(getattr(layout, one) for one in ("about", *TUNED[name].reads))
         made += write_figure(layout, (name, dataset, part), data, inputs, run_keys(view, dataset))
     write_atomic(tuned_recipes(study), recipes_bytes(study, table))
-    write_sums(layout.rendered_sums, made)
+    write_sums(layout.rendered_sums, [*made, tuned_recipes(study)])
 
 
 def write_figure(

@@ -50,7 +50,11 @@ def papers(results: Results) -> list[Json]:
 def claim_section(results: Results, claim: Json) -> Json:
     """Everything that is said of a claim, in its section and in the table of verdicts."""
     scales = [
-        {"mark": mark(scale, found), "why": found["why"], **attributes(numbers(claim, found))}
+        {
+            "mark": mark(scale, found),
+            "why": found["why"] + stand_ins(results, claim, scale),
+            **attributes(numbers(claim, found)),
+        }
         for scale, found in claim["scales"].items()
     ]
     untested = [] if claim["decided"] else [("untested", claim["verdict"])]
@@ -68,6 +72,13 @@ def claim_section(results: Results, claim: Json) -> Json:
         "rule_note": rule_note(results, claim["name"]),
         "parts": claim_parts(results, claim),
     }
+
+
+def stand_ins(results: Results, claim: Json, scale: str) -> str:
+    """A sentence on the methods that stand in for the claim's own; nothing where none do."""
+    instead = results.about["claims"][claim["name"]]["grounds"][scale]["instead"]
+    pairs = ", ".join(f"{ours} for {own}" for own, ours in instead.items())
+    return f" Methods stand in: {pairs}." if pairs else ""
 
 
 def mark(scale: str, found: Json) -> tuple[str, str]:

@@ -127,7 +127,7 @@ def load_study(name: str, root: Path = Path()) -> Study:
     }
     for number, block in enumerate(file.blocks):
         where = f"{path}: blocks.{number}"
-        parts = _Parts(catalogues, where)
+        parts = _Parts(catalogues, where, claims=not file.tunes)
         recipes = tried(catalogues, block, where)
         for names in product(block.datasets, block.architectures, block.methods):
             parts.check_fit(*names)
@@ -143,13 +143,19 @@ def load_study(name: str, root: Path = Path()) -> Study:
                 if run.key in runs:
                     raise UserError(f"{where}: {_label(run)} is listed already as {_label(runs[run.key])}")
                 runs[run.key] = run
-    recipe_of: dict[tuple[str, str], str] = {}
-    for run in runs.values():
-        if recipe_of.setdefault((run.dataset, run.architecture), run.recipe) != run.recipe and not file.tunes:
-            raise UserError(
-                f"{path}: blocks: {run.architecture} on {run.dataset} is trained by two recipes, which no table "
-                f"could tell apart; give one of them its own entry in config/architectures.yaml, or its own study"
-            )
+    recipe_of: dict[tuple[str, str], tuple[str, list[float]]] = {}
+    for block in file.blocks:
+        for dataset, architecture in product(block.datasets, block.architectures):
+            own = block.recipe, sorted(block.rates)
+            known = recipe_of.setdefault((dataset, architecture), own)
+            if known != own:
+                what = "two recipes" if known[0] != own[0] else "other rates in another block"
+                raise UserError(
+                    f"{path}: blocks: {architecture} on {dataset} is trained by {what}, which no table could tell "
+                    f"apart; give one of them its own entry in config/architectures.yaml, or its own study"
+                )
+            if file.tunes and not catalogues.datasets[dataset].split.validation:
+                raise UserError(f"{path}: tunes: dataset '{dataset}' has no validation images to tune on")
     trained = {run.method for run in runs.values()}
     for method in file.references:
         if method not in trained:
@@ -202,8 +208,12 @@ def tried(catalogues: Catalogues, block: schema.Block, where: str) -> list[str]:
     if not block.rates:
         return [block.recipe]
     base = catalogues.recipe(block.recipe, f"{where}.recipe")
-    names = {f"{block.recipe}-lr-{rate:g}": schema.at_rate(base, rate) for rate in block.rates}
-    catalogues.recipes |= names
+    names: dict[str, schema.Recipe] = {
+        f"{block.recipe}-lr-{rate!r}": schema.at_rate(base, rate) for rate in block.rates
+    }
+    for name, recipe in names.items():
+        if catalogues.recipes.setdefault(name, recipe) != recipe:
+            raise UserError(f"{where}.rates: there is another recipe '{name}'; give it another name")
     return list(names)
 
 
@@ -241,8 +251,10 @@ def _packs(runs: list[Run], size: int) -> list[Pack]:
 class _Parts:
     """Resolved datasets, architectures, methods and recipes of one block, each resolved once."""
 
-    def __init__(self, catalogues: Catalogues, where: str) -> None:
+    def __init__(self, catalogues: Catalogues, where: str, claims: bool = True) -> None:
+        """`claims`: whether runs may help to decide some; those that tune may not."""
         self.catalogues = catalogues
+        self.claims = catalogues.claims if claims else {}
         self.where = where
         self.known: dict[tuple[str, str], Any] = {}
 
@@ -250,7 +262,7 @@ class _Parts:
         """A run with its key; the rules of the claims that it may help to decide travel beside the key."""
         locks = {
             name: self.catalogues.locks[name]
-            for name, claim in self.catalogues.claims.items()
+            for name, claim in self.claims.items()
             if scale_of(claim, dataset, architecture, method, recipe, repetition)
         }
         spec: Spec = {

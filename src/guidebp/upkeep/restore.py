@@ -9,6 +9,7 @@ from pathlib import Path
 from guidebp.analysis.archive import unpack_records
 from guidebp.analysis.packs import data_hashes, write_index
 from guidebp.analysis.rows import Row
+from guidebp.analysis.tuning import tuned_recipes
 from guidebp.canonical import readable_json
 from guidebp.errors import UserError
 from guidebp.store import RECORD, TELEMETRY, RunStore, parse_record
@@ -45,9 +46,8 @@ def restore(study: Study, records_only: bool = False) -> str:
     if changed:
         raise UserError("\n".join(f"{path}: not as it was committed" for path in changed))
     compared = ", not compared with a commit" if changed is None else ", all as it was committed"
-    return (
-        f"{said}; nothing is left to do; {Layout(study.name).report} and all figures are rendered{compared}"
-    )
+    made = tuned_recipes(study) if study.file.tunes else Layout(study.name).report
+    return f"{said}; nothing is left to do; {made} and all figures are made{compared}"
 
 
 def unpack(study: Study) -> int:
@@ -116,7 +116,8 @@ def changed_since_commit(study: Study) -> list[str] | None:
 
     if git("ls-files", "--error-unmatch", str(layout.rendered_sums)).returncode:
         return None
-    done = git("status", "--porcelain", "--untracked-files=no", "--", str(layout.folder))
+    made = [layout.folder, *([tuned_recipes(study)] if study.file.tunes else [])]
+    done = git("status", "--porcelain", "--untracked-files=no", "--", *map(str, made))
     return [line[3:] for line in done.stdout.splitlines()]
 
 

@@ -37,8 +37,8 @@ def draw(data: pd.DataFrame) -> Figure:
         line[0].set_title(network)
     ticks = np.sort(data["rate"].unique())
     for panel in axes[-1]:
-        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks], rotation=45)
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         panel.set_xticks([], minor=True)
-        panel.set_xlabel("learning rate", labelpad=1)
+        panel.set_xlabel("learning rate")
     group_legends(axes[-1], methods)
     return figure
