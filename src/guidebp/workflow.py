@@ -108,7 +108,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
             *(f"config/{name}.yaml" for name in sources),
             *(str(path) for path in [STEP_TIMES] if path.exists()),
         ],
-        # an edited figure is drawn again; an edited method is another key, see `resolve.py`
+        # an edited figure is drawn again; an edited method is another key, see `study/runs.py`
         "data code": sources_of(
             "data", "prepare.py", "summary.py", "contents.py", "subset.py", "samples.py", "manifest.py"
         )

@@ -7,6 +7,7 @@ import pytest
 
 from guidebp.analysis.tables import Results
 from guidebp.analysis.tuning import RATES, rates
+from guidebp.errors import UserError
 from guidebp.rendering.figures import figure_module
 from tests.analysis.results import METHODS, made_up
 
@@ -60,7 +61,7 @@ def test_the_rate_with_the_highest_mean_is_chosen_whatever_the_test_images_say()
     assert rates(replace(results, metrics=tested), tried).equals(table)
 
 
-def test_a_failed_run_counts_as_chance_and_a_missing_one_leaves_the_method_out() -> None:
+def test_a_failed_run_counts_as_chance_and_a_missing_one_is_waited_for() -> None:
     first, second = METHODS[:2]
     results, tried = tuning({(first, 0.1): [90.0, None], (first, 1.0): [60.0, 60.0]})
     table = rates(results, tried)
@@ -68,7 +69,8 @@ def test_a_failed_run_counts_as_chance_and_a_missing_one_leaves_the_method_out()
     assert row["failed"] == 1 and row["accuracy"] == pytest.approx((90 + 10) / 2)  # of ten classes
     assert chosen(table)[first] == 1.0
     missing = replace(results, metrics=lost(results.metrics, f"{second}-0", "missing"))
-    assert second not in set(rates(missing, tried)["method"])
+    with pytest.raises(UserError, match="runs are missing"):
+        rates(missing, tried)
 
 
 def test_the_figure_shows_every_rate_and_rings_the_chosen() -> None:

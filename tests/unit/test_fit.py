@@ -15,7 +15,8 @@ from guidebp.models import build_network
 from guidebp.models.contract import Chain, Network, shared_parameters
 from guidebp.study.catalogue import Catalogues
 from guidebp.study.families import families, unmet
-from guidebp.study.resolve import _Parts, load_study
+from guidebp.study.resolve import load_study
+from guidebp.study.runs import Resolver
 from tests.unit.test_models import CATALOGUE, SPECS
 from tests.unit.tiny import CLASSES, METHODS, ROOT, maker
 
@@ -220,7 +221,7 @@ def test_study_of_a_possible_pair_is_read(root: Path, method: str, architecture:
 
 def test_every_pair_is_refused_or_read_as_expected(root: Path) -> None:
     """Over both catalogues, by what reads a study; the reason is the method's own."""
-    parts = _Parts(Catalogues(root), "here")
+    parts = Resolver(Catalogues(root), "here")
     for method, architecture in ALL:
         if expected(method, architecture):
             parts.check_fit("cmaterdb", architecture, method)

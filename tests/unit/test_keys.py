@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from guidebp.study import families as families_module
-from guidebp.study import resolve
+from guidebp.study import runs
 from guidebp.study.families import code_hash, families
 from guidebp.study.resolve import load_study
 from tests.unit.tiny import ROOT
@@ -277,7 +277,7 @@ def test_committed_demo_holds_every_run_of_the_study() -> None:
 
 def test_engine_version_changes_every_key(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys(root)
-    monkeypatch.setattr(resolve, "ENGINE_VERSION", resolve.ENGINE_VERSION + 1)
+    monkeypatch.setattr(runs, "ENGINE_VERSION", runs.ENGINE_VERSION + 1)
     assert changed(before, keys(root)) == ALL
 
 

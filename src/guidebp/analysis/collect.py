@@ -20,7 +20,8 @@ from guidebp.store import RunStore, write_atomic
 from guidebp.study.layout import COLLECTED, PREPARED, RUNS, Layout
 from guidebp.study.plan import described
 from guidebp.study.published import to_json
-from guidebp.study.resolve import Run, Study, begun
+from guidebp.study.resolve import Study, begun
+from guidebp.study.runs import Run
 from guidebp.study.schema import TunedRecipe
 
 

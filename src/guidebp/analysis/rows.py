@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
-from guidebp.study.resolve import Run
+from guidebp.study.runs import Run
 
 VERSION = 1  # of all tables together; the analysis refuses others
 Row = dict[str, Any]

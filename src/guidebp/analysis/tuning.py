@@ -12,6 +12,7 @@ import yaml
 
 from guidebp.analysis.comparisons import chances
 from guidebp.analysis.tables import Results
+from guidebp.errors import UserError
 from guidebp.study.resolve import Study
 
 CELL = ["dataset", "architecture", "method"]
@@ -38,7 +39,12 @@ def tried(study: Study) -> dict[str, tuple[str, float]]:
 
 
 def rates(results: Results, tried: dict[str, tuple[str, float]]) -> pd.DataFrame:
-    """The columns RATES, of every dataset, network and method of which no run is missing."""
+    """The columns RATES, of every dataset, network and method. UserError when a run is missing."""
+    if (results.metrics["status"] == "missing").any():
+        raise UserError(
+            f"study '{results.about['name']}': runs are missing, and rates are chosen from all; "
+            f"run: snakemake --config study={results.about['name']}"
+        )
     runs = results.metrics.drop_duplicates("key")[[*CELL, "key", "status"]].copy()
     runs["recipe"], runs["rate"] = zip(*(tried[key] for key in runs["key"]), strict=True)
     history = results.history
@@ -48,9 +54,7 @@ def rates(results: Results, tried: dict[str, tuple[str, float]]) -> pd.DataFrame
     chance = runs["dataset"].map(chances(results))
     runs["accuracy"] = runs["key"].map(last).where(finished, chance)
     runs["failed"] = ~finished
-    missing = runs[runs["status"] == "missing"].set_index(CELL).index
-    whole = runs[~pd.MultiIndex.from_frame(runs[CELL]).isin(missing)]
-    grouped = whole.groupby([*CELL, "recipe", "rate"], sort=False)
+    grouped = runs.groupby([*CELL, "recipe", "rate"], sort=False)
     table = grouped.agg(
         runs=("key", "size"), failed=("failed", "sum"), accuracy=("accuracy", "mean")
     ).reset_index()

@@ -11,7 +11,6 @@ from guidebp.analysis.tables import Results, load_results
 from guidebp.analysis.tuning import CELL, rates, recipes_bytes, tried, tuned_recipes
 from guidebp.canonical import readable_json
 from guidebp.checksums import write_sums
-from guidebp.errors import UserError
 from guidebp.provenance import rendering
 from guidebp.rendering.catalogue import FIGURES, TUNED, all_tables, places
 from guidebp.rendering.figures import data_bytes, figure_module
@@ -57,11 +56,6 @@ def write_tuning(study: Study) -> None:
     """
     layout = Layout(study.name)
     results = load_results(layout)
-    if (results.metrics["status"] == "missing").any():
-        raise UserError(
-            f"{layout.metrics}: runs are missing, and rates are chosen from all; "
-            f"run: snakemake --config study={study.name}"
-        )
     table = rates(results, tried(study))
     write_atomic(layout.rates, csv_bytes(table))
     made = [layout.rates]

@@ -10,7 +10,8 @@ from typing import Any
 
 from guidebp.store import RunStore
 from guidebp.study.plan import read_step_times, run_seconds
-from guidebp.study.resolve import Pack, Run, Study
+from guidebp.study.resolve import Pack, Study
+from guidebp.study.runs import Run
 
 MEGABYTE = 1e6
 START_MINUTES, LEAST_MINUTES = 5, 10  # imports and data; what no scheduler should be asked for less

@@ -13,7 +13,8 @@ from typing import Any
 from guidebp.canonical import json_hash
 from guidebp.errors import UserError
 from guidebp.study.claims import Claim, scale_of
-from guidebp.study.resolve import Run, Study, load_study
+from guidebp.study.resolve import Study, load_study
+from guidebp.study.runs import Run
 
 STEP_TIMES = Path("results/step-times.json")
 Json = dict[str, Any]

@@ -1,9 +1,4 @@
-"""From a study's name to its runs: every name looked up, every combination checked, every run with its key.
-
-The only place where keys are computed. A run's key is the hash of everything that decides its result: dataset,
-architecture and method with their resolved options and the code of their own files, recipe, repetition, and the
-engine version for all shared code. Titles, claims and the study itself are not part of it.
-"""
+"""From a study's name to its runs, packs and parts; how a run gets its key stands in `runs.py`."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -11,35 +6,14 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
-from guidebp import ENGINE_VERSION
 from guidebp.canonical import json_hash
 from guidebp.errors import UserError
 from guidebp.study import schema
 from guidebp.study.catalogue import Catalogues
-from guidebp.study.claims import scale_of
-from guidebp.study.datasets import Augmentation, Dataset
-from guidebp.study.families import families, plain, several_exits, unmet
+from guidebp.study.datasets import Dataset
 from guidebp.study.files import nearest, read_file
 from guidebp.study.published import PaperTable
-
-Spec = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run: its names in this study and its resolved spec (which has no names)."""
-
-    dataset: str
-    architecture: str
-    method: str
-    recipe: str
-    repetition: int
-    spec: Spec
-
-    @property
-    def key(self) -> str:
-        """20 hexadecimal digits."""
-        return str(self.spec["key"])
+from guidebp.study.runs import Resolver, Run
 
 
 @dataclass(frozen=True)
@@ -127,19 +101,19 @@ def load_study(name: str, root: Path = Path()) -> Study:
     }
     for number, block in enumerate(file.blocks):
         where = f"{path}: blocks.{number}"
-        parts = _Parts(catalogues, where, claims=not file.tunes)
+        resolver = Resolver(catalogues, where, claims=not file.tunes)
         recipes = tried(catalogues, block, where)
         for names in product(block.datasets, block.architectures, block.methods):
-            parts.check_fit(*names)
+            resolver.check_fit(*names)
             for other, found in cells.items():
                 if names in found and other != (block.part or ""):
                     raise UserError(
                         f"{where}: {'/'.join(names)} belongs to part '{other}' already, and its figures show all "
                         f"repetitions; name the same part here"
                     )
-            cells[block.part or ""][names] = parts.exits(names[1], names[2])
+            cells[block.part or ""][names] = resolver.exits(names[1], names[2])
             for repetition, recipe in product(block.repetitions, recipes):
-                run = parts.run(*names, recipe, repetition)
+                run = resolver.run(*names, recipe, repetition)
                 if run.key in runs:
                     raise UserError(f"{where}: {_label(run)} is listed already as {_label(runs[run.key])}")
                 runs[run.key] = run
@@ -226,9 +200,9 @@ def resolve_run(
     dataset: str, architecture: str, method: str, recipe: str, repetition: int, root: Path = Path()
 ) -> Run:
     """One run of no study, from the catalogues below root/config. Raises UserError as `load_study` does."""
-    parts = _Parts(Catalogues(root), "run")
-    parts.check_fit(dataset, architecture, method)
-    return parts.run(dataset, architecture, method, recipe, repetition)
+    resolver = Resolver(Catalogues(root), "run")
+    resolver.check_fit(dataset, architecture, method)
+    return resolver.run(dataset, architecture, method, recipe, repetition)
 
 
 def _label(run: Run) -> str:
@@ -246,131 +220,3 @@ def _packs(runs: list[Run], size: int) -> list[Pack]:
         name = f"{dataset}_{architecture}_r{first:03d}-{first + size - 1:03d}"
         packs.append(Pack(name, sorted(members, key=lambda run: run.repetition)))
     return packs
-
-
-class _Parts:
-    """Resolved datasets, architectures, methods and recipes of one block, each resolved once."""
-
-    def __init__(self, catalogues: Catalogues, where: str, claims: bool = True) -> None:
-        """`claims`: whether runs may help to decide some; those that tune may not."""
-        self.catalogues = catalogues
-        self.claims = catalogues.claims if claims else {}
-        self.where = where
-        self.known: dict[tuple[str, str], Any] = {}
-
-    def run(self, dataset: str, architecture: str, method: str, recipe: str, repetition: int) -> Run:
-        """A run with its key; the rules of the claims that it may help to decide travel beside the key."""
-        locks = {
-            name: self.catalogues.locks[name]
-            for name, claim in self.claims.items()
-            if scale_of(claim, dataset, architecture, method, recipe, repetition)
-        }
-        spec: Spec = {
-            "engine": ENGINE_VERSION,
-            "dataset": self.dataset(dataset),
-            "architecture": self.architecture(architecture),
-            "method": self.method(method),
-            "recipe": self.recipe(recipe, dataset, architecture, method),
-            "repetition": repetition,
-        }
-        spec = {"key": json_hash(spec, 20), "claims": locks, **spec}
-        return Run(dataset, architecture, method, recipe, repetition, spec)
-
-    def entry(self, kind: str, name: str) -> Any:
-        """The catalogue entry, or UserError with the nearest name."""
-        catalogue = getattr(self.catalogues, kind)
-        if name not in catalogue:
-            raise UserError(f"{self.where}.{kind}: unknown name '{name}'; {nearest(name, catalogue)}")
-        return catalogue[name]
-
-    def dataset(self, name: str) -> Spec:
-        """What of a dataset decides results: name, split, classes."""
-        entry: Dataset = self.entry("datasets", name)
-        return {"name": name, "split": entry.split.model_dump(mode="json"), "classes": entry.class_count}
-
-    def recipe(self, name: str, dataset: str, architecture: str, method: str) -> Spec:
-        """The recipe with all defaults filled in, the dataset's augmentation and a tuned rate among them.
-
-        Without augmentation there is no such key, so that older runs keep theirs.
-        """
-        if name not in self.catalogues.recipes:
-            raise UserError(
-                f"{self.where}.recipe: unknown name '{name}'; {nearest(name, self.catalogues.recipes)}"
-            )
-        entry = self.catalogues.recipes[name]
-        if isinstance(entry, schema.TunedRecipe):
-            rate = entry.rates.get(dataset, {}).get(architecture, {}).get(method)
-            if rate is None:
-                raise UserError(
-                    f"{self.where}.recipe: '{name}' has no rate for {dataset}/{architecture}/{method}; "
-                    f"run the study that tunes it, or train these by '{entry.base}'"
-                )
-            entry = schema.at_rate(self.catalogues.recipe(entry.base, f"{self.where}.recipe"), rate)
-        recipe: Spec = entry.model_dump(mode="json", exclude={"augmentation"})
-        chosen = entry.augmentation
-        if chosen == "dataset":
-            chosen = self.entry("datasets", dataset).augmentation
-        if isinstance(chosen, Augmentation) and chosen != Augmentation():
-            recipe["augmentation"] = chosen.model_dump(mode="json")
-        return recipe
-
-    def method(self, name: str) -> Spec:
-        """Family, options with defaults, code."""
-        spec: Spec = self._resolve("methods", "methods", name)[0]
-        return spec
-
-    def architecture(self, name: str) -> Spec:
-        """Family, options with defaults, code, and the base's likewise."""
-        spec: Spec = self._resolve("architectures", "models", name)[0]
-        return spec
-
-    def check_fit(self, dataset: str, architecture: str, method: str) -> None:
-        """UserError when the method cannot train the architecture or the images are too small for it."""
-        family, options, sized = self._resolve("architectures", "models", architecture)[1:]
-        if reason := unmet(self._resolve("methods", "methods", method)[2], options):
-            raise UserError(
-                f"{self.where}: method '{method}' cannot train architecture '{architecture}' "
-                f"(family {family.name}): {reason}"
-            )
-        shape = self.entry("datasets", dataset).shape
-        if min(shape[1:]) < sized.smallest_image():
-            raise UserError(
-                f"{self.where}: architecture '{architecture}' needs images of at least "
-                f"{sized.smallest_image()} pixels a side, dataset '{dataset}' has {shape[1]}x{shape[2]}"
-            )
-
-    def exits(self, architecture: str, method: str) -> tuple[bool, bool]:
-        """Whether runs of the two have several exits along one trunk; whether these are the architecture's own."""
-        options = self._resolve("architectures", "models", architecture)[2]
-        return several_exits(self._resolve("methods", "methods", method)[2], options), several_exits(
-            None, options
-        )
-
-    def _resolve(self, kind: str, package: Any, name: str, within: tuple[str, ...] = ()) -> Any:
-        """(spec, family, options, options that know sizes) of a method or an architecture."""
-        if (kind, name) not in self.known:
-            entry = self.entry(kind, name)
-            where = f"config/{kind}.yaml: {name}"
-            known = families(package)
-            if entry.family not in known:
-                raise UserError(
-                    f"{where}.family: unknown family '{entry.family}'; {nearest(entry.family, known)}"
-                )
-            family = known[entry.family]
-            options, faults = family.resolve(entry.options)
-            if faults:
-                raise UserError("\n".join(f"{where}.options.{fault}" for fault in faults))
-            spec: Spec = {"family": family.name, "options": plain(options), "code": family.code}
-            sized = options
-            if hasattr(options, "base"):
-                if options.base in (name, *within):
-                    raise UserError(f"{where}.options.base: '{options.base}' is made of itself")
-                bases = getattr(self.catalogues, kind)
-                if options.base not in bases:
-                    raise UserError(
-                        f"{where}.options.base: unknown name '{options.base}'; {nearest(options.base, bases)}"
-                    )
-                spec["base"], _, _, sized = self._resolve(kind, package, options.base, (name, *within))
-                del spec["options"]["base"]  # a name; what it stands for is in spec["base"]
-            self.known[kind, name] = spec, family, options, sized
-        return self.known[kind, name]

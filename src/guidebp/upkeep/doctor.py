@@ -13,7 +13,8 @@ from guidebp.errors import UserError
 from guidebp.provenance import code, processor
 from guidebp.store import RunStore, file_hash
 from guidebp.study.layout import PREPARED, RAW, RUNS, Layout
-from guidebp.study.resolve import Run, Study
+from guidebp.study.resolve import Study
+from guidebp.study.runs import Run
 from guidebp.training.pack import DEATHS
 from guidebp.upkeep.gc import rubbish, size_text
 from guidebp.upkeep.processes import snakemake_locked, workers
