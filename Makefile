@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 quietly = output=$$($(1) 2>&1) || { printf '%s\n' "$$output"; exit 1; }
 
 .DEFAULT_GOAL := demo
-.PHONY: demo setup test test-full test-slurm chaos audit bench lint format lock clean help
+.PHONY: demo setup slurm test test-full test-slurm chaos audit bench lint format lock clean help
 
 demo: setup ## set up, run the demo study (minutes on two cores), name its report
 	@snakemake --config study=demo
@@ -29,6 +29,10 @@ setup: .venv/.ready ## the environment in .venv, exactly as requirements.lock sa
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
 	@touch $@
 
+slurm: setup ## add Snakemake's executor for Slurm clusters, as requirements-slurm.lock says (until the next setup)
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes \
+	  -r requirements-slurm.lock
+
 test: lint ## set up, lint, run the tests
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder -q tests
 
@@ -36,7 +40,7 @@ test-full: export GUIDEBP_FULL := 1
 test-full: test ## the same, with many more examples in the property tests
 
 test-slurm: export GUIDEBP_SLURM := 1
-test-slurm: setup ## the workflow on a Slurm of one node, started for it: as root, with Debian's slurm-wlm and munge
+test-slurm: slurm ## the workflow on a Slurm of one node, started for it: as root, with Debian's slurm-wlm and munge
 	@pytest -q tests/slurm
 
 chaos: setup ## kill, fill up, damage the real workflow and go on: ends with a table (half an hour; GUIDEBP_KILLS=20)
@@ -64,6 +68,8 @@ format: setup ## put Python and Snakemake files into the house style
 lock: setup ## after a change in pyproject.toml: requirements.lock and the generated files
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 \
 	  --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
+	uv pip compile --group slurm --no-deps --constraint requirements.lock --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header -q -o requirements-slurm.lock
 	guidebp generate
 
 clean: ## remove the tools' caches; results, data and .venv stay

@@ -8,6 +8,8 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from benchmarks.equivalence import two_one_sided
 from benchmarks.measure import AbsentError, Case, measured
+from benchmarks.specs import NETWORKS, spec_of
+from tests.unit.tiny import ROOT
 
 
 def test_sides_are_measured_in_turn_and_ratios_are_of_one_round() -> None:
@@ -52,3 +54,11 @@ def test_equivalence_is_statsmodels(shift: float) -> None:
 def test_equal_accuracies_are_equivalent() -> None:
     assert two_one_sided(np.zeros(20), 0.2)["equivalent"]
     assert not two_one_sided(np.full(20, 0.25), 0.2)["equivalent"]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_what_is_timed_is_in_the_catalogues(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    spec = spec_of(network)
+    assert spec["recipe"]["numerics"] == "exact" and spec["dataset"]["split"]["validation"] == 0
+    assert spec["architecture"]["options"].items() >= NETWORKS[network][4].items()

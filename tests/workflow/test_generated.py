@@ -105,21 +105,26 @@ def test_environment_names_every_dependency() -> None:
     assert environment["channels"] == ["conda-forge", "nodefaults"]
 
 
-def locked() -> list[tuple[str, str]]:
-    """The lock's requirements: name, and the text with version, markers and hashes; a name may come twice."""
-    text = (ROOT / "requirements.lock").read_text("utf-8")
+LOCKS = ["requirements.lock", "requirements-slurm.lock"]
+
+
+def locked(lock: str = LOCKS[0]) -> list[tuple[str, str]]:
+    """A lock's requirements: name, and the text with version, markers and hashes; a name may come twice."""
+    text = (ROOT / lock).read_text("utf-8")
     blocks = re.split(r"^(?=[^\s#])", text, flags=re.MULTILINE)
     return [(re.split(r"[=\s\[]", block)[0], block) for block in blocks if block.strip()]
 
 
-def test_lock_names_no_address() -> None:
-    text = (ROOT / "requirements.lock").read_text("utf-8")
+@pytest.mark.parametrize("lock", LOCKS)
+def test_lock_names_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text("utf-8")
     # names such as aiohttp and dvc-http are no addresses
     assert not re.search(r"https?:|://|--(extra-)?index-url|--find-links", text)
 
 
-def test_every_locked_requirement_is_pinned_and_hashed() -> None:
-    for name, block in locked():
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_requirement_is_pinned_and_hashed(lock: str) -> None:
+    for name, block in locked(lock):
         assert re.match(r"[a-z0-9-]+(\[[a-z0-9,-]+\])?==\S+ ", block), name
         assert re.search(r"--hash=sha256:[0-9a-f]{64}", block), name
 
@@ -127,5 +132,8 @@ def test_every_locked_requirement_is_pinned_and_hashed() -> None:
 def test_lock_holds_every_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     wanted = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    assert [name for name, _ in locked(LOCKS[1])] == [
+        line.split(">")[0] for line in project["dependency-groups"]["slurm"]
+    ]
     names = {re.split(r"[^\w.-]", line)[0].lower().replace("_", "-") for line in wanted}
     assert names <= {name for name, _ in locked()}

@@ -6,6 +6,7 @@ with training.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from guidebp.data.manifest import PreparedFile, check_contents, content_hash, re
 from guidebp.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """One dataset.
 
@@ -37,6 +38,24 @@ class Prepared:
     def on(self, device: torch.device) -> "Prepared":
         """The same with its images on the device: one copy for all runs of a process."""
         return replace(self, images=self.images.to(device))
+
+
+@lru_cache(maxsize=1)  # of a process's runs most share dataset and recipe
+def shrunk(data: Prepared, side: int) -> Prepared:
+    """The same with its images averaged over squares of `side` pixels, to uint8 [N, C, H / side, W / side].
+
+    `side` must divide height and width; halves are rounded up. With 1 it is the data itself.
+    """
+    if side == 1:
+        return data
+    count, channels, height, width = data.images.shape
+    small = torch.empty(
+        count, channels, height // side, width // side, dtype=torch.uint8, device=data.images.device
+    )
+    for rows in torch.arange(count, device=small.device).split(1000):
+        squares = data.images[rows].unflatten(3, (-1, side)).unflatten(2, (-1, side))
+        small[rows] = ((2 * squares.sum(dim=(3, 5)) + side * side) // (2 * side * side)).to(torch.uint8)
+    return replace(data, images=small)
 
 
 def load_prepared(folder: Path, dataset: str) -> Prepared:

@@ -35,11 +35,18 @@ def step_id(study: Study, run: Run) -> str:
             "optimiser": recipe["optimiser"]["name"],
             "batch_size": recipe["batch_size"],
             "numerics": recipe["numerics"],
-            "shape": list(study.datasets[run.dataset].shape),
+            "shape": list(shape_of(study, run)),
             "classes": study.datasets[run.dataset].class_count,
         },
         16,
     )
+
+
+def shape_of(study: Study, run: Run) -> tuple[int, int, int]:
+    """Channels, height and width of the images as the network sees them."""
+    channels, height, width = study.datasets[run.dataset].shape
+    shrink = run.spec["recipe"].get("shrink", 1)
+    return channels, height // shrink, width // shrink
 
 
 def read_step_times(path: Path = STEP_TIMES) -> dict[str, Json]:

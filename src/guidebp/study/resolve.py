@@ -103,8 +103,9 @@ def load_study(name: str, root: Path = Path()) -> Study:
         where = f"{path}: blocks.{number}"
         resolver = Resolver(catalogues, where, claims=not file.tunes)
         recipes = tried(catalogues, block, where)
+        shrink = resolver.shrink(block.recipe)
         for names in product(block.datasets, block.architectures, block.methods):
-            resolver.check_fit(*names)
+            resolver.check_fit(*names, shrink)
             for other, found in cells.items():
                 if names in found and other != (block.part or ""):
                     raise UserError(
@@ -201,7 +202,7 @@ def resolve_run(
 ) -> Run:
     """One run of no study, from the catalogues below root/config. Raises UserError as `load_study` does."""
     resolver = Resolver(Catalogues(root), "run")
-    resolver.check_fit(dataset, architecture, method)
+    resolver.check_fit(dataset, architecture, method, resolver.shrink(recipe))
     return resolver.run(dataset, architecture, method, recipe, repetition)
 
 

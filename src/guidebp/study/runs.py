@@ -81,13 +81,10 @@ class Resolver:
     def recipe(self, name: str, dataset: str, architecture: str, method: str) -> Spec:
         """The recipe with all defaults filled in, the dataset's augmentation and a tuned rate among them.
 
-        Without augmentation there is no such key, so that older runs keep theirs.
+        What leaves the images as they are (no augmentation, no shrinking) has no such key, so that older runs
+        keep theirs.
         """
-        if name not in self.catalogues.recipes:
-            raise UserError(
-                f"{self.where}.recipe: unknown name '{name}'; {nearest(name, self.catalogues.recipes)}"
-            )
-        entry = self.catalogues.recipes[name]
+        entry = self._recipe(name)
         if isinstance(entry, schema.TunedRecipe):
             rate = entry.rates.get(dataset, {}).get(architecture, {}).get(method)
             if rate is None:
@@ -96,13 +93,22 @@ class Resolver:
                     f"run the study that tunes it, or train these by '{entry.base}'"
                 )
             entry = schema.at_rate(self.catalogues.recipe(entry.base, f"{self.where}.recipe"), rate)
-        recipe: Spec = entry.model_dump(mode="json", exclude={"augmentation"})
+        recipe: Spec = entry.model_dump(mode="json", exclude={"augmentation", "shrink"})
+        if entry.shrink > 1:
+            recipe["shrink"] = entry.shrink
         chosen = entry.augmentation
         if chosen == "dataset":
             chosen = self.entry("datasets", dataset).augmentation
         if isinstance(chosen, Augmentation) and chosen != Augmentation():
             recipe["augmentation"] = chosen.model_dump(mode="json")
         return recipe
+
+    def shrink(self, name: str) -> int:
+        """How many pixels a side a recipe averages over."""
+        entry = self._recipe(name)
+        if isinstance(entry, schema.TunedRecipe):
+            entry = self.catalogues.recipe(entry.base, f"{self.where}.recipe")
+        return entry.shrink
 
     def method(self, name: str) -> Spec:
         """Family, options with defaults, code."""
@@ -114,8 +120,8 @@ class Resolver:
         spec: Spec = self._resolve("architectures", "models", name)[0]
         return spec
 
-    def check_fit(self, dataset: str, architecture: str, method: str) -> None:
-        """UserError when the method cannot train the architecture or the images are too small for it."""
+    def check_fit(self, dataset: str, architecture: str, method: str, shrink: int = 1) -> None:
+        """UserError when the method cannot train the architecture or the images, shrunk, are too small for it."""
         family, options, sized = self._resolve("architectures", "models", architecture)[1:]
         if reason := unmet(self._resolve("methods", "methods", method)[2], options):
             raise UserError(
@@ -123,10 +129,16 @@ class Resolver:
                 f"(family {family.name}): {reason}"
             )
         shape = self.entry("datasets", dataset).shape
-        if min(shape[1:]) < sized.smallest_image():
+        if shape[1] % shrink or shape[2] % shrink:
+            raise UserError(
+                f"{self.where}: images of dataset '{dataset}' ({shape[1]}x{shape[2]}) cannot be shrunk by {shrink}"
+            )
+        height, width = shape[1] // shrink, shape[2] // shrink
+        if min(height, width) < sized.smallest_image():
             raise UserError(
                 f"{self.where}: architecture '{architecture}' needs images of at least "
-                f"{sized.smallest_image()} pixels a side, dataset '{dataset}' has {shape[1]}x{shape[2]}"
+                f"{sized.smallest_image()} pixels a side, dataset '{dataset}' has {height}x{width}"
+                + (f", shrunk by {shrink}" if shrink > 1 else "")
             )
 
     def exits(self, architecture: str, method: str) -> tuple[bool, bool]:
@@ -135,6 +147,13 @@ class Resolver:
         return several_exits(self._resolve("methods", "methods", method)[2], options), several_exits(
             None, options
         )
+
+    def _recipe(self, name: str) -> schema.Recipe | schema.TunedRecipe:
+        if name not in self.catalogues.recipes:
+            raise UserError(
+                f"{self.where}.recipe: unknown name '{name}'; {nearest(name, self.catalogues.recipes)}"
+            )
+        return self.catalogues.recipes[name]
 
     def _resolve(self, kind: str, package: Any, name: str, within: tuple[str, ...] = ()) -> Any:
         """(spec, family, options, options that know sizes) of a method or an architecture."""

@@ -138,6 +138,9 @@ class Recipe(Entry):
         Annotated[Literal["dataset", "none"], Tag("<word>")] | Annotated[Augmentation, Tag("<entry>")],
         Discriminator(lambda value: "<word>" if isinstance(value, str) else "<entry>"),
     ] = Field("dataset", description="Of training images; `dataset`: as the dataset's entry says.")
+    shrink: int = Field(
+        1, ge=1, description="Images are averaged over squares of so many pixels a side before all else."
+    )
     numerics: Literal["exact", "fast"] = Field(
         "exact", description="exact: fp32, deterministic; fast: bf16 autocast, TF32."
     )

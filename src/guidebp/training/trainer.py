@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from guidebp.data.batches import Batches
-from guidebp.data.prepared import Prepared
+from guidebp.data.prepared import Prepared, shrunk
 from guidebp.data.splits import draw_split
 from guidebp.evaluation.calibration import calibration
 from guidebp.evaluation.conflict import conflicts, cosines, probe
@@ -58,6 +58,7 @@ def start_run(spec: dict[str, Any], data: Prepared, device: torch.device) -> tup
     """The untrained method and the batches of a run, all drawn from its streams."""
     dataset, repetition = spec["dataset"]["name"], spec["repetition"]
     parts = (dataset, without_code(spec["architecture"]), repetition)
+    data = shrunk(data, spec["recipe"].get("shrink", 1))
     channels, height, width = data.images.shape[1:]
     with seeded("initial weights", *parts):
         network = build_network(spec["architecture"], (channels, height, width), spec["dataset"]["classes"])
