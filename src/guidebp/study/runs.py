@@ -100,7 +100,10 @@ class Resolver:
         if chosen == "dataset":
             chosen = self.entry("datasets", dataset).augmentation
         if isinstance(chosen, Augmentation) and chosen != Augmentation():
-            recipe["augmentation"] = chosen.model_dump(mode="json")
+            # an augmentation counts the pixels of images as they are
+            crop, cutout = (-(-pixels // entry.shrink) for pixels in (chosen.crop, chosen.cutout))
+            smaller = chosen.model_copy(update={"crop": crop, "cutout": cutout})
+            recipe["augmentation"] = smaller.model_dump(mode="json")
         return recipe
 
     def shrink(self, name: str) -> int:
