@@ -29,9 +29,10 @@ setup: .venv/.ready ## the environment in .venv, exactly as requirements.lock sa
 	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
 	@touch $@
 
-slurm: setup ## add Snakemake's executor for Slurm clusters, as requirements-slurm.lock says (until the next setup)
+slurm: setup ## add Snakemake's executor for Slurm clusters, as requirements-slurm.lock says (until a lock changes)
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes \
 	  -r requirements-slurm.lock
+	@.venv/bin/uv pip check --quiet --python .venv/bin/python
 
 test: lint ## set up, lint, run the tests
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder -q tests
@@ -46,8 +47,8 @@ test-slurm: slurm ## the workflow on a Slurm of one node, started for it: as roo
 chaos: setup ## kill, fill up, damage the real workflow and go on: ends with a table (half an hour; GUIDEBP_KILLS=20)
 	@python -m tests.chaos
 
-audit: setup ## known vulnerabilities of what requirements.lock pins (asks a public database)
-	pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict
+audit: setup ## known vulnerabilities of what the locks pin (asks a public database)
+	pip-audit --requirement requirements.lock --requirement requirements-slurm.lock --require-hashes --disable-pip --strict
 
 bench: setup ## measure speed on this machine: benchmarks/results/ (an hour; BENCH="rules packs" for some cases)
 	@python -m benchmarks $(BENCH)

@@ -211,11 +211,13 @@ def check(args: argparse.Namespace) -> None:
 
 
 def generate(args: argparse.Namespace) -> None:
-    """Write the files made from others: JSON Schemas for editors, environment.yml."""
+    """Write the files made from others: JSON Schemas for editors, environment.yml, documents with results."""
+    from guidebp.rendering.documents import write_documents
     from guidebp.study.generated import write_generated
 
-    for path in write_generated():
-        print(path)
+    for write in (write_generated, write_documents):
+        for path in write():
+            print(path)
 
 
 def _datasets(names: Sequence[str]) -> dict[str, Any]:

@@ -386,6 +386,10 @@ SPECS: dict[str, Damage] = {
     "family of another package": swapped("method", "family", value="..cli"),
     "unknown option": swapped("method", "options", value={"colour": "red"}),
     "unknown optimiser": swapped("recipe", "optimiser", "name", value="magic"),
+    "engine of another version": swapped("engine", value=1),
+    "key of a later version": swapped("recipe", "magic", value=1),
+    "augmentation that is a text": swapped("recipe", "augmentation", value="all"),
+    **{f"shrink {value!r}": swapped("recipe", "shrink", value=value) for value in (0, -2, "2", 1.5, True, 3)},
     "lr that is a text": swapped("recipe", "optimiser", "lr", value="fast"),
 }
 

@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
+from guidebp.analysis import step_times
 from guidebp.data.prepared import Prepared, shrunk
 from guidebp.errors import UserError
-from guidebp.study.plan import shape_of
+from guidebp.study.plan import shape_of, step_id
 from guidebp.study.resolve import load_study, resolve_run
 from guidebp.training.trainer import start_run, train_run
 from tests.unit.tiny import ROOT, SHAPE, prepared, recipe, spec
@@ -80,11 +82,45 @@ def test_what_cannot_be_shrunk_is_refused(root: Path, recipe: str, reason: str) 
     assert reason in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
-def test_a_study_knows_what_its_networks_see(root: Path) -> None:
+def test_a_study_knows_what_its_networks_see(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "config/studies/small.yaml").write_text(
         "title: Small\nabout: Small images.\nreferences: [add]\nblocks:\n"
         "  - {datasets: [mnist-10k], architectures: [columns-desk], methods: [add],\n"
         "     recipe: by-2, repetitions: [0]}\n"
     )
     study = load_study("small", root)
-    assert shape_of(study, study.runs[0]) == (1, 14, 14)
+    whole = replace(study, runs=[resolve_run(*RUN, "by-1", 0, root)])
+    assert shape_of(study, study.runs[0]) == (1, 14, 14) and shape_of(whole, whole.runs[0]) == (1, 28, 28)
+    assert step_id(study, study.runs[0]) != step_id(whole, whole.runs[0])
+    timed: list[tuple[int, ...]] = []
+
+    def step_seconds(_: Any, shape: tuple[int, ...], *others: Any) -> float:
+        timed.append(shape)
+        return 1.0
+
+    monkeypatch.chdir(root)
+    monkeypatch.setattr(step_times, "step_seconds", step_seconds)
+    for one in (study, whole):
+        step_times.time_steps(one, "cpu")
+    assert timed == [(1, 14, 14), (1, 28, 28)]
+
+
+def test_a_tuned_recipe_shrinks_as_its_base(root: Path) -> None:
+    text = "by-{0}-tuned:\n  base: by-{0}\n  rates: {{mnist-10k: {{columns-desk: {{add: 0.2}}}}}}\n"
+    (root / "config/recipes/tuned.yaml").write_text(text.format(2) + text.format(3))
+    assert resolve_run(*RUN, "by-2-tuned", 0, root).spec["recipe"]["shrink"] == 2
+    with pytest.raises(UserError, match="cannot be shrunk by 3"):
+        resolve_run(*RUN, "by-3-tuned", 0, root)
+
+
+def test_augmentation_counts_pixels_of_whole_images(root: Path) -> None:
+    run = ("cifar-10-10k", *RUN[1:])
+    whole, half = (
+        resolve_run(*run, name, 0, root).spec["recipe"]["augmentation"] for name in ("by-1", "by-2")
+    )
+    assert whole == {"flip": True, "crop": 4, "cutout": 0} and half == {"flip": True, "crop": 2, "cutout": 0}
+
+
+def test_training_refuses_images_that_cannot_be_shrunk() -> None:
+    with pytest.raises(UserError, match="images of 12x12 pixels cannot be shrunk by 5"):
+        start_run(spec("add", "columns", recipe=recipe(shrink=5)), prepared(), CPU)

@@ -106,6 +106,17 @@ def test_mistakes_are_one_line(root: Path, study: str, tuned: str, said: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_what_tuning_makes_may_not_stand_elsewhere(root: Path) -> None:
+    text = TUNED.replace("smoke-tuned", "digits-smoke-tuned")
+    (root / "config/recipes/mine.tuned.yaml").write_text(text)
+    load(root, TUNING)
+    (root / "config/recipes/mine.tuned.yaml").rename(root / "config/recipes/other.yaml")
+    with pytest.raises(
+        UserError, match=r"make recipe 'digits-smoke-tuned' in mine\.tuned\.yaml, but it stands in"
+    ):
+        load(root, TUNING)
+
+
 def test_a_run_that_tunes_decides_nothing_and_needs_validation_images(root: Path) -> None:
     load(root, TUNING)
     assert not any(run.spec["claims"] for run in load_study("s", root).runs)

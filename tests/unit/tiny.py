@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from guidebp import ENGINE_VERSION
 from guidebp.canonical import readable_json
 from guidebp.data.manifest import content_hash
 from guidebp.data.prepared import Prepared
@@ -92,7 +93,7 @@ def spec(
     return {
         "key": key,
         "claims": {},
-        "engine": 1,
+        "engine": ENGINE_VERSION,
         "dataset": {"name": "tiny", "split": {"test": 0.2, "validation": 0.2}, "classes": CLASSES},
         "architecture": ARCHITECTURES[architecture_name],
         "method": METHODS[method_name],

@@ -138,9 +138,14 @@ def describe(study: Study, planned: int) -> Row:
 
 
 def described_recipe(study: Study, name: str) -> Row:
-    """A recipe; of one that is tuned only the rates that the study trains at: others may change."""
+    """A recipe; of one that is tuned only the rates that the study trains at: others may change.
+
+    `shrink` only where it does something, as in keys: older studies stay as they are.
+    """
     entry = study.recipes[name]
     found: Row = json.loads(entry.model_dump_json())
+    if found.get("shrink") == 1:
+        del found["shrink"]
     if isinstance(entry, TunedRecipe):
         found["rates"] = {}
         for run in study.runs:

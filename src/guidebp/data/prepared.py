@@ -1,6 +1,7 @@
 """A prepared dataset as training reads it: uint8 images, labels, official split.
 
 On the CPU the images stay in the file, mapped into memory: processes that train on one dataset share a single copy.
+(Shrunk ones are a process's own.)
 Training reads the file only if it is what its manifest says. Imports only torch, numpy and safetensors: it travels
 with training.
 """
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from guidebp.data.manifest import PreparedFile, check_contents, content_hash, read_manifest, remedy
 from guidebp.errors import UserError
+
+BLOCK = 1 << 22  # bytes of images shrunk together
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +43,6 @@ class Prepared:
         return replace(self, images=self.images.to(device))
 
 
-@lru_cache(maxsize=1)  # of a process's runs most share dataset and recipe
 def shrunk(data: Prepared, side: int) -> Prepared:
     """The same with its images averaged over squares of `side` pixels, to uint8 [N, C, H / side, W / side].
 
@@ -48,13 +50,23 @@ def shrunk(data: Prepared, side: int) -> Prepared:
     """
     if side == 1:
         return data
+    height, width = data.images.shape[2:]
+    if height % side or width % side:
+        raise UserError(f"images of {height}x{width} pixels cannot be shrunk by {side}; correct the recipe")
+    return _shrunk(data, side)
+
+
+@lru_cache(maxsize=1)  # of a process's runs most share dataset and recipe
+def _shrunk(data: Prepared, side: int) -> Prepared:
     count, channels, height, width = data.images.shape
     small = torch.empty(
         count, channels, height // side, width // side, dtype=torch.uint8, device=data.images.device
     )
-    for rows in torch.arange(count, device=small.device).split(1000):
+    block = max(1, BLOCK // (channels * height * width))
+    for rows in torch.arange(count, device=small.device).split(block):
         squares = data.images[rows].unflatten(3, (-1, side)).unflatten(2, (-1, side))
-        small[rows] = ((2 * squares.sum(dim=(3, 5)) + side * side) // (2 * side * side)).to(torch.uint8)
+        sums = squares.sum(dim=(3, 5), dtype=torch.int32)
+        small[rows] = ((2 * sums + side * side) // (2 * side * side)).to(torch.uint8)
     return replace(data, images=small)
 
 

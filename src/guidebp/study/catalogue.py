@@ -88,6 +88,7 @@ class Catalogues:
     architectures: dict[str, schema.Architecture] = field(init=False)
     methods: dict[str, schema.Method] = field(init=False)
     recipes: dict[str, schema.Recipe | schema.TunedRecipe] = field(init=False)
+    recipe_files: dict[str, Path] = field(init=False)  # where each recipe stands
     claims: dict[str, schema.Claim] = field(init=False)
     published: dict[str, PaperTable] = field(init=False)
     locks: dict[str, str] = field(init=False)  # of the claims: hashes of their rules
@@ -102,12 +103,12 @@ class Catalogues:
         self.claims = read_file(folder / "claims.yaml", "claims")
         self.published = read_file(folder / "published.yaml", "published")
         self.locks = {name: claim.lock for name, claim in self.claims.items()}
-        self.recipes = {}
+        self.recipes, self.recipe_files = {}, {}
         for path in sorted((folder / "recipes").glob("*.yaml")):
             for name, recipe in read_file(path, "recipes").items():
                 if name in self.recipes:
                     raise UserError(f"{path}: recipe '{name}' also stands in another file of that folder")
-                self.recipes[name] = recipe
+                self.recipes[name], self.recipe_files[name] = recipe, path
         for name, recipe in self.recipes.items():
             if isinstance(recipe, schema.TunedRecipe):
                 self.recipe(recipe.base, f"config/recipes: {name}.base")

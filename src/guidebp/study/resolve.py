@@ -129,6 +129,13 @@ def load_study(name: str, root: Path = Path()) -> Study:
                     f"{path}: blocks: {architecture} on {dataset} is trained by {what}, which no table could tell "
                     f"apart; give one of them its own entry in config/architectures.yaml, or its own study"
                 )
+            made = f"{block.recipe}-tuned"
+            where_made = folder.parent / "recipes" / f"{file.tunes}.tuned.yaml"
+            if file.tunes and catalogues.recipe_files.get(made, where_made) != where_made:
+                raise UserError(
+                    f"{path}: tunes: would make recipe '{made}' in {where_made.name}, but it stands in "
+                    f"{catalogues.recipe_files[made]}; remove it there"
+                )
             if file.tunes and not catalogues.datasets[dataset].split.validation:
                 raise UserError(f"{path}: tunes: dataset '{dataset}' has no validation images to tune on")
     trained = {run.method for run in runs.values()}

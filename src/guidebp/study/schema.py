@@ -1,7 +1,7 @@
 """The schema of every YAML file under config/, and the source of the JSON Schemas in workflow/schemas/.
 
 Unknown keys are refused everywhere. What one file alone cannot tell (does this method exist?) is checked in
-`resolve.py`.
+`resolve.py` and `runs.py`.
 """
 
 from typing import Annotated, Any, Literal
@@ -139,7 +139,9 @@ class Recipe(Entry):
         Discriminator(lambda value: "<word>" if isinstance(value, str) else "<entry>"),
     ] = Field("dataset", description="Of training images; `dataset`: as the dataset's entry says.")
     shrink: int = Field(
-        1, ge=1, description="Images are averaged over squares of so many pixels a side before all else."
+        1,
+        ge=1,
+        description="Images are averaged over squares of so many pixels a side, which divides theirs.",
     )
     numerics: Literal["exact", "fast"] = Field(
         "exact", description="exact: fp32, deterministic; fast: bf16 autocast, TF32."

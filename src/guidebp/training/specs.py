@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
 
+from guidebp import ENGINE_VERSION
 from guidebp.errors import UserError
 from guidebp.training.schedules import lr_factor, optimiser_maker
 
@@ -23,6 +25,8 @@ PARTS: dict[str, dict[str, type]] = {
     "recipe.optimiser": {"name": str, "lr": float},
     "recipe.schedule": {"name": str, "warmup": float},
 }
+# What else a recipe may hold: anything more is of another version, and would be left out in silence.
+OPTIONAL = {"optimiser": dict, "schedule": dict, "augmentation": dict, "shrink": int}
 # These become names of files.
 NAMES = {"key": r"[0-9a-z]+(-[0-9a-z]+)*", "dataset.name": r"[a-z0-9]+([.-][a-z0-9]+)*"}
 
@@ -47,7 +51,7 @@ def read_specs(path: Path) -> list[Spec]:
 
 
 def faults(spec: Any) -> Iterator[str]:
-    """What of a spec is not as `guidebp specs` prints it."""
+    """What of a spec is not as this version's `guidebp specs` prints it."""
     for part, wanted in PARTS.items():
         for name, kind in wanted.items():
             where = f"{part}.{name}".strip(".")
@@ -59,6 +63,13 @@ def faults(spec: Any) -> Iterator[str]:
                 or (where in NAMES and not re.fullmatch(NAMES[where], found))
             ):
                 yield where
+    recipe = at(spec, "recipe")
+    for name, value in recipe.items() if isinstance(recipe, dict) else ():
+        expected = (PARTS["recipe"] | OPTIONAL).get(name, NoneType)
+        if not isinstance(value, expected) or (isinstance(value, int) and (value is True or value < 1)):
+            yield f"recipe.{name}"
+    if at(spec, "engine") != ENGINE_VERSION:
+        yield "engine"
 
 
 def at(spec: Any, where: str) -> Any:

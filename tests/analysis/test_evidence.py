@@ -1,0 +1,109 @@
+"""What documents take from a study's tables, against the tables themselves."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from guidebp.errors import UserError
+from guidebp.rendering.evidence import Evidence
+from tests.unit.tiny import ROOT
+
+DEMO = Evidence.read(ROOT, "demo")
+
+
+def test_every_claim_is_in_the_table_but_nothing_exploratory() -> None:
+    lines = DEMO.table().splitlines()[2:]
+    assert [line.split(" | ")[0].strip("| ") for line in lines] == list(DEMO.verdicts)
+    assert all("not tested" in line for line in lines)
+
+
+def test_missing_runs_stand_behind_nothing() -> None:
+    metrics = DEMO.metrics.copy()
+    assert DEMO.runs == f"{metrics['key'].nunique()}"
+    metrics.loc[metrics["key"] == metrics["key"].iloc[0], "status"] = "missing"
+    assert replace(DEMO, metrics=metrics).runs == f"{metrics['key'].nunique() - 1}"
+
+
+def test_differences_from_a_reference() -> None:
+    table = DEMO.comparisons
+    chosen = (table["architecture"] == "columns-digits") & (table["reference"] == "independent")
+    rows = table[chosen & (table["measure"] == "merged")]
+    lines = DEMO.against("independent", "columns-digits").splitlines()[2:]
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows.to_dict("records"), strict=True):
+        name, cell = line.strip("| ").split(" | ")
+        assert name == row["method"] and float(cell.split(" ")[0]) == round(row["difference"], 2)
+    clear = table.assign(p_holm=np.where(table["method"] == "guidebp", 0.01, 1.0))
+    bold = replace(DEMO, comparisons=clear).against("independent", "columns-digits").splitlines()
+    assert [line.split(" | ")[0] for line in bold if "**" in line] == ["| guidebp"]
+
+
+def test_agreement_counts_signs_and_intervals() -> None:
+    table = DEMO.comparisons
+    rows = table[(table["reference"] == "average") & (table["measure"] == "merged")]
+    assert (
+        f"of {len(rows)} differences from `average` (merged), {len(rows)} have the same sign and {len(rows)}"
+        in (DEMO.agreement(DEMO, "average", "merged"))
+    )
+    turned = table.assign(
+        difference=-table["difference"], low=-table["high"] - 1000, high=-table["low"] - 1000, p_holm=0.0
+    )
+    said = replace(DEMO, comparisons=table.assign(p_holm=0.0)).agreement(
+        replace(DEMO, comparisons=turned), "average", "merged"
+    )
+    zero = int((rows["difference"] == 0).sum())
+    assert f"{zero} have the same sign and 0 overlapping intervals, correlation -1.00" in said
+    assert said.endswith(f"{zero} in both with one sign, {len(rows) - zero} in both with opposite signs")
+    unknown = replace(DEMO, comparisons=table.assign(low=np.nan))
+    with pytest.raises(UserError, match="share 0 differences"):
+        DEMO.agreement(unknown, "average", "merged")
+
+
+def test_accuracy_is_the_mean_of_finished_runs() -> None:
+    where = {"dataset": "digits", "architecture": "columns-digits", "method": "add", "output": "merged"}
+    metrics = DEMO.metrics
+    own = metrics[(metrics[list(where)] == pd.Series(where)).all(axis=1)]
+    assert DEMO.accuracy(*(where[name] for name in ("dataset", "architecture", "method", "output"))) == (
+        f"{own['accuracy'].mean():.2f}"
+    )
+    with pytest.raises(UserError, match="no finished runs of digits/columns-digits/add/nowhere"):
+        DEMO.accuracy("digits", "columns-digits", "add", "nowhere")
+
+
+def test_what_is_not_decided_has_no_result() -> None:
+    for name in ("guidebp-merge", "no-such-claim"):
+        for ask in (DEMO.weakest, DEMO.cells):
+            with pytest.raises(UserError, match=f"claim '{name}': not decided"):
+                ask(name)
+    with pytest.raises(UserError, match="no method was compared with 'nothing'"):
+        DEMO.against("nothing", "columns-digits")
+
+
+def test_cells_show_every_deciding_difference_with_its_standing() -> None:
+    parts = DEMO.parts.assign(scale="desk")
+    found = DEMO.verdicts["guidebp-merge"]
+    decided = found | {"decided": "desk", "scales": {"desk": found["scales"]["exploratory"]}}
+    lines = (
+        replace(DEMO, parts=parts, verdicts={"guidebp-merge": decided}).cells("guidebp-merge").splitlines()
+    )
+    assert lines[0] == "| dataset | network | standing | guidebp - add | guidebp - average |"
+    rows = parts[(parts["claim"] == "guidebp-merge") & (parts["role"] == "decides")]
+    for difference in rows["difference"]:
+        assert f"{difference:+.2f} (" in lines[2]
+
+
+def test_absent_and_edited_tables_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="guidebp restore --study demo"):
+        Evidence.read(tmp_path, "demo")
+    shutil.copytree(
+        ROOT / "results/demo", tmp_path / "results/demo", ignore=shutil.ignore_patterns("figures")
+    )
+    Evidence.read(tmp_path, "demo")
+    path = tmp_path / "results/demo/comparisons.csv"
+    path.write_text(path.read_text().replace("0.", "1.", 1))
+    with pytest.raises(UserError, match=r"comparisons\.csv"):
+        Evidence.read(tmp_path, "demo")
