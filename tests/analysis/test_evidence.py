@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from guidebp.errors import UserError
@@ -64,14 +63,22 @@ def test_agreement_counts_signs_and_intervals() -> None:
 
 
 def test_accuracy_is_the_mean_of_finished_runs() -> None:
-    where = {"dataset": "digits", "architecture": "columns-digits", "method": "add", "output": "merged"}
+    where = ("digits", "columns-digits", "add")
     metrics = DEMO.metrics
-    own = metrics[(metrics[list(where)] == pd.Series(where)).all(axis=1)]
-    assert DEMO.accuracy(*(where[name] for name in ("dataset", "architecture", "method", "output"))) == (
-        f"{own['accuracy'].mean():.2f}"
+    own = metrics[(metrics[["dataset", "architecture", "method"]] == list(where)).all(axis=1)]
+    means = {output: f"{rows['accuracy'].mean():.2f}" for output, rows in own.groupby("output", sort=False)}
+    assert {output: DEMO.accuracy(*where, str(output)) for output in means} == means
+    assert DEMO.strongest(*where) == max((means[f"kernel {k}"] for k in (3, 5, 7)), key=float)
+    heads, _, row = DEMO.accuracies(*where[:2], ["add"]).splitlines()
+    assert heads.strip("| ").split(" | ") == ["method", *means]
+    assert row.strip("| ").split(" | ") == ["add", *means.values()]
+    failed = own["key"] == own["key"].iloc[0]
+    lost = metrics.assign(status=metrics["status"].mask(metrics.index.isin(own.index[failed]), "diverged"))
+    assert replace(DEMO, metrics=lost).accuracy(*where, "merged") == (
+        f"{own.loc[~failed & (own['output'] == 'merged'), 'accuracy'].mean():.2f}"
     )
-    with pytest.raises(UserError, match="no finished runs of digits/columns-digits/add/nowhere"):
-        DEMO.accuracy("digits", "columns-digits", "add", "nowhere")
+    with pytest.raises(UserError, match="no finished runs of digits/columns-digits/nothing"):
+        DEMO.accuracy("digits", "columns-digits", "nothing", "merged")
 
 
 def test_what_is_not_decided_has_no_result() -> None:

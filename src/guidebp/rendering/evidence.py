@@ -1,7 +1,7 @@
 """What a study's committed tables say, as text for documents."""
 
 import json
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,14 +131,27 @@ class Evidence:
         )
 
     def accuracy(self, dataset: str, network: str, method: str, output: str) -> str:
-        """Mean accuracy of the finished runs in percent."""
+        """Mean accuracy of an output over the finished runs, in percent."""
+        return f"{self._accuracies(dataset, network, method)[output]:.2f}"
+
+    def strongest(self, dataset: str, network: str, method: str) -> str:
+        """The same of the pathway that is best alone."""
+        pathways = self.metrics.loc[self.metrics["pathway"] >= 1, "output"].unique()
+        return f"{self._accuracies(dataset, network, method).reindex(pathways).max():.2f}"
+
+    def accuracies(self, dataset: str, network: str, methods: Sequence[str]) -> str:
+        """The same of all outputs of several methods."""
+        rows = [{"method": name} | self._accuracies(dataset, network, name).to_dict() for name in methods]
+        return body(pd.DataFrame(rows).map(lambda value: value if isinstance(value, str) else f"{value:.2f}"))
+
+    def _accuracies(self, dataset: str, network: str, method: str) -> "pd.Series[float]":
         rows = self.metrics
-        where = {"dataset": dataset, "architecture": network, "method": method, "output": output}
-        for column, value in (where | {"status": "finished"}).items():
+        where = {"dataset": dataset, "architecture": network, "method": method, "status": "finished"}
+        for column, value in where.items():
             rows = rows[rows[column] == value]
         if rows.empty:
-            raise UserError(f"no finished runs of {'/'.join(where.values())}")
-        return f"{rows['accuracy'].mean():.2f}"
+            raise UserError(f"no finished runs of {dataset}/{network}/{method}")
+        return rows.groupby("output", sort=False)["accuracy"].mean()
 
 
 def interval(row: Mapping[Hashable, Any]) -> str:
