@@ -155,7 +155,7 @@ verdicts = [
     for claim in results.verdicts
     for scale, found in (claim["scales"] or {"no runs": {}}).items()
 ]
-left(pd.DataFrame(verdicts).set_index("name").rename_axis(None)).format(
+left(pd.DataFrame(verdicts).set_index(["name", "scale"]).rename_axis([None, None])).format(
     dict.fromkeys(effects, "{:.2f}") | {"n": "{:.0f}"}, na_rep="", escape="html"
 )
 
