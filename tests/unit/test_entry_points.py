@@ -389,7 +389,7 @@ SPECS: dict[str, Damage] = {
     "engine of another version": swapped("engine", value=1),
     "key of a later version": swapped("recipe", "magic", value=1),
     "augmentation that is a text": swapped("recipe", "augmentation", value="all"),
-    **{f"shrink {value!r}": swapped("recipe", "shrink", value=value) for value in (0, -2, "2", 1.5, True, 3)},
+    **{f"shrink {value!r}": swapped("recipe", "shrink", value=value) for value in (0, -2, "2", 1.5, True)},
     "lr that is a text": swapped("recipe", "optimiser", "lr", value="fast"),
 }
 
