@@ -13,6 +13,7 @@ from guidebp.analysis.tuning import tuned_recipes
 from guidebp.canonical import readable_json
 from guidebp.errors import UserError
 from guidebp.store import RECORD, TELEMETRY, RunStore, parse_record
+from guidebp.study.catalogue import wholes
 from guidebp.study.layout import PREPARED, RUNS, Layout
 from guidebp.study.resolve import Study
 
@@ -82,7 +83,9 @@ def unpack(study: Study) -> int:
 def touch(study: Study) -> None:
     """Make the manifests, by which the records were verified, newer than the code, then the indexes."""
     layout = Layout(study.name)
-    prepared = [PREPARED / f"{name}{kind}" for name in study.datasets for kind in (".png", ".json")]
+    # what a subset is a part of comes first: it must be older
+    names = dict.fromkeys([*wholes(study.datasets), *study.datasets])
+    prepared = [PREPARED / f"{name}{kind}" for name in names for kind in (".png", ".json")]
     for path in (*prepared, *(layout.pack(pack.id) for pack in study.packs)):
         if path.exists():
             path.touch()
