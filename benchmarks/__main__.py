@@ -20,6 +20,7 @@ from benchmarks.measure import AbsentError, measured
 from benchmarks.text import markdown
 from guidebp.canonical import readable_json
 from guidebp.provenance import machine
+from guidebp.training.numerics import cpu_has_bf16
 
 RESULTS = Path(__file__).parent / "results"
 CASES = ("throughput", "rules", "packs", "pipeline", "memory", "equivalence")
@@ -37,8 +38,9 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := set(args.cases) - set(CASES):
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    where = machine(args.device) | {"edited": edited()}
-    name = str(where["processor"] if args.device == "cpu" else where["device"])
+    where = machine(args.device) | {"edited": edited(), "instructions": instructions()}
+    cpu = args.device == "cpu"
+    name = f"{where['processor']} {where['instructions']}" if cpu else str(where["device"])
     path = RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{args.device}.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     packages = {
@@ -54,6 +56,11 @@ def main() -> None:
                 draw(known, path.with_suffix(".png"))
         except AbsentError as error:
             print(f"{case}: not measured: {error}", file=sys.stderr)
+
+
+def instructions() -> str:
+    """What of its processor torch uses: processors of one name differ in it, and in speed by half."""
+    return torch.backends.cpu.get_cpu_capability() + " BF16" * cpu_has_bf16()
 
 
 def edited() -> bool | None:

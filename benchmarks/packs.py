@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Case
+from benchmarks.measure import AbsentError, Case
 from benchmarks.specs import PREPARED, spec_of
 from guidebp.canonical import json_hash
 
@@ -71,6 +71,8 @@ def beside(device: str) -> dict[str, Any]:
 
 def trained(packs: list[list[dict[str, Any]]], device: str, at_once: int) -> tuple[float, float]:
     """Runs per hour of packs trained as `per_hour` says, and the seconds that the runs themselves took."""
+    if not (PREPARED / "digits.safetensors").exists():
+        raise AbsentError("needs the demo's data (make)")
     with tempfile.TemporaryDirectory() as folder:
         waiting: list[list[str]] = []
         for number, specs in enumerate(packs):
