@@ -18,7 +18,7 @@ from guidebp.study.layout import Layout
 STUDY = "desk"
 DOCS = Path("docs")
 TEMPLATES = DOCS / "templates"
-BENCHMARKS = Path("benchmarks/results/amd-epyc-cpu.json")
+BENCHMARKS = Path("benchmarks/results/amd-epyc-avx512-bf16-cpu.json")
 README = Path("README.md")
 BLOCK = re.compile(r"(?<=<!-- verdicts -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
