@@ -112,9 +112,33 @@ def test_what_tuning_makes_may_not_stand_elsewhere(root: Path) -> None:
     load(root, TUNING)
     (root / "config/recipes/mine.tuned.yaml").rename(root / "config/recipes/other.yaml")
     with pytest.raises(
-        UserError, match=r"make recipe 'digits-smoke-tuned' in mine\.tuned\.yaml, but it stands in"
+        UserError,
+        match=r"make digits-smoke-tuned\.rates\.digits\.columns-digits in mine\.tuned\.yaml, but it stands in",
     ):
         load(root, TUNING)
+    (root / "config/recipes/other.yaml").write_text(
+        "digits-smoke-tuned: {optimiser: {name: adam, lr: 0.1}, epochs: 1, batch_size: 8}"
+    )
+    with pytest.raises(UserError, match="'digits-smoke-tuned', but there is one with a rate of its own"):
+        load(root, TUNING)
+
+
+def test_several_studies_may_tune_parts_of_one_recipe(root: Path) -> None:
+    other = root / "config/recipes/other.tuned.yaml"
+    before = load(root, USES)
+    other.write_text(TUNED.replace("columns-digits", "instances-digits"))
+    both = load(root, USES.replace("[columns-digits]", "[columns-digits, instances-digits]"))
+    assert load(root, USES) == before and len(both) == len(before) and before.items().isdisjoint(both.items())
+    other.write_text(TUNED.replace("{digits: {", "{cmaterdb: {"))
+    assert load(root, USES) == before
+    other.write_text(TUNED)
+    with pytest.raises(UserError, match=r"smoke-tuned\.rates\.digits\.columns-digits: also stands in .*mine"):
+        load(root, USES)
+    other.write_text(
+        TUNED.replace("columns-", "instances-").replace("base: digits-smoke", "base: digits-short")
+    )
+    with pytest.raises(UserError, match=r"smoke-tuned\.base: another file of that folder says"):
+        load(root, USES)
 
 
 def test_a_run_that_tunes_decides_nothing_and_needs_validation_images(root: Path) -> None:

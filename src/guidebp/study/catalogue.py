@@ -9,6 +9,7 @@ from guidebp.study import schema
 from guidebp.study.datasets import Counts, Dataset, Files, Folder, Npz, Subset, SubsetEntry, Torchvision
 from guidebp.study.files import nearest, read_file
 from guidebp.study.published import PaperTable
+from guidebp.study.recipes import Recipes, TunedIn, read_recipes
 
 # The reader of each source that needs no choice of one.
 OF_SOURCE = {Folder: "image_folder", Npz: "npz", Torchvision: "torchvision_class"}
@@ -87,8 +88,8 @@ class Catalogues:
     datasets: dict[str, Dataset] = field(init=False)
     architectures: dict[str, schema.Architecture] = field(init=False)
     methods: dict[str, schema.Method] = field(init=False)
-    recipes: dict[str, schema.Recipe | schema.TunedRecipe] = field(init=False)
-    recipe_files: dict[str, Path] = field(init=False)  # where each recipe stands
+    recipes: Recipes = field(init=False)
+    tuned_in: TunedIn = field(init=False)
     claims: dict[str, schema.Claim] = field(init=False)
     published: dict[str, PaperTable] = field(init=False)
     locks: dict[str, str] = field(init=False)  # of the claims: hashes of their rules
@@ -103,12 +104,7 @@ class Catalogues:
         self.claims = read_file(folder / "claims.yaml", "claims")
         self.published = read_file(folder / "published.yaml", "published")
         self.locks = {name: claim.lock for name, claim in self.claims.items()}
-        self.recipes, self.recipe_files = {}, {}
-        for path in sorted((folder / "recipes").glob("*.yaml")):
-            for name, recipe in read_file(path, "recipes").items():
-                if name in self.recipes:
-                    raise UserError(f"{path}: recipe '{name}' also stands in another file of that folder")
-                self.recipes[name], self.recipe_files[name] = recipe, path
+        self.recipes, self.tuned_in = read_recipes(folder / "recipes")
         for name, recipe in self.recipes.items():
             if isinstance(recipe, schema.TunedRecipe):
                 self.recipe(recipe.base, f"config/recipes: {name}.base")

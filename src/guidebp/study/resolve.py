@@ -13,6 +13,7 @@ from guidebp.study.catalogue import Catalogues
 from guidebp.study.datasets import Dataset
 from guidebp.study.files import nearest, read_file
 from guidebp.study.published import PaperTable
+from guidebp.study.recipes import Recipes
 from guidebp.study.runs import Resolver, Run
 
 
@@ -55,7 +56,7 @@ class Study:
     datasets: dict[str, Dataset]
     architectures: dict[str, schema.Architecture]
     methods: dict[str, schema.Method]
-    recipes: dict[str, schema.Recipe | schema.TunedRecipe]
+    recipes: Recipes
     claims: dict[str, schema.Claim]
     published: dict[str, PaperTable]
     claim_locks: dict[str, str]  # hashes of their rules
@@ -129,13 +130,9 @@ def load_study(name: str, root: Path = Path()) -> Study:
                     f"{path}: blocks: {architecture} on {dataset} is trained by {what}, which no table could tell "
                     f"apart; give one of them its own entry in config/architectures.yaml, or its own study"
                 )
-            made = f"{block.recipe}-tuned"
-            where_made = folder.parent / "recipes" / f"{file.tunes}.tuned.yaml"
-            if file.tunes and catalogues.recipe_files.get(made, where_made) != where_made:
-                raise UserError(
-                    f"{path}: tunes: would make recipe '{made}' in {where_made.name}, but it stands in "
-                    f"{catalogues.recipe_files[made]}; remove it there"
-                )
+            if file.tunes:
+                made = folder.parent / "recipes" / f"{file.tunes}.tuned.yaml"
+                check_free(f"{block.recipe}-tuned", dataset, architecture, made, catalogues, f"{path}: tunes")
             if file.tunes and not catalogues.datasets[dataset].split.validation:
                 raise UserError(f"{path}: tunes: dataset '{dataset}' has no validation images to tune on")
     trained = {run.method for run in runs.values()}
@@ -176,10 +173,21 @@ def load_study(name: str, root: Path = Path()) -> Study:
     )
 
 
-def with_bases(
-    recipes: dict[str, schema.Recipe | schema.TunedRecipe],
-    known: dict[str, schema.Recipe | schema.TunedRecipe],
-) -> dict[str, schema.Recipe | schema.TunedRecipe]:
+def check_free(
+    recipe: str, dataset: str, architecture: str, made: Path, catalogues: Catalogues, where: str
+) -> None:
+    """UserError when the rates that a study puts into the file `made` stand elsewhere, or cannot stand there."""
+    stands = catalogues.tuned_in.get((recipe, dataset, architecture), made)
+    if stands != made:
+        raise UserError(
+            f"{where}: would make {recipe}.rates.{dataset}.{architecture} in {made.name}, but it stands in "
+            f"{stands}; remove it there"
+        )
+    if isinstance(catalogues.recipes.get(recipe), schema.Recipe):
+        raise UserError(f"{where}: would make recipe '{recipe}', but there is one with a rate of its own")
+
+
+def with_bases(recipes: Recipes, known: Recipes) -> Recipes:
     """The recipes and those that tuned ones among them are made of."""
     bases = [entry.base for entry in recipes.values() if isinstance(entry, schema.TunedRecipe)]
     return recipes | {name: known[name] for name in bases}
