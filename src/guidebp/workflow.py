@@ -103,6 +103,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
         "needs": Needs(study, RunStore(RUNS)),
         "packs": [str(layout.pack(pack.id)) for pack in packs],
+        "records": sorted({str(layout.archive(r.dataset, r.architecture)) for p in packs for r in p.runs}),
         "files": [
             *(f"config/studies/{name}.yaml" for name in sorted(planned)),
             *(f"config/{name}.yaml" for name in sources),

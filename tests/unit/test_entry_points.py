@@ -158,7 +158,7 @@ TABLE: list[tuple[str, dict[str, Damage], list[str]]] = [
     (f"{RUN}/predictions.safetensors", GONE | BYTES | CUT, ["collect"]),
     (f"{RUN}/telemetry.json", BYTES | CUT | JSON, ["collect"]),
     (PACK, GONE | BYTES | CUT | JSON, ["collect"]),
-    ("results/made/records.tar.xz", GONE | BYTES | CUT, ["restore --records-only"]),
+    ("results/made/records/*.tar.xz", GONE | BYTES | CUT, ["restore --records-only"]),
     ("results/made/telemetry.jsonl", BYTES | CUT | JSON, ["restore --records-only", "analyse"]),
     ("results/made/study.json", GONE | BYTES | CUT | JSON, ["analyse", "render", "report"]),
     ("results/made/claims.lock.json", GONE | BYTES | CUT | JSON, ["analyse"]),

@@ -172,7 +172,7 @@ READERS: list[tuple[str, list[str]]] = [
     ("results/runs/*/predictions.safetensors", ["collect"]),
     ("results/runs/*/telemetry.json", ["collect"]),
     ("results/made/packs/*.json", ["collect"]),
-    ("results/made/records.tar.xz", ["restore"]),
+    ("results/made/records/*.tar.xz", ["restore"]),
     ("results/made/telemetry.jsonl", ["restore", "analyse"]),
     ("results/made/claims.json", ["claims"]),
     *((f"results/made/{name}", ["analyse"]) for name in ("study.json", "metrics.csv", "claims.lock.json")),

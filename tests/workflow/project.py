@@ -66,6 +66,21 @@ class Project:
         assert old in text
         (self.folder / path).write_text(text.replace(old, new))
 
+    def clone(self, folder: Path, *kept: str) -> "Project":
+        """A git checkout, whose time stamps are in any order, with manifests and what else matches `kept`."""
+        clone = Project(folder)
+        for name, content in self.files(
+            "data/prepared/*.json", "data/prepared/*.png", "config/**/*", *kept
+        ).items():
+            (clone.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (clone.folder / name).write_bytes(content)
+        (clone.folder / "src/guidebp/data/prepare.py").touch()
+        clone.call("git", "init", "-q")
+        clone.call("git", "add", "results", "data", "config")
+        nobody = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
+        clone.call("git", *nobody, "commit", "-qm", "Results")
+        return clone
+
     def environment(self) -> dict[str, str]:
         """This environment's programs, this project's code."""
         scripts = Path(sys.executable).parent

@@ -94,17 +94,9 @@ def test_a_second_clone_gives_the_same_bytes(project: Project, tmp_path: Path) -
 
 
 def test_restore_after_a_clone_trains_nothing_and_renders_the_same(project: Project, tmp_path: Path) -> None:
-    """Of a git checkout, whose time stamps are in any order, with what git holds of a study."""
-    clone = Project(tmp_path)
-    kept = ("data/prepared/*.json", "data/prepared/*.png", "results/tiny/*.[cjtsx]*", "results/tiny/tables/*")
-    for name, content in project.files(*kept).items():
-        (clone.folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (clone.folder / name).write_bytes(content)
-    (clone.folder / "src/guidebp/data/prepare.py").touch()
-    clone.call("git", "init", "-q")
-    clone.call("git", "add", "results", "data")
-    nobody = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
-    clone.call("git", *nobody, "commit", "-qm", "Results")
+    clone = project.clone(
+        tmp_path, "results/tiny/*.[cjts]*", "results/tiny/records/*", "results/tiny/tables/*"
+    )
     said = clone.call("guidebp", "restore")
     assert "6 runs" in said and "6 unpacked" in said and "all as it was committed" in said
     assert "Nothing to be done" in clone.call("snakemake", "-n")

@@ -8,12 +8,16 @@ TUNING = (
     STUDY.replace("    recipe: tiny\n", "    recipe: tiny\n    rates: [0.05, 0.01]\n")
     .replace("[0, 1]", "[900]")
     .replace("blocks:", "tunes: tiny\nblocks:")
+    .replace("[digits]", "[digits-half]")
 )
+HALF = "digits-half: {subset_of: digits, images: 898}\n"
 
 
 def test_from_tuning_to_the_study_that_uses_it(tmp_path: Path) -> None:
-    project = Project(tmp_path)
+    project = Project(tmp_path / "project")
     (project.folder / "config/studies/tuning.yaml").write_text(TUNING)
+    catalogue = project.folder / "config/datasets.yaml"
+    catalogue.write_text(catalogue.read_text() + HALF)
     project.call("snakemake", "--config", "study=tuning")
     tuned = "config/recipes/tiny.tuned.yaml"
     made = project.files("results/tuning/rates.csv", "results/tuning/figures/*", tuned)
@@ -24,6 +28,16 @@ def test_from_tuning_to_the_study_that_uses_it(tmp_path: Path) -> None:
         "snakemake", "-n", "--config", "study=tuning", "partial=true", code=1
     )
     assert "study 'tuning' tunes" in project.call("guidebp", "analyse", "--study", "tuning", code=2)
+
+    # what is committed of it: records without predictions
+    archives = project.files("results/tuning/records/*")
+    assert list(archives) == ["results/tuning/records/digits-half_columns-digits.tar.xz"]
+    clone = project.clone(
+        tmp_path / "clone", "results/tuning/rates.csv", "results/tuning/*.sha256", *archives
+    )
+    said = clone.call("guidebp", "restore", "--study", "tuning")
+    assert "6 unpacked" in said and "all as it was committed" in said
+    assert clone.files(*archives) == archives and not clone.files("results/runs/*/predictions.safetensors")
     if not FULL:
         return
 

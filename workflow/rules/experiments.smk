@@ -43,7 +43,7 @@ rule collect:
     output:
         RESULTS["collected"],
         RESULTS["collected, cached"],
-        records=LAYOUT.records,
+        records=RESULTS["records"],
     log:
         LAYOUT.log("collect"),
     conda:

@@ -1,28 +1,47 @@
-"""The records archive: all records and predictions of a study in one file whose bytes follow from them alone."""
+"""The archives of a study: its records and predictions, in files whose bytes follow from them alone."""
 
 import io
 import lzma
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from guidebp.errors import UserError
 from guidebp.store import PREDICTIONS, RECORD, RunStore, atomic_file
+from guidebp.study.layout import Layout
+from guidebp.study.runs import Run
 
 # Far above any real record; an archive that says otherwise is not ours.
 LARGEST_FILE = 16 * 2**20
+SUFFIX = ".tar.xz"
 PRESET = 2  # of xz: two thirds of the time of its default, a fifth more bytes
 
 
-def write_archive(path: Path, store: RunStore, keys: Sequence[str]) -> None:
-    """An xz-compressed tar of `<key>/record.json` and the predictions, in key order, with empty metadata."""
+def write_archives(layout: Layout, store: RunStore, runs: Iterable[Run], predictions: bool) -> list[Path]:
+    """One archive per dataset and network, with the runs' predictions or without; their paths.
+
+    Archives that no run belongs to any more are removed.
+    """
+    parts = (RECORD, PREDICTIONS) if predictions else (RECORD,)
+    keys: dict[Path, set[str]] = {}
+    for run in runs:
+        keys.setdefault(layout.archive(run.dataset, run.architecture), set()).add(run.key)
+    for path, found in keys.items():
+        write_archive(path, store, sorted(found), parts)
+    for path in set(layout.records.glob(f"*{SUFFIX}")) - set(keys):
+        path.unlink()
+    return list(keys)
+
+
+def write_archive(path: Path, store: RunStore, keys: Sequence[str], parts: Sequence[str]) -> None:
+    """An xz-compressed tar of these files of each run, as far as there are any, with empty metadata."""
     with (
         atomic_file(path) as file,
         lzma.open(file, "wb", preset=PRESET) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.USTAR_FORMAT) as archive,
     ):
-        for key in sorted(keys):
-            for name in (RECORD, PREDICTIONS):
+        for key in keys:
+            for name in parts:
                 part = store.folder(key) / name
                 if not part.exists():
                     continue
@@ -32,7 +51,7 @@ def write_archive(path: Path, store: RunStore, keys: Sequence[str]) -> None:
                 archive.addfile(entry, io.BytesIO(content))
 
 
-def unpack_records(path: Path, keys: set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
+def read_archive(path: Path, keys: set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
     """(key, files) of the archived runs whose key is in `keys`; nothing is written.
 
     Raises UserError for a damaged archive and for any member that an archive of ours cannot have.
@@ -48,8 +67,6 @@ def unpack_records(path: Path, keys: set[str]) -> Iterator[tuple[str, dict[str, 
                     file = archive.extractfile(member)
                     assert file is not None
                     found.setdefault(key, {})[name] = file.read()
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no records archive; run snakemake to train the study") from error
     except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError, OverflowError) as error:
         raise UserError(f"{path}: damaged ({error}); run: git checkout {path}") from error
     yield from sorted(found.items())

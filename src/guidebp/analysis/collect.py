@@ -9,14 +9,14 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from guidebp.analysis.archive import write_archive
+from guidebp.analysis.archive import write_archives
 from guidebp.analysis.packs import data_hashes, indexed, trained_packs
 from guidebp.analysis.rows import TABLES, VERSION, Columns, Row, run_names
 from guidebp.canonical import canonical_json, readable_json
 from guidebp.checksums import write_sums
 from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
-from guidebp.store import RunStore, write_atomic
+from guidebp.store import PREDICTIONS, RunStore, write_atomic
 from guidebp.study.layout import COLLECTED, PREPARED, RUNS, Layout
 from guidebp.study.plan import described
 from guidebp.study.published import to_json
@@ -26,7 +26,7 @@ from guidebp.study.schema import TunedRecipe
 
 
 def collect(study: Study, partial: bool = False) -> None:
-    """Write study.json, the tables of `rows.TABLES`, claims.lock.json, telemetry.jsonl and records.tar.xz.
+    """Write study.json, the tables of `rows.TABLES`, claims.lock.json, telemetry.jsonl and records/.
 
     Their checksums come last. Runs of packs that are not trained are an error or, if `partial`, have the status
     "missing".
@@ -41,6 +41,8 @@ def collect(study: Study, partial: bool = False) -> None:
             )
     index = indexed(study, partial)
     done = [run for run in study.runs if run.key in index]
+    # rates are chosen from records alone, and predictions are nine tenths of an archive
+    predictions = study.file.tunes is None
     hashes = data_hashes(study.datasets)
     tables = {name: Columns(columns) for name, (columns, _) in TABLES.items()}
     telemetry: list[bytes] = []
@@ -49,7 +51,7 @@ def collect(study: Study, partial: bool = False) -> None:
         if run.key not in index:
             tables["metrics"].add(run_names(run) | {"device_class": "none"}, [{"status": "missing"}])
             continue
-        record = checked_record(run, store, index, hashes[run.dataset])
+        record = checked_record(run, store, index, hashes[run.dataset], predictions)
         cost = store.telemetry(run.key)
         names = run_names(run) | {"device_class": cost.get("device_class", "unknown")}
         for name, (_, rows_of) in TABLES.items():
@@ -67,12 +69,12 @@ def collect(study: Study, partial: bool = False) -> None:
         write_atomic(path, content)
     write_atomic(layout.lock, readable_json(locks(study.claim_locks, trained)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
-    write_archive(layout.records, store, [run.key for run in done])
-    write_sums(layout.collected_sums, [*(getattr(layout, name) for name in COLLECTED), layout.records])
+    archives = write_archives(layout, store, done, predictions)
+    write_sums(layout.collected_sums, [*(getattr(layout, name) for name in COLLECTED), *archives])
 
 
-def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> Row:
-    """The run's record, if it is what the pack index and the data manifest say."""
+def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str, predictions: bool) -> Row:
+    """The run's record, if it is what the pack index and the data manifest say; `predictions`: with these."""
     what = f"{run.dataset}/{run.architecture}/{run.method}/repetition {run.repetition} ({run.key})"
     if not store.has(run.key):
         raise UserError(
@@ -80,6 +82,11 @@ def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) 
             f"run: rm -r results/*/packs && snakemake, which trains what is missing and nothing else"
         )
     record = store.read(run.key)
+    if predictions and not (store.folder(run.key) / PREDICTIONS).exists():
+        raise UserError(
+            f"{store.folder(run.key)}: run {what} has lost its predictions; "
+            f"run: rm -r {store.folder(run.key)} results/*/packs && snakemake, which trains it anew"
+        )
     if record["data"] != data:
         raise UserError(
             f"{store.folder(run.key)}: run {what} was trained on other data than data/prepared/{run.dataset}.json "

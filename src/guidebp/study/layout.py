@@ -77,8 +77,12 @@ class Layout:
 
     @property
     def records(self) -> Path:
-        """All records and predictions of the study."""
-        return self.folder / "records.tar.xz"
+        """The folder of the archives: all records and predictions of the study."""
+        return self.folder / "records"
+
+    def archive(self, dataset: str, architecture: str) -> Path:
+        """Those of one dataset and network: what is trained later leaves the others' bytes as they are."""
+        return self.records / f"{dataset}_{architecture}.tar.xz"
 
     @property
     def comparisons(self) -> Path:

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from guidebp.analysis.archive import unpack_records
+from guidebp.analysis.archive import SUFFIX, read_archive
 from guidebp.analysis.packs import data_hashes, write_index
 from guidebp.analysis.rows import Row
 from guidebp.analysis.tuning import tuned_recipes
 from guidebp.canonical import readable_json
 from guidebp.errors import UserError
-from guidebp.store import RECORD, TELEMETRY, RunStore, parse_record
+from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, RunStore, parse_record
 from guidebp.study.catalogue import wholes
 from guidebp.study.layout import PREPARED, RUNS, Layout
 from guidebp.study.resolve import Study
@@ -58,13 +58,17 @@ def unpack(study: Study) -> int:
     costs = read_telemetry(layout)
     datasets = {run.key: run.dataset for run in study.runs}
     unpacked = 0
-    for key, files in unpack_records(layout.records, set(datasets)):
-        if verify(files, key, layout.records)["data"] != hashes[datasets[key]]:
-            continue
-        with store.lock(key):
-            if not store.holds(key, hashes[datasets[key]]):
-                store.publish(key, files | {TELEMETRY: costs.get(key, b"{}\n")})
-                unpacked += 1
+    archives = sorted(layout.records.glob(f"*{SUFFIX}"))
+    if not archives:
+        raise UserError(f"{layout.records}: no archives of records; run snakemake to train the study")
+    for archive in archives:
+        for key, files in read_archive(archive, set(datasets)):
+            if verify(files, key, archive, study.file.tunes is None)["data"] != hashes[datasets[key]]:
+                continue
+            with store.lock(key):
+                if not store.holds(key, hashes[datasets[key]]):
+                    store.publish(key, files | {TELEMETRY: costs.get(key, b"{}\n")})
+                    unpacked += 1
     missing = {run.key: run for run in study.runs if not store.holds(run.key, hashes[run.dataset])}
     for pack in study.packs:
         if not any(run.key in missing for run in pack.runs):
@@ -72,7 +76,7 @@ def unpack(study: Study) -> int:
     if missing:
         first = next(iter(missing.values()))
         raise UserError(
-            f"{layout.records}: {len(missing)} of {len(study.runs)} runs of study '{study.name}' are not in it "
+            f"{layout.records}: {len(missing)} of {len(study.runs)} runs of study '{study.name}' are not there "
             f"(first: {first.dataset}/{first.architecture}/{first.method}/repetition {first.repetition}, "
             f"key {first.key}); the code or the study has changed since, or they were never trained; run: "
             f"snakemake --config study={study.name}, which trains them; with partial=true it reports on the others"
@@ -124,11 +128,13 @@ def changed_since_commit(study: Study) -> list[str] | None:
     return [line[3:] for line in done.stdout.splitlines()]
 
 
-def verify(files: dict[str, bytes], key: str, archive: Path) -> Row:
-    """The record; UserError when an archived run is not what its checksums say."""
+def verify(files: dict[str, bytes], key: str, archive: Path, predictions: bool) -> Row:
+    """The record; UserError when an archived run, with `predictions` or without, is not what its checksums say."""
     remedy = f"run: git checkout {archive}"
     record = parse_record(files.get(RECORD, b""), key, archive, remedy)
     for name, checksum in record["files"].items():
+        if name not in files and name == PREDICTIONS and not predictions:
+            continue
         if hashlib.sha256(files.get(name, b"")).hexdigest() != checksum:
             raise UserError(f"{archive}: {key}/{name} is missing or damaged; {remedy}")
     return record
