@@ -33,7 +33,7 @@ def test_from_tuning_to_the_study_that_uses_it(tmp_path: Path) -> None:
     archives = project.files("results/tuning/records/*")
     assert list(archives) == ["results/tuning/records/digits-half_columns-digits.tar.xz"]
     clone = project.clone(
-        tmp_path / "clone", "results/tuning/rates.csv", "results/tuning/*.sha256", *archives
+        tmp_path / "clone", "results/tuning/rates.csv", "results/tuning/rendered.sha256", *archives
     )
     said = clone.call("guidebp", "restore", "--study", "tuning")
     assert "6 unpacked" in said and "all as it was committed" in said
