@@ -20,7 +20,7 @@ from benchmarks.measure import AbsentError, measured
 from benchmarks.text import markdown
 from guidebp.canonical import readable_json
 from guidebp.provenance import machine
-from guidebp.training.numerics import cpu_has_bf16
+from guidebp.training.numerics import instructions
 
 RESULTS = Path(__file__).parent / "results"
 CASES = ("throughput", "rules", "packs", "pipeline", "memory", "equivalence")
@@ -56,11 +56,6 @@ def main() -> None:
                 draw(known, path.with_suffix(".png"))
         except AbsentError as error:
             print(f"{case}: not measured: {error}", file=sys.stderr)
-
-
-def instructions() -> str:
-    """What of its processor torch uses: processors of one name differ in it, and in speed by half."""
-    return torch.backends.cpu.get_cpu_capability() + " BF16" * cpu_has_bf16()
 
 
 def edited() -> bool | None:

@@ -8,9 +8,9 @@ def markdown(known: dict[str, Any]) -> str:
     parts = []
     for entry in known.values():
         where, rounds = entry["machine"], f"; {entry['rounds']} rounds" if "rounds" in entry else ""
+        processor = f"{where['processor']} ({where.get('instructions', 'unknown')})"
         measured = (
-            f"{where['processor']} ({where['instructions']}), {where['cores']} cores, {where['device']}; "
-            f"torch {where['torch']}, "
+            f"{processor}, {where['cores']} cores, {where['device']}; torch {where['torch']}, "
             f"code {(where['commit'] or 'unknown')[:10]}{' (edited)' if where['edited'] else ''}{rounds}"
         )
         body = sides(entry) if "sides" in entry else rows(entry["rows"]) if "rows" in entry else facts(entry)

@@ -85,10 +85,13 @@ def parse_record(raw: bytes, key: str, path: Path, remedy: str) -> dict[str, Any
 
 
 class RunStore:
-    """The folder of all finished runs."""
+    """The folder of all finished runs.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Without `predictions`, as for studies that tune, whose archives leave them out, runs need not have theirs.
+    """
+
+    def __init__(self, root: Path, predictions: bool = True) -> None:
+        self.root, self.predictions = root, predictions
 
     def folder(self, key: str) -> Path:
         """Where the run is, or will be."""
@@ -108,8 +111,7 @@ class RunStore:
     def read(self, key: str) -> dict[str, Any]:
         """The record of a run, verified against its own checksum and those of its files.
 
-        Predictions may be absent: the archives of a study that tunes leave them out. Raises UserError when the
-        run is absent, of another version or not what its checksums say.
+        Raises UserError when it is absent, of another version or not what its checksums say.
         """
         folder = self.folder(key)
         path = folder / RECORD
@@ -121,7 +123,7 @@ class RunStore:
         record = parse_record(raw, key, path, remedy)
         for name, checksum in record["files"].items():
             absent = not (folder / name).exists()
-            if absent and name == PREDICTIONS:
+            if absent and name == PREDICTIONS and not self.predictions:
                 continue
             if absent or file_hash(folder / name) != checksum:
                 raise UserError(f"{folder / name}: missing or changed since it was recorded; {remedy}")

@@ -52,6 +52,12 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
                 f"study '{study.name}' tunes: it is whole or nothing, neither `partial` nor of a `claim`"
             )
         packs = wanted_packs(study, settings.claim) if partial else study.packs
+        if not packs:  # before anything that is there gives way to nothing
+            raise UserError(
+                f"study '{study.name}' has trained nothing yet"
+                + (f" and has no runs for claim '{settings.claim}'" if settings.claim else "")
+                + f"; run: snakemake --config study={study.name}"
+            )
         study = begun(study, packs)
         found = files(study, packs)
     except UserError as error:
@@ -94,6 +100,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         layout.rendered_sums,
         *(layout.figure(*place, kind) for place in places(TUNED, parts) for kind in FIGURE_KINDS),
     ]
+    records = {layout.archive(run.dataset, run.architecture) for pack in packs for run in pack.runs}
     shown = tuned if study.file.tunes else [layout.report, *for_dvc, *figures, *tables, *notebooks]
     sources = ["config", "datasets", "architectures", "methods", "claims", "published"]
     return {
@@ -103,7 +110,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
         "needs": Needs(study, RunStore(RUNS)),
         "packs": [str(layout.pack(pack.id)) for pack in packs],
-        "records": sorted({str(layout.archive(r.dataset, r.architecture)) for p in packs for r in p.runs}),
+        "records": sorted(map(str, records)),
         "files": [
             *(f"config/studies/{name}.yaml" for name in sorted(planned)),
             *(f"config/{name}.yaml" for name in sources),
@@ -139,7 +146,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "for dvc": [str(path) for path in for_dvc],
         "tuning code": sources_of("analysis", "tuning.py", "tables.py", "comparisons.py"),
         "tuned": [str(path) for path in tuned] if study.file.tunes else [],
-        "shown": [str(path) for path in shown],
+        "shown": sorted(map(str, records)) + [str(path) for path in shown],
     }
 
 

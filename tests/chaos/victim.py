@@ -18,7 +18,7 @@ KEPT = (
     "results/runs/*/record.json",
     "results/runs/*/predictions.safetensors",
     "results/*/*.csv",
-    "results/*/*.xz",
+    "results/*/records/*.xz",
     "results/*/claims*.json",
     "results/*/tables/*",
     "results/*/figures/*.[psc]*",

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -119,12 +119,13 @@ def build(
     dataset: str = DATASET,
     claim: str = CLAIM,
     titles: Mapping[str, str] = MappingProxyType({}),
+    architectures: Sequence[str] = ("columns-digits",),
 ) -> Path:
     """A project whose study `made` is trained and analysed; if `rendered`, with figures and report."""
     (folder / "config/recipes").mkdir(parents=True)
     for name in ("config.yaml", "recipes/digits.yaml"):
         shutil.copy(ROOT / "config" / name, folder / "config" / name)
-    for name, kept in {"methods": ["average", "independent"], "architectures": ["columns-digits"]}.items():
+    for name, kept in {"methods": ["average", "independent"], "architectures": architectures}.items():
         entries = read_yaml(ROOT / f"config/{name}.yaml")  # all of them would take most of a test's time
         chosen = {e: entries[e] | {"title": titles.get(e, entries[e]["title"])} for e in kept}
         text = json.dumps(chosen, indent=1)

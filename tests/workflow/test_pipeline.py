@@ -16,7 +16,7 @@ RENDERED = (
     "results/tiny/*.csv",
     "results/tiny/tables/*",
     "results/tiny/figures/*.[psc]*",
-    "results/tiny/*.xz",
+    "results/tiny/records/*.xz",
 )
 
 

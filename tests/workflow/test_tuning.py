@@ -42,6 +42,7 @@ def test_from_tuning_to_the_study_that_uses_it(tmp_path: Path) -> None:
         return
 
     uses = STUDY.replace("recipe: tiny", "recipe: tiny-tuned").replace("[0, 1]", "[0, 900]")
+    uses = uses.replace("[digits]", "[digits-half]")
     (project.folder / "config/studies/tiny.yaml").write_text(uses)
     project.call("snakemake")
     assert len(project.runs()) == 6 + 3  # those of repetition 900 are there

@@ -58,4 +58,5 @@ rule collect:
 rule experiments:
     input:
         RESULTS["packs"],
+        RESULTS["records"],
         LAYOUT.metrics,

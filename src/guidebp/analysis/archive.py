@@ -1,4 +1,4 @@
-"""The archives of a study: its records and predictions, in files whose bytes follow from them alone."""
+"""The archives of a study: its records, most with predictions, in files whose bytes follow from them alone."""
 
 import io
 import lzma
@@ -17,18 +17,21 @@ SUFFIX = ".tar.xz"
 PRESET = 2  # of xz: two thirds of the time of its default, a fifth more bytes
 
 
-def write_archives(layout: Layout, store: RunStore, runs: Iterable[Run], predictions: bool) -> list[Path]:
-    """One archive per dataset and network, with the runs' predictions or without; their paths.
+def write_archives(
+    layout: Layout, store: RunStore, runs: Iterable[Run], kept: set[tuple[str, str]]
+) -> list[Path]:
+    """One archive per dataset and network, with predictions where the store has to have them; their paths.
 
-    Archives that no run belongs to any more are removed.
+    Other archives are removed but for those of `kept`, the datasets and networks that the study plans.
     """
-    parts = (RECORD, PREDICTIONS) if predictions else (RECORD,)
+    # rates are chosen from records alone, and predictions are nine tenths of an archive
+    parts = (RECORD, PREDICTIONS) if store.predictions else (RECORD,)
     keys: dict[Path, set[str]] = {}
     for run in runs:
         keys.setdefault(layout.archive(run.dataset, run.architecture), set()).add(run.key)
     for path, found in keys.items():
         write_archive(path, store, sorted(found), parts)
-    for path in set(layout.records.glob(f"*{SUFFIX}")) - set(keys):
+    for path in set(layout.records.glob(f"*{SUFFIX}")) - {layout.archive(*cell) for cell in kept}:
         path.unlink()
     return list(keys)
 

@@ -1,4 +1,4 @@
-"""Read the records of a study into tidy tables, and pack them into one archive.
+"""Read the records of a study into tidy tables, and pack them into archives.
 
 Refuses what does not belong: a record that is damaged, was trained on other data than the manifest's, or
 is not the one its pack was indexed with.
@@ -10,14 +10,14 @@ from dataclasses import asdict
 import pandas as pd
 
 from guidebp.analysis.archive import write_archives
-from guidebp.analysis.packs import data_hashes, indexed, trained_packs
+from guidebp.analysis.packs import data_hashes, indexed, store_of, trained_packs
 from guidebp.analysis.rows import TABLES, VERSION, Columns, Row, run_names
 from guidebp.canonical import canonical_json, readable_json
 from guidebp.checksums import write_sums
 from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
-from guidebp.store import PREDICTIONS, RunStore, write_atomic
-from guidebp.study.layout import COLLECTED, PREPARED, RUNS, Layout
+from guidebp.store import RunStore, write_atomic
+from guidebp.study.layout import COLLECTED, PREPARED, Layout
 from guidebp.study.plan import described
 from guidebp.study.published import to_json
 from guidebp.study.resolve import Study, begun
@@ -31,8 +31,8 @@ def collect(study: Study, partial: bool = False) -> None:
     Their checksums come last. Runs of packs that are not trained are an error or, if `partial`, have the status
     "missing".
     """
-    layout, store = Layout(study.name), RunStore(RUNS)
-    planned = len(study.runs)
+    layout, store = Layout(study.name), store_of(study)
+    planned, kept = len(study.runs), {(run.dataset, run.architecture) for run in study.runs}
     if partial:
         study = begun(study, trained_packs(study))
         if not study.runs:
@@ -41,8 +41,6 @@ def collect(study: Study, partial: bool = False) -> None:
             )
     index = indexed(study, partial)
     done = [run for run in study.runs if run.key in index]
-    # rates are chosen from records alone, and predictions are nine tenths of an archive
-    predictions = study.file.tunes is None
     hashes = data_hashes(study.datasets)
     tables = {name: Columns(columns) for name, (columns, _) in TABLES.items()}
     telemetry: list[bytes] = []
@@ -51,7 +49,7 @@ def collect(study: Study, partial: bool = False) -> None:
         if run.key not in index:
             tables["metrics"].add(run_names(run) | {"device_class": "none"}, [{"status": "missing"}])
             continue
-        record = checked_record(run, store, index, hashes[run.dataset], predictions)
+        record = checked_record(run, store, index, hashes[run.dataset])
         cost = store.telemetry(run.key)
         names = run_names(run) | {"device_class": cost.get("device_class", "unknown")}
         for name, (_, rows_of) in TABLES.items():
@@ -69,12 +67,12 @@ def collect(study: Study, partial: bool = False) -> None:
         write_atomic(path, content)
     write_atomic(layout.lock, readable_json(locks(study.claim_locks, trained)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
-    archives = write_archives(layout, store, done, predictions)
+    archives = write_archives(layout, store, done, kept)
     write_sums(layout.collected_sums, [*(getattr(layout, name) for name in COLLECTED), *archives])
 
 
-def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str, predictions: bool) -> Row:
-    """The run's record, if it is what the pack index and the data manifest say; `predictions`: with these."""
+def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> Row:
+    """The run's record, if it is what the pack index and the data manifest say."""
     what = f"{run.dataset}/{run.architecture}/{run.method}/repetition {run.repetition} ({run.key})"
     if not store.has(run.key):
         raise UserError(
@@ -82,11 +80,6 @@ def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str, 
             f"run: rm -r results/*/packs && snakemake, which trains what is missing and nothing else"
         )
     record = store.read(run.key)
-    if predictions and not (store.folder(run.key) / PREDICTIONS).exists():
-        raise UserError(
-            f"{store.folder(run.key)}: run {what} has lost its predictions; "
-            f"run: rm -r {store.folder(run.key)} results/*/packs && snakemake, which trains it anew"
-        )
     if record["data"] != data:
         raise UserError(
             f"{store.folder(run.key)}: run {what} was trained on other data than data/prepared/{run.dataset}.json "

@@ -19,6 +19,11 @@ def data_hashes(datasets: Iterable[str]) -> dict[str, str]:
     return {name: str(read_manifest(PREPARED, name).get("sha256")) for name in datasets}
 
 
+def store_of(study: Study) -> RunStore:
+    """The run store as the study sees it."""
+    return RunStore(RUNS, predictions=study.file.tunes is None)
+
+
 def train_and_index(study: Study, pack_id: str, training: Training) -> None:
     """Train what the store lacks of a pack and write its index."""
     packs = {pack.id: pack for pack in study.packs}
@@ -27,7 +32,7 @@ def train_and_index(study: Study, pack_id: str, training: Training) -> None:
             f"study '{study.name}' has no pack {pack_id!r}; it may have been edited since: run snakemake "
             f"again; {nearest(pack_id, packs)}"
         )
-    pack, store = packs[pack_id], RunStore(RUNS)
+    pack, store = packs[pack_id], store_of(study)
     store.join()
     train_pack(
         [run.spec for run in pack.runs],

@@ -89,6 +89,7 @@ class Catalogues:
     architectures: dict[str, schema.Architecture] = field(init=False)
     methods: dict[str, schema.Method] = field(init=False)
     recipes: Recipes = field(init=False)
+    recipe_files: dict[str, Path] = field(init=False)  # the first in which each recipe stands
     tuned_in: TunedIn = field(init=False)
     claims: dict[str, schema.Claim] = field(init=False)
     published: dict[str, PaperTable] = field(init=False)
@@ -104,7 +105,7 @@ class Catalogues:
         self.claims = read_file(folder / "claims.yaml", "claims")
         self.published = read_file(folder / "published.yaml", "published")
         self.locks = {name: claim.lock for name, claim in self.claims.items()}
-        self.recipes, self.tuned_in = read_recipes(folder / "recipes")
+        self.recipes, self.recipe_files, self.tuned_in = read_recipes(folder / "recipes")
         for name, recipe in self.recipes.items():
             if isinstance(recipe, schema.TunedRecipe):
                 self.recipe(recipe.base, f"config/recipes: {name}.base")

@@ -77,7 +77,7 @@ class Layout:
 
     @property
     def records(self) -> Path:
-        """The folder of the archives: all records and predictions of the study."""
+        """The folder of the archives: all records of the study and, unless it tunes, all predictions."""
         return self.folder / "records"
 
     def archive(self, dataset: str, architecture: str) -> Path:

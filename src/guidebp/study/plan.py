@@ -79,9 +79,11 @@ def described(study: Study) -> dict[str, Json]:
         name: json.loads(claim.model_dump_json())
         | {
             "plan": [
-                plan(name, claim, scale, load(ground.study), times)
+                made
                 for scale, ground in claim.grounds.items()
-                if scale != "exploratory" and ground.study
+                if scale != "exploratory"
+                and ground.study
+                and (made := plan(name, claim, scale, load(ground.study), times))["runs"]
             ]
         }
         for name, claim in study.claims.items()

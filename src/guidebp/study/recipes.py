@@ -11,18 +11,19 @@ Recipes = dict[str, Recipe | TunedRecipe]
 TunedIn = dict[tuple[str, str, str], Path]
 
 
-def read_recipes(folder: Path) -> tuple[Recipes, TunedIn]:
-    """Every recipe by name, tuned ones put together from all files, and where their rates stand.
+def read_recipes(folder: Path) -> tuple[Recipes, dict[str, Path], TunedIn]:
+    """Every recipe by name, tuned ones put together from all files; the first file of each; where rates stand.
 
     UserError when two files have the same recipe or, of a tuned one, rates of the same dataset and network.
     """
     recipes: Recipes = {}
+    files: dict[str, Path] = {}
     tuned_in: TunedIn = {}
     for path in sorted(folder.glob("*.yaml")):
         for name, found in read_file(path, "recipes").items():
             known = recipes.get(name, found)
             if name in recipes and not (isinstance(known, TunedRecipe) and isinstance(found, TunedRecipe)):
-                raise UserError(f"{path}: recipe '{name}' also stands in another file of that folder")
+                raise UserError(f"{path}: recipe '{name}' also stands in {files[name]}; rename one")
             if isinstance(found, TunedRecipe):
                 for dataset, architecture in cells(found):
                     other = tuned_in.setdefault((name, dataset, architecture), path)
@@ -30,9 +31,14 @@ def read_recipes(folder: Path) -> tuple[Recipes, TunedIn]:
                         raise UserError(
                             f"{path}: {name}.rates.{dataset}.{architecture}: also stands in {other}; remove one"
                         )
-                found = joined(known, found, f"{path}: {name}")
+                if known.base != found.base:
+                    raise UserError(
+                        f"{path}: {name}.base: '{found.base}', but {files[name]} says '{known.base}'; rename one"
+                    )
+                found = joined(known, found)
             recipes[name] = found
-    return recipes, tuned_in
+            files.setdefault(name, path)
+    return recipes, files, tuned_in
 
 
 def cells(recipe: TunedRecipe) -> list[tuple[str, str]]:
@@ -40,10 +46,8 @@ def cells(recipe: TunedRecipe) -> list[tuple[str, str]]:
     return [(dataset, network) for dataset, networks in recipe.rates.items() for network in networks]
 
 
-def joined(first: TunedRecipe, second: TunedRecipe, where: str) -> TunedRecipe:
-    """Both files' rates in one; UserError when they were tuned for different recipes."""
-    if first.base != second.base:
-        raise UserError(f"{where}.base: another file of that folder says '{first.base}'")
+def joined(first: TunedRecipe, second: TunedRecipe) -> TunedRecipe:
+    """The rates of both in one."""
     rates = {
         dataset: first.rates.get(dataset, {}) | second.rates.get(dataset, {})
         for dataset in dict.fromkeys([*first.rates, *second.rates])

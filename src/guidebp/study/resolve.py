@@ -183,8 +183,12 @@ def check_free(
             f"{where}: would make {recipe}.rates.{dataset}.{architecture} in {made.name}, but it stands in "
             f"{stands}; remove it there"
         )
-    if isinstance(catalogues.recipes.get(recipe), schema.Recipe):
-        raise UserError(f"{where}: would make recipe '{recipe}', but there is one with a rate of its own")
+    known = catalogues.recipes.get(recipe)
+    if known and not (isinstance(known, schema.TunedRecipe) and f"{known.base}-tuned" == recipe):
+        raise UserError(
+            f"{where}: would make recipe '{recipe}', but there is one of that name in "
+            f"{catalogues.recipe_files[recipe]} that is not made of '{recipe.removesuffix('-tuned')}'; rename it"
+        )
 
 
 def with_bases(recipes: Recipes, known: Recipes) -> Recipes:

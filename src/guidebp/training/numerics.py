@@ -51,6 +51,11 @@ def autocast(numerics: str, device: torch.device) -> AbstractContextManager[obje
     return nullcontext()
 
 
+def instructions() -> str:
+    """What of its processor torch uses: processors of one name differ in it, and in speed by half."""
+    return torch.backends.cpu.get_cpu_capability() + " BF16" * cpu_has_bf16()
+
+
 def cpu_has_bf16() -> bool:
     """Whether this is an x86 processor with AVX-512 BF16 or AMX.
 

@@ -8,11 +8,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
+from guidebp.analysis.packs import store_of
 from guidebp.data.verify import verify
 from guidebp.errors import UserError
 from guidebp.provenance import code, processor
 from guidebp.store import RunStore, file_hash
-from guidebp.study.layout import PREPARED, RAW, RUNS, Layout
+from guidebp.study.layout import PREPARED, RAW, Layout
 from guidebp.study.resolve import Study
 from guidebp.study.runs import Run
 from guidebp.training.pack import DEATHS
@@ -34,7 +35,7 @@ class Finding(NamedTuple):
 
 def diagnose(study: Study, studies: Iterable[Study]) -> list[Finding]:
     """All findings on a study; `studies` are all of this project, whose runs are none's rubbish."""
-    store = RunStore(RUNS)
+    store = store_of(study)
     return [*locks(study), *data(study), *runs(study, store), *indexes(study, store), *left(studies, store)]
 
 

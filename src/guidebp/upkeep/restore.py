@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from guidebp.analysis.archive import SUFFIX, read_archive
-from guidebp.analysis.packs import data_hashes, write_index
+from guidebp.analysis.packs import data_hashes, store_of, write_index
 from guidebp.analysis.rows import Row
 from guidebp.analysis.tuning import tuned_recipes
 from guidebp.canonical import readable_json
 from guidebp.errors import UserError
-from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, RunStore, parse_record
+from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, parse_record
 from guidebp.study.catalogue import wholes
-from guidebp.study.layout import PREPARED, RUNS, Layout
+from guidebp.study.layout import PREPARED, Layout
 from guidebp.study.resolve import Study
 
 
@@ -53,7 +53,7 @@ def restore(study: Study, records_only: bool = False) -> str:
 
 def unpack(study: Study) -> int:
     """Bring the records into the store and index the packs; how many the store did not have."""
-    layout, store, hashes = Layout(study.name), RunStore(RUNS), data_hashes(study.datasets)
+    layout, store, hashes = Layout(study.name), store_of(study), data_hashes(study.datasets)
     store.join()
     costs = read_telemetry(layout)
     datasets = {run.key: run.dataset for run in study.runs}
@@ -63,7 +63,7 @@ def unpack(study: Study) -> int:
         raise UserError(f"{layout.records}: no archives of records; run snakemake to train the study")
     for archive in archives:
         for key, files in read_archive(archive, set(datasets)):
-            if verify(files, key, archive, study.file.tunes is None)["data"] != hashes[datasets[key]]:
+            if verify(files, key, archive, store.predictions)["data"] != hashes[datasets[key]]:
                 continue
             with store.lock(key):
                 if not store.holds(key, hashes[datasets[key]]):
@@ -75,6 +75,15 @@ def unpack(study: Study) -> int:
             write_index(study, pack, store, keep_time=True)
     if missing:
         first = next(iter(missing.values()))
+        lost = sorted(
+            {layout.archive(run.dataset, run.architecture) for run in missing.values()} - {*archives}
+        )
+        if lost:
+            raise UserError(
+                f"{lost[0]}: {len(missing)} of {len(study.runs)} runs of study '{study.name}' are not there, and "
+                f"{len(lost)} archives neither; run: git checkout {layout.records}, or, where they were never "
+                f"committed, snakemake --config study={study.name}, which trains them"
+            )
         raise UserError(
             f"{layout.records}: {len(missing)} of {len(study.runs)} runs of study '{study.name}' are not there "
             f"(first: {first.dataset}/{first.architecture}/{first.method}/repetition {first.repetition}, "
