@@ -9,6 +9,7 @@ import pytest
 
 from guidebp.errors import UserError
 from guidebp.rendering.evidence import Evidence
+from guidebp.rendering.table_text import signed
 from tests.unit.tiny import ROOT
 
 DEMO = Evidence.read(ROOT, "demo")
@@ -114,3 +115,20 @@ def test_absent_and_edited_tables_are_refused(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("0.", "1.", 1))
     with pytest.raises(UserError, match=r"comparisons\.csv"):
         Evidence.read(tmp_path, "demo")
+
+
+def test_readings_show_the_worst_difference_of_each() -> None:
+    name = "guidebp-merge"
+    scored = replace(DEMO, verdicts={name: DEMO.verdicts[name] | {"decided": "exploratory"}})
+    rows = DEMO.parts[(DEMO.parts["claim"] == name) & (DEMO.parts["role"] != "beside")]
+    lines = scored.readings(name).splitlines()[2:]
+    assert [line.split(" | ")[0].strip("| ") for line in lines] == list(rows["method"].unique())
+    for line in lines:
+        method, cell = line.strip("| ").split(" | ")
+        own = rows[rows["method"] == method]
+        worst = own.loc[own["difference"].idxmin()]
+        assert cell.startswith(f"{signed(worst['difference'])} (") and cell.endswith(
+            f" against {worst['than']}"
+        )
+    one = DEMO.parts[DEMO.parts["than"] == "add"]
+    assert " against " not in replace(scored, parts=one).readings(name)

@@ -92,7 +92,21 @@ class Evidence:
             )
             sides = f"{part['method']} - {part['than']}"
             named = several or part["method"] == part["than"]
-            cells[f"{sides}, {part['output']}" if named else sides] = interval(part) + unit
+            known = interval(part) + unit if pd.notna(part["difference"]) else "-"
+            cells[f"{sides}, {part['output']}" if named else sides] = known
+        return body(pd.DataFrame(shown.values()).fillna("-"))
+
+    def readings(self, name: str) -> str:
+        """The weakest difference of every reading of a claim on every dataset, at the scale that decides."""
+        scale = self.verdicts[name]["decided"]
+        rows = self.parts[(self.parts["claim"] == name) & (self.parts["scale"] == scale)]
+        rows = rows[rows["role"] != "beside"]
+        several = rows["than"].nunique() > 1
+        shown: dict[str, dict[str, str]] = {}
+        for (method, dataset), found in rows.groupby(["method", "dataset"], sort=False):
+            worst = found.loc[found["difference"].idxmin()]
+            cells = shown.setdefault(str(method), {"reading": str(method)})
+            cells[str(dataset)] = interval(worst) + f" against {worst['than']}" * several
         return body(pd.DataFrame(shown.values()).fillna("-"))
 
     def against(self, reference: str, network: str, measure: str = "merged") -> str:
@@ -154,7 +168,7 @@ class Evidence:
         return rows.groupby("output", sort=False)["accuracy"].mean()
 
 
-def interval(row: Mapping[Hashable, Any]) -> str:
+def interval(row: "Mapping[Hashable, Any] | pd.Series[Any]") -> str:
     """A paired difference and its 95 % interval."""
     return f"{signed(row['difference'])} ({signed(row['low'])} to {signed(row['high'])})"
 
