@@ -1,4 +1,7 @@
-"""Forest plot of the claims: on each dataset and network the weakest difference of every comparison."""
+"""Forest plot of the claims: on each dataset and network the weakest difference of every comparison.
+
+Grey marks stand beside a claim and decide nothing.
+"""
 
 from typing import Any
 
@@ -6,13 +9,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
 from guidebp.analysis.claims import BESIDE, DECIDES
 from guidebp.analysis.tables import Results
-from guidebp.rendering.style import COLOURS, FAINT, INK, look, mark, nothing, page
+from guidebp.rendering.style import COLOURS, FAINT, INK, MARKERS, look, mark, nothing, page
 from guidebp.rendering.table_text import signed
 
+ROW = 0.2  # inches
 SHOWN = ["dataset", "network", "network_than", "method", "than", "output", "n", "difference", "low", "high"]
 
 
@@ -53,57 +58,104 @@ def data(results: Results, dataset: str) -> pd.DataFrame:
 
 @look()
 def draw(data: pd.DataFrame) -> Figure:
-    """A panel per claim with a scale of its own; grey marks: beside it; grey ground: short of the rule."""
+    """A panel per claim with a scale of its own, a row per dataset and network; grey ground: short of the rule."""
     if data.empty:
         return nothing("No claim has runs in this study.")
     claims = list(data.groupby("claim", sort=False))
-    heights = [0.17 * len(cell) + 0.12 for _, cell in claims]
-    figure = page(sum(heights) + 0.42 * len(claims) + 0.4, side=0.1)
+    heights = [ROW * len(places(cell)) + 0.05 for _, cell in claims]
+    figure = page(sum(heights) + 0.72 * len(claims), side=0.1)
     axes = figure.subplots(len(claims), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     for axis, (claim, cell) in zip(axes, claims, strict=True):
         forest(axis, str(claim), cell)
-    handles = [mark(COLOURS[0], "o", "the claim's comparisons"), mark(FAINT, "D", "beside, deciding nothing")]
-    figure.legend(handles=handles, loc="outside upper right", ncols=2)
     return figure
 
 
 def forest(axis: Axes, claim: str, cell: pd.DataFrame) -> None:
-    """The differences of one claim, in words on the left, as intervals, in numbers on the right."""
+    """The differences of one claim: those that decide with their intervals, the weakest of a row in numbers."""
     first = cell.iloc[0]
     span = np.array([0.0, first["least"], first["least"] + first["margin"], *cell["difference"]])
     room = 0.35 * (span.max() - span.min()) + first["margin"]  # intervals of few repetitions may run out
-    axis.set(xlim=(span.min() - room, span.max() + room), ylim=(len(cell) - 0.4, -0.6))
+    rows = places(cell)
+    axis.set(xlim=(span.min() - room, span.max() + room), ylim=(len(rows) - 0.4, -0.6))
     axis.axvspan(span.min() - room, first["least"], color="#f0f0f0", zorder=0)
     axis.axvline(0, color=INK, lw=0.7)
     if first["least"] == 0:
         axis.axvline(first["margin"], color=INK, lw=0.7, ls=":")
-    several = [column for column in ("dataset", "network") if cell[column].nunique() > 1]
-    for y, (_, row) in enumerate(cell.iterrows()):
-        colour, marker = (COLOURS[0], "o") if row["role"] == DECIDES else (FAINT, "D")
-        axis.plot([row["low"], row["high"]], [y, y], color=colour, lw=1.1)
-        axis.plot(row["difference"], y, marker, color=colour, ms=4, mec="white", mew=0.4)
-        ends = f"{signed(row['low'])} to {signed(row['high'])}" if pd.notna(row["low"]) else "no interval"
-        numbers = f"{signed(row['difference'])}  ({ends}), n = {row['n']}"
-        axis.annotate(numbers, (1.01, y), xycoords=axis.get_yaxis_transform(), va="center", fontsize=6.5)
-    names = [", ".join([sides(row), *row[several]]) for _, row in cell.iterrows()]
-    axis.set_yticks(range(len(cell)), names, fontsize=6.5)  # a claim on several networks has long ones
+    alone = cell["method"].nunique() == 1 and bool((cell["method"] != cell["than"]).all())
+    heading(axis, claim, first, differences(axis, cell, alone))
+    decide = cell[cell["role"] == DECIDES]
+    for (dataset, network), own in decide.groupby(["dataset", "network"], sort=False):
+        weakest = own.iloc[int(own["low"].fillna(-np.inf).argmin())]
+        where = 1.01, rows.index((str(dataset), str(network)))
+        words = in_numbers(weakest, own["than"].nunique() > 1)
+        axis.annotate(words, where, xycoords=axis.get_yaxis_transform(), va="center", fontsize=6.5)
+    several = [k for k in range(2) if len({place[k] for place in rows}) > 1] or [0]
+    axis.set_yticks(range(len(rows)), [", ".join(place[k] for k in several) for place in rows], fontsize=6.5)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
-    unit = "percent saved" if first["unit"] == "percent" else "points of test accuracy"
+    whose = f"{first['method']} minus others, " if alone else ""
+    unit = "percent saved" if first["unit"] == "percent" else f"{whose}points of test accuracy"
+    axis.set_xlabel(unit, fontsize=6.5)
+
+
+def differences(axis: Axes, cell: pd.DataFrame, alone: bool) -> list[Line2D]:
+    """Draw them, and what a legend shows of each comparison; `alone`: of one method, which it need not name."""
+    rows, shown = places(cell), []
+    for role in (DECIDES, BESIDE):
+        kinds = list(cell[cell["role"] == role].groupby(["method", "than"], sort=False))
+        for number, (_, drawn) in enumerate(kinds):
+            y = np.array(
+                [rows.index(place) for place in zip(drawn["dataset"], drawn["network"], strict=True)]
+            )
+            colour, marker, aside = FAINT, MARKERS[-1 - number % 5], 0.0
+            if role == DECIDES:
+                colour, marker = COLOURS[number], MARKERS[number]
+                aside = 0.3 * (number - (len(kinds) - 1) / 2)
+                axis.hlines(y + aside, drawn["low"], drawn["high"], color=colour, lw=1.1, zorder=3)
+            axis.plot(
+                drawn["difference"], y + aside, marker, color=colour, ms=4, mec="white", mew=0.4, zorder=3
+            )
+            side = drawn.iloc[0]
+            shown.append(mark(colour, marker, side["than"] if alone else sides(side)))
+    return shown
+
+
+def heading(axis: Axes, claim: str, first: "pd.Series[Any]", shown: list[Line2D]) -> None:
+    """The verdict from the page's left edge, the legend up to its right one."""
     tested = "" if first["verdict"] != "not tested" else "exploratory, "
-    axis.set_title(" ", fontsize=8)  # its room; the words begin at the page's edge
+    axis.set_title(" ", fontsize=8)  # its room
+    assert axis.figure is not None
     across = blended_transform_factory(axis.figure.transFigure, axis.transAxes)
-    for words, x, side, weight in (
-        (f"{claim}: {tested}{first['word']}", 0.01, "left", "bold"),
-        (unit, 0.99, "right", "normal"),
-    ):
-        line = axis.text(
-            x, 1.02, words, transform=across, va="bottom", ha=side, fontsize=8, fontweight=weight
-        )
-        line.set_in_layout(False)
+    words = f"{claim}: {tested}{first['word']}"
+    line = axis.text(0.01, 1.02, words, transform=across, va="bottom", fontsize=8, fontweight="bold")
+    line.set_in_layout(False)
+    legend = axis.legend(
+        handles=shown,
+        loc="lower right",
+        bbox_to_anchor=(0.995, 1.0),
+        bbox_transform=across,
+        ncols=len(shown),
+        fontsize=6.5,
+        handletextpad=0.1,
+        columnspacing=0.8,
+        borderpad=0,
+        borderaxespad=0.2,
+    )
+    legend.set_in_layout(False)
+
+
+def places(cell: pd.DataFrame) -> list[tuple[str, str]]:
+    """Datasets and networks, in their order."""
+    return list(dict.fromkeys(zip(cell["dataset"], cell["network"], strict=True)))
+
+
+def in_numbers(row: "pd.Series[Any]", named: bool) -> str:
+    """A difference, its interval, the pairs behind it; what it is to, where there are several; the output."""
+    ends = f"{signed(row['low'])} to {signed(row['high'])}" if pd.notna(row["low"]) else "no interval"
+    what = ", ".join([row["than"]] * named + [row["output"]])
+    return f"{signed(row['difference'])}  ({ends}), n = {row['n']}: {what}"
 
 
 def sides(row: "pd.Series[Any]") -> str:
     """What is compared."""
-    minus = f" - {row['than']}" if row["method"] != row["than"] else ""
-    return f"{row['method']}{minus} ({row['output']})"
+    return f"{row['method']} - {row['than']}" if row["method"] != row["than"] else str(row["method"])
