@@ -112,9 +112,8 @@ def differences(axis: Axes, cell: pd.DataFrame, alone: bool) -> list[Line2D]:
                 colour, marker = COLOURS[number], MARKERS[number]
                 aside = 0.3 * (number - (len(kinds) - 1) / 2)
                 axis.hlines(y + aside, drawn["low"], drawn["high"], color=colour, lw=1.1, zorder=3)
-            axis.plot(
-                drawn["difference"], y + aside, marker, color=colour, ms=4, mec="white", mew=0.4, zorder=3
-            )
+            edge: Any = {"ms": 4, "mec": "white", "mew": 0.4} if role == DECIDES else {"ms": 4.5, "mew": 0}
+            axis.plot(drawn["difference"], y + aside, marker, color=colour, zorder=3, **edge)
             side = drawn.iloc[0]
             shown.append(mark(colour, marker, side["than"] if alone else sides(side)))
     return shown
