@@ -36,7 +36,7 @@ class Finding(NamedTuple):
 def diagnose(study: Study, studies: Iterable[Study]) -> list[Finding]:
     """All findings on a study; `studies` are all of this project, whose runs are none's rubbish."""
     store = store_of(study)
-    return [*locks(study), *data(study), *runs(study, store), *indexes(study, store), *left(studies, store)]
+    return [*locks(study), *data(study), *runs(study, store), *left(studies, store)]
 
 
 def environment() -> str:
@@ -88,7 +88,7 @@ def data(study: Study) -> Iterator[Finding]:
 
 
 def runs(study: Study, store: RunStore) -> Iterator[Finding]:
-    """Missing, unfinished, diverged, crashed, corrupt and stale runs."""
+    """Missing, unfinished, diverged, crashed, corrupt and stale runs, and indexes that are not theirs."""
     hashes: dict[str, str] = {}
     for name in study.datasets:
         try:
@@ -100,20 +100,26 @@ def runs(study: Study, store: RunStore) -> Iterator[Finding]:
     for run in study.runs:
         kind, text = state_of(run, store, hashes.get(run.dataset))
         kinds.setdefault(kind, []).append((run, text))
-    for kind in ("corrupt", "stale", "unfinished", "missing", "crashed", "diverged"):
+    bad, trained = unsound_indexes(study, store), ("corrupt", "stale", "unfinished", "missing")
+    # Without its index a pack is trained as far as the store lacks it. One command for all: collecting would stop
+    # at the first that is left.
+    lacking = [paths[run.key] for kind in trained for run, _ in kinds.get(kind, [])]
+    train = f"{without([path for path in dict.fromkeys([*lacking, *bad]) if path.exists()])}{again(study)}"
+    for kind in (*trained, "crashed", "diverged"):
         found = kinds.get(kind, [])
-        # without its index a pack is trained as far as the store lacks it
-        files = [path for path in dict.fromkeys(paths[run.key] for run, _ in found) if path.exists()]
         remedy = {
             "crashed": f"guidebp gc --crashed; {again(study)}",
             "diverged": "none: a diverged run is a result, and tables count it",
-        }.get(kind, f"{without(files)}{again(study)}")
+        }.get(kind, train)
         if found:
             texts = [f"{label(run)}{': ' * bool(text)}{text}" for run, text in found[:SHOWN]]
             more = [f"and {len(found) - SHOWN} more"] * (len(found) > SHOWN)
             note = "; with more memory they may be trained" * (kind == "crashed")
             text = f"{len(found)} runs: {'; '.join([*texts, *more])}{note}"
             yield Finding(kind, text, remedy, kind in ("corrupt", "stale"))
+    if bad:
+        text = f"{len(bad)} packs are indexed with records that are not in the store (first: {bad[0]})"
+        yield Finding("stale index", text, train, fault=True)
 
 
 def state_of(run: Run, store: RunStore, data_hash: str | None) -> tuple[str, str]:
@@ -138,7 +144,7 @@ def state_of(run: Run, store: RunStore, data_hash: str | None) -> tuple[str, str
     return ("unfinished" if notes else "missing"), ", ".join(notes)
 
 
-def indexes(study: Study, store: RunStore) -> Iterator[Finding]:
+def unsound_indexes(study: Study, store: RunStore) -> list[Path]:
     """Indexes of packs that cannot be read or name other records than the store has."""
     layout = Layout(study.name)
     bad = []
@@ -156,13 +162,7 @@ def indexes(study: Study, store: RunStore) -> Iterator[Finding]:
             sound = False
         if not sound:
             bad.append(path)
-    if bad:
-        yield Finding(
-            "stale index",
-            f"{len(bad)} packs are indexed with records that are not in the store (first: {bad[0]})",
-            f"{without(bad)}{again(study)}",
-            fault=True,
-        )
+    return bad
 
 
 def left(studies: Iterable[Study], store: RunStore) -> Iterator[Finding]:
