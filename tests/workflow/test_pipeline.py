@@ -95,7 +95,11 @@ def test_a_second_clone_gives_the_same_bytes(project: Project, tmp_path: Path) -
 
 def test_restore_after_a_clone_trains_nothing_and_renders_the_same(project: Project, tmp_path: Path) -> None:
     clone = project.clone(
-        tmp_path, "results/tiny/*.[cjts]*", "results/tiny/records/*", "results/tiny/tables/*"
+        tmp_path,
+        "results/tiny/*.[cjts]*",
+        "results/tiny/records/*",
+        "results/tiny/tables/*",
+        "results/tiny/figures/*.json",
     )
     said = clone.call("guidebp", "restore")
     assert "6 runs" in said and "6 unpacked" in said and "all as it was committed" in said

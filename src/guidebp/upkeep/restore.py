@@ -132,7 +132,12 @@ def changed_since_commit(study: Study) -> list[str] | None:
 
     if git("ls-files", "--error-unmatch", str(layout.rendered_sums)).returncode:
         return None
-    made = [layout.folder, *([tuned_recipes(study)] if study.file.tunes else [])]
+    # provenance names the commit that rendered
+    made = [
+        ":(exclude)*.provenance.json",
+        layout.folder,
+        *([tuned_recipes(study)] if study.file.tunes else []),
+    ]
     done = git("status", "--porcelain", "--untracked-files=no", "--", *map(str, made))
     return [line[3:] for line in done.stdout.splitlines()]
 
