@@ -145,6 +145,7 @@ def rewritten(change: dict[str, Any]) -> bytes:
         (RECORD, files(key="f" * 20)[RECORD], "checksum does not match"),
         (RECORD, files(0.6)[RECORD].replace(b"0.6", b"0.9"), "checksum does not match"),
         (PREDICTIONS, CONTENT[:-1], "missing or changed"),
+        (PREDICTIONS, None, "missing or changed"),
     ],
 )
 def test_damage(store: RunStore, name: str, content: bytes | None, message: str) -> None:

@@ -108,7 +108,7 @@ def test_restore_after_a_clone_trains_nothing_and_renders_the_same(project: Proj
         {name: content for name, content in each.files(*RENDERED).items() if "provenance" not in name}
         for each in (project, clone)  # of which only one has a commit
     )
-    assert expected and found == expected
+    assert any(name.endswith(".xz") for name in expected) and found == expected
     table = clone.folder / "results/tiny/tables/accuracy_digits.md"
     table.write_bytes(table.read_bytes() + b" ")
     said = clone.call("guidebp", "restore", code=2)
