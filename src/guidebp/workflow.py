@@ -100,7 +100,8 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         layout.rendered_sums,
         *(layout.figure(*place, kind) for place in places(TUNED, parts) for kind in FIGURE_KINDS),
     ]
-    records = {layout.archive(run.dataset, run.architecture) for pack in packs for run in pack.runs}
+    archives = {layout.archive(run.dataset, run.architecture) for pack in packs for run in pack.runs}
+    records = sorted(map(str, archives))
     shown = tuned if study.file.tunes else [layout.report, *for_dvc, *figures, *tables, *notebooks]
     sources = ["config", "datasets", "architectures", "methods", "claims", "published"]
     return {
@@ -110,7 +111,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
         "needs": Needs(study, RunStore(RUNS)),
         "packs": [str(layout.pack(pack.id)) for pack in packs],
-        "records": sorted(map(str, records)),
+        "records": records,
         "files": [
             *(f"config/studies/{name}.yaml" for name in sorted(planned)),
             *(f"config/{name}.yaml" for name in sources),
@@ -146,7 +147,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "for dvc": [str(path) for path in for_dvc],
         "tuning code": sources_of("analysis", "tuning.py", "tables.py", "comparisons.py"),
         "tuned": [str(path) for path in tuned] if study.file.tunes else [],
-        "shown": sorted(map(str, records)) + [str(path) for path in shown],
+        "shown": records + [str(path) for path in shown],
     }
 
 
