@@ -13,7 +13,7 @@ from guidebp.study.resolve import Study, load_study
 from tests.unit.tiny import ROOT
 
 CLAIMS: dict[str, Claim] = read_file(ROOT / "config/claims.yaml", "claims")
-# ../shared/PAPERS.md, section 6
+# the statements of the four papers, and our check of the mechanism
 ASKED = {
     *("guidebp-merge", "guidebp-instances", "guidebp-branches", "guidebp-cost", "multiway-depth"),
     *("multiway-exits", "deconfliction", "deconfliction-combines", "critic-cost", "critic-submodels"),
