@@ -20,7 +20,6 @@ from benchmarks.measure import AbsentError, measured
 from benchmarks.text import markdown
 from guidebp.canonical import readable_json
 from guidebp.provenance import machine
-from guidebp.training.numerics import instructions
 
 RESULTS = Path(__file__).parent / "results"
 CASES = ("throughput", "rules", "packs", "pipeline", "memory", "equivalence")
@@ -38,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := set(args.cases) - set(CASES):
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    where = machine(args.device) | {"edited": edited(), "instructions": instructions()}
+    where = machine(args.device) | {"edited": edited()}
     cpu = args.device == "cpu"
     name = f"{where['processor']} {where['instructions']}" if cpu else str(where["device"])
     path = RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{args.device}.json"

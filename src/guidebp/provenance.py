@@ -17,10 +17,13 @@ def machine(device: str) -> dict[str, Any]:
     """Host, processor, device and the versions that training depends on."""
     import torch
 
+    from guidebp.training.numerics import instructions
+
     cuda = device.startswith("cuda")
     return {
         "host": platform.node(),
         "processor": processor(),
+        "instructions": instructions(),
         "cores": os.cpu_count(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "device_class": f"cuda {torch.cuda.get_device_name()}" if cuda else "cpu",

@@ -61,6 +61,7 @@ TELLS = {
     "steps": 4,
     "host": "here",
     "processor": "one",
+    "instructions": "AVX2",
     "cores": 2,
     "device": "cpu",
     "device_class": "cpu",

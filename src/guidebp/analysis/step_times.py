@@ -7,7 +7,7 @@ from guidebp.provenance import machine
 from guidebp.store import write_atomic
 from guidebp.study.plan import STEP_TIMES, read_step_times, shape_of, step_id
 from guidebp.study.resolve import Study
-from guidebp.training.numerics import check_torch, choose_device, instructions
+from guidebp.training.numerics import check_torch, choose_device
 from guidebp.training.step_time import ON_CPU, step_seconds
 
 
@@ -16,7 +16,8 @@ def time_steps(study: Study, device: str) -> None:
     check_torch()
     chosen = choose_device(device)
     where = machine(str(chosen))
-    name = f"{where['processor']} ({instructions()}), one core" if chosen.type == "cpu" else where["device"]
+    processor = f"{where['processor']} ({where['instructions']})"
+    name = f"{processor}, one core" if chosen.type == "cpu" else where["device"]
     known = read_step_times()
     entry = known.get(name, {"seconds": {}})
     for run in {step_id(study, run): run for run in study.runs}.values():

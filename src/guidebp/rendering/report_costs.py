@@ -12,21 +12,22 @@ Json = dict[str, Any]
 
 def machines(costs: pd.DataFrame) -> Json:
     """A row per machine and version of the code."""
-    columns = ["processor", "device", "runs", "hours of training", "torch", "Python", "commit"]
+    columns = ["processor", "instructions", "device", "runs", "hours of training", "torch", "Python", "commit"]
     rows = []
     if "host" in costs:
         known = costs.dropna(subset=["host"]).fillna({"commit": "none", "edited": False})
-        by = ["processor", "device", "torch", "python", "commit", "edited"]
+        by = ["processor", "instructions", "device", "torch", "python", "commit", "edited"]
+        known = known.reindex(columns=[*by, "seconds"]).fillna({"instructions": "unknown"})
         for names, seconds in known.groupby(by, dropna=False, sort=False)["seconds"]:
-            processor, device, torch, python, commit, edited = cast(tuple[Any, ...], names)
+            processor, instructions, device, torch, python, commit, edited = cast(tuple[Any, ...], names)
             code = commit[:10] + (" (edited)" if edited else "")
             hours = f"{seconds.sum() / 3600:.2f}"
-            rows.append([processor, device, len(seconds), hours, torch, python, code])
+            rows.append([processor, instructions, device, len(seconds), hours, torch, python, code])
     return html_table(
         "machines",
         "Machines that trained the runs",
         "A row per machine and version of the code; `commit`: of the code that trained, edited where files "
-        "differed from it.",
+        "differed from it. `instructions`: those of the processor that torch uses.",
         pd.DataFrame(rows, columns=columns),
     )
 
