@@ -273,11 +273,12 @@ def test_costs_are_summed_by_part_and_device() -> None:
     results = made_up(repetitions=2, failed=("guidebp", 1))
     costs = results.costs.assign(seconds=1800.0, threads=2, device_class="cpu", host="here", processor="P",
                                  device="cpu", torch="2", python="3", commit="c" * 40, edited=False)  # fmt: skip
-    costs.loc[costs["method"] == "average", "device_class"] = "cuda H200"
+    costs.loc[costs["method"] == "average", ["device_class", "instructions"]] = "cuda H200", "AVX2"
     parts = [part | {"name": name, "title": name} for part in made_up().about["parts"] for name in ("a", "b")]
     found = page(study(replace(results, costs=costs), parts=parts))
     assert "a 6 1 0 4.00 1.00 b 6 1 0 4.00 1.00 all, every run once 6 1 0 4.00 1.00" in found.text
-    assert "P cpu 6 3.00 2 3 cccccccccc" in found.text
+    assert "P AVX2 cpu 2 1.00 2 3 cccccccccc" in found.text
+    assert "P unknown cpu 4 2.00 2 3 cccccccccc" in found.text
 
 
 def test_notebooks_are_listed_where_there_are_some() -> None:
