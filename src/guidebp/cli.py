@@ -98,7 +98,8 @@ def time(args: argparse.Namespace) -> None:
     from guidebp.analysis.step_times import time_steps
     from guidebp.study.resolve import load_study
 
-    time_steps(load_study(args.study), args.device or "auto")
+    study = load_study(args.study)
+    time_steps(study, args.device or study.config.device)
 
 
 def claims(args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""The readings of GuideBP: what PAPERS section 1 promises, over random logits of every scale.
+"""The readings of GuideBP: what docs/methods/guidebp.md promises, over random logits of every scale.
 
 The formulas are written here a second time, per image and class and in plain loops where that is clearer, so
 that the package is not checked against itself.
@@ -71,7 +71,7 @@ def errors(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def shares(name: str, logits: Tensor, labels: Tensor) -> Tensor:
-    """Weights over the pathways [K, N, classes] as PAPERS section 1 words them, ties shared, from fresh state."""
+    """Weights over the pathways [K, N, classes] as the method's page words them, ties shared, from fresh state."""
     pathways, count, classes = logits.shape
     truth = F.one_hot(labels, classes).bool()
     error = errors(logits, labels)

@@ -1,9 +1,9 @@
 """What every output of a network costs: parameters and operations for one image.
 
-Operations are counted as the public counter for MSDNet counts them (PAPERS section 3; its table is a test): one
-per multiply-add of a convolution or a linear layer, one per bias of a linear layer, one per element of a ReLU,
-and the window's elements per value of a pooling; batch normalisation is free (it folds into the convolution).
-What people call FLOPs of these networks is this number, not twice it.
+Operations are counted as the public counter for MSDNet counts them (docs/methods/deconfliction.md; the
+published counts are a test): one per multiply-add of a convolution or a linear layer, one per bias of a linear
+layer, one per element of a ReLU, and the window's elements per value of a pooling; batch normalisation is free
+(it folds into the convolution). What people call FLOPs of these networks is this number, not twice it.
 """
 
 import math

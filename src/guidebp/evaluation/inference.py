@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Local critic training reports 0.9 and 0.95 (PAPERS section 4).
+# Local critic training reports 0.9 and 0.95 (docs/methods/local-critic.md).
 CONFIDENCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99, 0.995, 0.999)
 # One minus the entropy, as a share of the largest possible one, log(classes): BranchyNet's criterion.
 CERTAINTIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999)

@@ -25,7 +25,7 @@ def make_critics(
 ) -> list[nn.Sequential]:
     """A critic after each group but the last: `depth` times 3x3 convolution and ReLU, then one linear layer.
 
-    Lee and Lee (PAPERS section 4): one convolution to 128 channels, the flattened map.
+    Lee and Lee (docs/methods/local-critic.md): one convolution to 128 channels, the flattened map.
     """
     training, found = network.training, []
     like = next(network.parameters())

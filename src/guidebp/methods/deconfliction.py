@@ -2,8 +2,8 @@
 
 Wang and Li, "Gradient deconfliction-based training for multi-exit architectures" (ICIP 2020): the gradient of
 one classifier is projected onto the normal plane of another's where the two conflict (negative inner product).
-Which exit has priority is not known to us (PAPERS section 3), so the readings are options, `symmetric` being
-PCGrad (Yu et al. 2020):
+Which exit has priority is not known to us (docs/methods/deconfliction.md), so the readings are options,
+`symmetric` being PCGrad (Yu et al. 2020):
 
 =============  =========================================================================================
 symmetric      every exit gives way to every other one, in an order drawn anew for each exit and step

@@ -1,8 +1,8 @@
 """One weighted sum of all exits' losses, `L = sum_k w[k] CE(z[k], y)`, back-propagated at once.
 
 Deeply-supervised nets (Lee et al. 2015) and MSDNet (equal weights: Huang et al. 2018, and the "sum of losses"
-row of PAPERS section 3). With `weights: depth` it is the joint counterpart of `multiway`, with the same
-weights.
+row in docs/methods/deconfliction.md). With `weights: depth` it is the joint counterpart of `multiway`, with the
+same weights.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 Mandal, Ghosh, Gonçalves, Quaresma, Nasipuri, Das, "GuideBP", arXiv 2104.11620 (2021). The idea is known (a
 weakness score per pathway *and class*, used to build one logit), the formula is not: each variant here
-is a reading of ours (PAPERS section 1), and no reading is certain. With logits `z[k]`, one-hot labels `t`,
+is a reading of ours (docs/methods/guidebp.md), and no reading is certain. With logits `z[k]`, one-hot labels `t`,
 `p[k] = softmax(z[k])`, the weakness `w[k, n, c]` (no gradient flows through it) is one of::
 
     error      |t - p[k]|                                      how wrong the pathway is about the class

@@ -1,11 +1,11 @@
 """Local critic training: groups of layers, each trained by a small network that estimates the final loss from it.
 
-Lee and Lee (arXiv 1805.01128); Lee, Hsieh and Lee (arXiv 2102.01963); PAPERS section 4. The trunk is cut into
-groups; no gradient crosses from one to another. Group i is trained by the cross-entropy of its critic's logits,
-the last group by that of the network's own. Critic i learns to have the same loss: it minimises `mean |l_i -
-l_{i+1}|` of the per-sample losses, where the next one's loss (of the last critic: the main loss) is a constant.
-All gradients are taken before any step, as in the authors' code. Critics have Adam at a constant rate and no
-weight decay; the groups follow the recipe. Groups 1 to i with critic i are sub-model i.
+Lee and Lee (arXiv 1805.01128); Lee, Hsieh and Lee (arXiv 2102.01963); docs/methods/local-critic.md. The trunk
+is cut into groups; no gradient crosses from one to another. Group i is trained by the cross-entropy of its
+critic's logits, the last group by that of the network's own. Critic i learns to have the same loss: it
+minimises `mean |l_i - l_{i+1}|` of the per-sample losses, where the next one's loss (of the last critic: the
+main loss) is a constant. All gradients are taken before any step, as in the authors' code. Critics have Adam at
+a constant rate and no weight decay; the groups follow the recipe. Groups 1 to i with critic i are sub-model i.
 """
 
 from dataclasses import dataclass

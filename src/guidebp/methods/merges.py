@@ -1,6 +1,6 @@
 """The fixed merges that GuideBP is compared with: add, average and max of the parallel logits.
 
-The paper names adding and averaging as the usual ways (PAPERS section 1, high confidence); the other merges
+The paper names adding and averaging as the usual ways (docs/methods/guidebp.md, high confidence); the other merges
 it compared with are unknown, max is our addition. With logits `z[k]`::
 
     add      g = sum_k z[k]          hands every pathway the full gradient of the loss

@@ -1,7 +1,7 @@
 """Multi-way backpropagation: every output is back-propagated and stepped by itself, from shallow to deep.
 
 Guo et al., "The shallow end" / "Multi-way backpropagation" (arXiv 1611.01773); what follows is their code
-(PAPERS section 2). After one forward pass, for each exit k in turn: its loss alone is back-propagated; the
+(docs/methods/multiway.md). After one forward pass, for each exit k in turn: its loss alone is back-propagated; the
 gradient in the trunk is multiplied by the exit's weight `w[k] = max(0.01, (L_k / L_last)^2)` (L: layers,
 L_last: those of the deepest auxiliary exit; 1 for the final output); an SGD step with a momentum *of its own*
 is taken on all segments below it, with the learning rate divided by `w[k] + ... + w[last auxiliary]` (final

@@ -1,9 +1,9 @@
 """The sub-models of local critic training, each trained alone by backpropagation.
 
-The papers' comparison (PAPERS section 4: CIFAR-10, 74.46 alone against 85.24 inside local critic training):
-groups 1 to i and critic i as a network of their own, trained on the labels by the recipe's optimiser; the last
-one is the whole network. Cut, critics, their initial weights and the batches are those of `local-critic` with
-the same options.
+The papers' comparison (docs/methods/local-critic.md: CIFAR-10, 74.46 alone against 85.24 inside local critic
+training): groups 1 to i and critic i as a network of their own, trained on the labels by the recipe's
+optimiser; the last one is the whole network. Cut, critics, their initial weights and the batches are those of
+`local-critic` with the same options.
 """
 
 import copy

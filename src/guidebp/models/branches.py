@@ -5,7 +5,7 @@ segments of inception modules, with an auxiliary classifier (average pool, 1x1 c
 layer, ReLU, linear) after each segment but the last, and global average pooling with a linear layer at the
 end. Deviations: batch normalisation after every convolution (as in its second version), no dropout in
 the heads, one inception module per segment unless `depth` says otherwise. The GuideBP paper names
-GoogLeNet's auxiliary classifiers as a motivation (PAPERS: medium confidence); its own network is unknown.
+GoogLeNet's auxiliary classifiers as a motivation (medium confidence); its own network is unknown.
 """
 
 from dataclasses import dataclass

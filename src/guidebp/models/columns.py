@@ -1,6 +1,6 @@
 """Columns that differ in kernel size: the multi-column network of the GuideBP authors' neighbourhood.
 
-Source (PAPERS: medium confidence): three columns with kernel orders (3,5,7), (5,7,3), (7,3,5), widths
+Source (medium confidence): three columns with kernel orders (3,5,7), (5,7,3), (7,3,5), widths
 32-64-256, batch normalisation and ReLU on 32x32 grey images. The paper's own architectures are unknown;
 pooling after every layer, the flattened features and one linear layer as head are our reading.
 """

@@ -5,7 +5,7 @@ residual blocks, a 1x1 convolution to 1280 channels, global average pooling, one
 torchvision's (an oracle of the tests: same parameters, same outputs) but without dropout, whose masks would
 differ between the methods that are compared. `small_images` leaves out the first two halvings (the first
 convolution and the second stage), as is usual for 32x32 pixels. Multi-way backpropagation names MobileNet
-without saying where its outputs stand (PAPERS section 2): the exits, a 1x1 convolution to `head` channels,
+without saying where its outputs stand (docs/methods/multiway.md): the exits, a 1x1 convolution to `head` channels,
 batch normalisation, ReLU6, global average pooling and a linear layer, are our reading.
 """
 

@@ -1,10 +1,11 @@
 """MSDNet: a dense network at several scales at once, with a classifier after every block.
 
 Huang et al., "Multi-scale dense networks for resource efficient image classification" (2018), in the form for
-small images whose parameter counts PAPERS section 3 quotes (tested): every layer adds `growth` channels at each
-scale (times 1, 2, 4), from the maps of its own scale and of the finer one; the finest scale is given up after
-each third of the layers (of `scales` equal shares), where a 1x1 convolution also keeps only `reduction` of the
-channels. Classifier: two convolutions of stride 2 with 128 channels, average pooling 2x2, one linear layer.
+small images whose parameter counts docs/methods/deconfliction.md quotes (tested): every layer adds `growth`
+channels at each scale (times 1, 2, 4), from the maps of its own scale and of the finer one; the finest scale is
+given up after each third of the layers (of `scales` equal shares), where a 1x1 convolution also keeps only
+`reduction` of the channels. Classifier: two convolutions of stride 2 with 128 channels, average pooling 2x2,
+one linear layer.
 """
 
 from dataclasses import dataclass

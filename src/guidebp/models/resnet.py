@@ -1,7 +1,7 @@
 """The pre-activation ResNet for small images, of depth 6n + 2, with exits at given layers (MwResNet).
 
 He et al., "Identity mappings in deep residual networks" (2016), as multi-way backpropagation uses it (Guo et
-al., arXiv 1611.01773, and its authors' code; PAPERS section 2): widths 16, 32, 64 times `width`, the first
+al., arXiv 1611.01773, and its authors' code; docs/methods/multiway.md): widths 16, 32, 64 times `width`, the first
 convolution as wide as the first stage; the first block of every stage takes its shortcut from the activated
 input, through a 1x1 convolution where the width changes. An exit is batch normalisation, ReLU, global average
 pooling and one linear layer. Layers are counted as the paper does: the first convolution is layer 1, a block

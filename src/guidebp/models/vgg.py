@@ -1,9 +1,10 @@
 """The VGG-like network of local critic training: 3x3 convolutions in stages that halve the map, one linear layer.
 
-Lee and Lee, arXiv 1805.01128; Lee, Hsieh and Lee, arXiv 2102.01963 (PAPERS section 4, reconstructed: all
-printed numbers of parameters match, tested): stages of 2, 3, 3 and 3 convolutions with 64, 128, 256 and 512
-channels, each with batch normalisation and ReLU. Readings: max pooling between the stages, a flattened map
-before the linear layer. It has one output; what is attached between its parts belongs to the method.
+Lee and Lee, arXiv 1805.01128; Lee, Hsieh and Lee, arXiv 2102.01963 (docs/methods/local-critic.md,
+reconstructed: all printed numbers of parameters match, tested): stages of 2, 3, 3 and 3 convolutions with 64,
+128, 256 and 512 channels, each with batch normalisation and ReLU. Readings: max pooling between the stages, a
+flattened map before the linear layer. It has one output; what is attached between its parts belongs to the
+method.
 """
 
 from dataclasses import dataclass, field

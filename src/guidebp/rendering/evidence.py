@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from guidebp.analysis.paired import LEVEL
+from guidebp.analysis.tables import MERGED
 from guidebp.checksums import check_sums
 from guidebp.errors import UserError
 from guidebp.rendering.claims import claims_table, numbers
@@ -109,17 +110,17 @@ class Evidence:
             cells[str(dataset)] = interval(worst) + f" against {worst['than']}" * several
         return body(pd.DataFrame(shown.values()).fillna("-"))
 
-    def against(self, reference: str, network: str, measure: str = "merged") -> str:
-        """Every method on a network against a reference: differences by dataset, bold after Holm."""
+    def against(self, reference: str, network: str) -> str:
+        """Every method on a network against a reference, merged: differences by dataset, bold after Holm."""
         shown: dict[str, dict[str, str]] = {}
         for row in self.comparisons.to_dict("records"):
-            if (row["reference"], row["architecture"], row["measure"]) == (reference, network, measure):
+            if (row["reference"], row["architecture"], row["measure"]) == (reference, network, MERGED):
                 cells = shown.setdefault(row["method"], {"method": row["method"], BEST: ""})
                 cells[row["dataset"]] = interval(row)
                 if row["p_holm"] < LEVEL:
                     cells[BEST] += f"; {row['dataset']}"
         if not shown:
-            raise UserError(f"no method was compared with '{reference}' on '{network}' in '{measure}'")
+            raise UserError(f"no method was compared with '{reference}' on '{network}'")
         return body(pd.DataFrame(shown.values()).fillna("-"))
 
     def agreement(self, other: "Evidence", reference: str, measure: str) -> str:

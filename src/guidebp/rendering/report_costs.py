@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 def machines(costs: pd.DataFrame) -> Json:
     """A row per machine and version of the code."""
-    columns = ["processor", "instructions", "device", "runs", "hours of training", "torch", "Python", "commit"]
+    columns = ["processor", "instructions", "device", "runs", "hours", "torch", "Python", "commit"]
     rows = []
     if "host" in costs:
         known = costs.dropna(subset=["host"]).fillna({"commit": "none", "edited": False})
@@ -26,8 +26,8 @@ def machines(costs: pd.DataFrame) -> Json:
     return html_table(
         "machines",
         "Machines that trained the runs",
-        "A row per machine and version of the code; `commit`: of the code that trained, edited where files "
-        "differed from it. `instructions`: those of the processor that torch uses.",
+        "A row per machine and version of the code. `instructions`: those of the processor that torch uses; "
+        "`hours`: of training; `commit`: of the code that trained, edited where files differed from it.",
         pd.DataFrame(rows, columns=columns),
     )
 

@@ -211,9 +211,9 @@ def tried(catalogues: Catalogues, block: schema.Block, where: str) -> list[str]:
     return list(names)
 
 
-def all_studies(root: Path = Path()) -> list[Study]:
-    """Every study of root/config/studies; UserError when one of them has a mistake."""
-    return [load_study(path.stem, root) for path in sorted((root / "config" / "studies").glob("*.yaml"))]
+def all_studies() -> list[Study]:
+    """Every study of config/studies; UserError when one of them has a mistake."""
+    return [load_study(path.stem) for path in sorted(Path("config/studies").glob("*.yaml"))]
 
 
 def resolve_run(
