@@ -110,17 +110,17 @@ class Evidence:
             cells[str(dataset)] = interval(worst) + f" against {worst['than']}" * several
         return body(pd.DataFrame(shown.values()).fillna("-"))
 
-    def against(self, reference: str, network: str) -> str:
-        """Every method on a network against a reference, merged: differences by dataset, bold after Holm."""
+    def against(self, reference: str, network: str, measure: str = MERGED) -> str:
+        """Every method on a network against a reference: differences by dataset, bold after Holm."""
         shown: dict[str, dict[str, str]] = {}
         for row in self.comparisons.to_dict("records"):
-            if (row["reference"], row["architecture"], row["measure"]) == (reference, network, MERGED):
+            if (row["reference"], row["architecture"], row["measure"]) == (reference, network, measure):
                 cells = shown.setdefault(row["method"], {"method": row["method"], BEST: ""})
                 cells[row["dataset"]] = interval(row)
                 if row["p_holm"] < LEVEL:
                     cells[BEST] += f"; {row['dataset']}"
         if not shown:
-            raise UserError(f"no method was compared with '{reference}' on '{network}'")
+            raise UserError(f"no method was compared with '{reference}' on '{network}' in '{measure}'")
         return body(pd.DataFrame(shown.values()).fillna("-"))
 
     def agreement(self, other: "Evidence", reference: str, measure: str) -> str:
