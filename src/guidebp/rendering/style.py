@@ -190,6 +190,8 @@ def settle(figure: Figure) -> None:
     if engine is not None:
         with look():
             engine.execute(figure)
+        for part in figure.subfigs:  # their edges come out as 0 or as -7e-16, not the same each time
+            part.bbox_relative.set_points(part.bbox_relative.get_points().round(9) + 0.0)
         figure.set_layout_engine(None)  # while there is one, even one that does nothing, saving draws twice
 
 
