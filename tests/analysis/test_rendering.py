@@ -5,6 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import seaborn as sns
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import LayoutEngine
 
 from guidebp.analysis.comparisons import compare
 from guidebp.analysis.ranks import rank
@@ -21,7 +23,7 @@ from guidebp.data.contents import Part
 from guidebp.data.samples import Samples
 from guidebp.rendering.catalogue import FIGURES, places
 from guidebp.rendering.figures import figure_module
-from guidebp.rendering.style import COLOURS, file_bytes
+from guidebp.rendering.style import COLOURS, file_bytes, settle
 from tests.analysis.results import METHODS, made_up
 
 
@@ -78,6 +80,31 @@ def test_a_part_shows_its_cells_and_nothing_else() -> None:
         ("samples", "digits", ""),
         ("exits", "digits", "two"),
     }
+
+
+class Noisy(LayoutEngine):
+    """Moves the parts of a figure by as little as solving for them does, now this way, now that."""
+
+    _adjust_compatible = _colorbar_gridspec = True
+
+    def __init__(self, noise: float) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def execute(self, fig: Figure) -> None:
+        for part in fig.subfigs:
+            part.bbox_relative.set_points(part.bbox_relative.get_points() + self.noise)
+
+
+def test_noise_of_the_layout_changes_no_file() -> None:
+    files = []
+    for moved in (0.0, -7e-16):
+        figure = Figure(layout=Noisy(moved))
+        for part in figure.subfigures(2, 1, squeeze=False).flat:
+            part.set_facecolor("white")
+        settle(figure)
+        files.append(file_bytes(figure, "pdf"))
+    assert files[0] == files[1]
 
 
 @pytest.mark.parametrize("name", ["exits", "early-exit", "conflict", "cosines"])
