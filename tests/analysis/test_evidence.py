@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from guidebp.errors import UserError
@@ -132,3 +133,27 @@ def test_readings_show_the_worst_difference_of_each() -> None:
         )
     one = DEMO.parts[DEMO.parts["than"] == "add"]
     assert " against " not in replace(scored, parts=one).readings(name)
+
+
+def test_conflicts_in_percent_by_method_and_dataset() -> None:
+    shown = pd.DataFrame(
+        [
+            ("net", method, quantity, epoch, value, "digits")
+            for method, share in (("a", 0.0312), ("b", 0.5))
+            for quantity, epoch, value in (("cosine", 1.0, 0.9), ("conflict", None, share))
+        ],
+        columns=["architecture", "method", "quantity", "epoch", "value", "dataset"],
+    )
+    other = shown.assign(architecture="other", value=1.0)
+    text = replace(DEMO, conflicts=pd.concat([other, shown])).conflicting("net", ["b", "a"])
+    assert text.splitlines()[2:] == ["| b | 50.0 |", "| a | 3.1 |"]
+    assert text.splitlines()[0] == "| method | digits |"
+
+
+def test_outputs_that_a_method_lacks_are_a_dash() -> None:
+    where = (DEMO.metrics["method"] == "add") & (DEMO.metrics["output"] == "merged")
+    text = replace(DEMO, metrics=DEMO.metrics[~where]).accuracies(
+        "digits", "columns-digits", ["average", "add"]
+    )
+    assert text.splitlines()[-1].count(" - ") == 1
+    assert "nan" not in text

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.transforms import Bbox
 
 from guidebp.analysis.comparisons import compare
 from guidebp.analysis.paired import mean_interval
 from guidebp.analysis.ranks import rank
 from guidebp.analysis.tables import PATHWAYS, PRIMARY, Results, table_of
 from guidebp.rendering.catalogue import FIGURES, places
-from guidebp.rendering.figures import data_bytes, figure_module, titled
+from guidebp.rendering.figures import claims, data_bytes, figure_module, titled
 from guidebp.rendering.figures.critical_difference import cliques
 from guidebp.rendering.render import run_keys
-from guidebp.rendering.style import file_bytes
+from guidebp.rendering.style import file_bytes, settle
 from tests.analysis.results import METHODS, made_up
 
 
@@ -234,3 +235,27 @@ def test_the_ranks_of_a_study_s_only_part_are_found_again(tmp_path: Path) -> Non
     path = tmp_path / "ranks.csv"
     on_datasets(6).ranks.assign(part="").to_csv(path, index=False)  # type: ignore[union-attr]
     assert table_of(path)["part"].tolist() == [""] * 3
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_a_verdict_and_its_legend_do_not_overlap(long: bool) -> None:
+    """A long legend stands on a line of its own."""
+    name = "a-method-of-a-rather-long-name" if long else "a"
+    row = {"claim": "a-claim", "role": "decides", "dataset": "d", "network": "n", "method": name, "n": 5}
+    row |= {"output": "merged", "difference": 0.1, "low": -0.1, "high": 0.3, "verdict": "unclear"}
+    row |= {"word": "unclear (desk proxy)", "margin": 0.2, "least": 0.0, "unit": "points"}
+    figure = claims.draw(
+        pd.DataFrame([row | {"than": f"{name}-{k}", "method": f"{name}{k}"} for k in range(2)])
+    )
+    settle(figure)
+    figure.draw_without_rendering()  # which places the legend
+    legend = figure.axes[0].get_legend()
+    assert legend
+    (title,) = (text for text in figure.axes[0].texts if "a-claim" in text.get_text())
+    box = title.get_window_extent()
+    lines = title.get_text().count("\n") + 1
+    assert lines == (2 if long else 1)
+    heading = Bbox([[box.x0, box.y1 - box.height / lines], [box.x1, box.y1]])
+    for text in legend.get_texts():
+        words = text.get_window_extent()
+        assert words.x0 > 0 and not heading.overlaps(words)

@@ -31,6 +31,7 @@ class Evidence:
     parts: pd.DataFrame  # claims.csv
     comparisons: pd.DataFrame
     metrics: pd.DataFrame
+    conflicts: pd.DataFrame  # what the figures of conflicting gradients show, with their dataset
 
     @classmethod
     def read(cls, root: Path, study: str) -> "Evidence":
@@ -45,9 +46,13 @@ class Evidence:
                 )
         with chdir(root):  # checksums are of paths below the project's folder
             check_sums(layout.analysed_sums, paths[:3], f"guidebp restore --study {study}")
+            drawn = sorted(layout.folder.glob("figures/conflict_*.csv"))
+            check_sums(layout.rendered_sums, drawn, f"guidebp restore --study {study}")
         verdicts = json.loads((root / paths[0]).read_text())
-        tables = (pd.read_csv(root / path) for path in paths[1:])
-        return cls({claim["name"]: claim for claim in verdicts}, *tables)
+        parts, comparisons, metrics = (pd.read_csv(root / path) for path in paths[1:])
+        shown = [pd.read_csv(root / path).assign(dataset=path.stem.split("_")[1]) for path in drawn]
+        conflicts = pd.concat(shown, ignore_index=True) if shown else pd.DataFrame()
+        return cls({claim["name"]: claim for claim in verdicts}, parts, comparisons, metrics, conflicts)
 
     @property
     def runs(self) -> str:
@@ -157,7 +162,16 @@ class Evidence:
     def accuracies(self, dataset: str, network: str, methods: Sequence[str]) -> str:
         """The same of all outputs of several methods."""
         rows = [{"method": name} | self._accuracies(dataset, network, name).to_dict() for name in methods]
-        return body(pd.DataFrame(rows).map(lambda value: value if isinstance(value, str) else f"{value:.2f}"))
+        shown = pd.DataFrame(rows).map(lambda value: value if isinstance(value, str) else f"{value:.2f}")
+        return body(shown.replace("nan", "-"))
+
+    def conflicting(self, network: str, methods: Sequence[str]) -> str:
+        """Share of the steps in which gradients conflicted, in percent, by method and dataset."""
+        rows = self.conflicts
+        rows = rows[(rows["architecture"] == network) & (rows["quantity"] == "conflict")]
+        shares = rows.pivot(index="method", columns="dataset", values="value").reindex(list(methods))
+        shares = shares[[name for name in self.metrics["dataset"].unique() if name in shares]]
+        return body(shares.map(lambda share: f"{100 * share:.1f}").reset_index())
 
     def _accuracies(self, dataset: str, network: str, method: str) -> "pd.Series[float]":
         rows = self.metrics

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
@@ -69,7 +70,7 @@ def look() -> Iterator[None]:
         yield
 
 
-def page(height: float, side: float = 0.04) -> Figure:
+def page(height: float, side: float = 0.1) -> Figure:
     """An empty figure as wide as a page. Not pyplot's: those are kept until closed, and want a display.
 
     `side` inches stay free beside the panels: long texts are a little wider in print than on the screen.
@@ -177,6 +178,12 @@ def label_methods(axes: Axes, methods: pd.DataFrame, groups: list[str]) -> None:
         if own[y] != own[y - 1]:
             for panel in axes.get_shared_y_axes().get_siblings(axes):
                 panel.axhline(y - 0.5, color="#bbbbbb", lw=0.6)
+
+
+def epochs(axes: Axes) -> None:
+    """The x axis in whole epochs."""
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def mark(colour: object, marker: str, name: str) -> Line2D:

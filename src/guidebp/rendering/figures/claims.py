@@ -18,6 +18,8 @@ from guidebp.rendering.style import COLOURS, FAINT, INK, MARKERS, look, mark, no
 from guidebp.rendering.table_text import signed
 
 ROW = 0.2  # inches
+LINE = 0.15
+WIDE = 120  # characters of a verdict and its legend that find room on one line
 SHOWN = ["dataset", "network", "network_than", "method", "than", "output", "n", "difference", "low", "high"]
 
 
@@ -63,14 +65,14 @@ def draw(data: pd.DataFrame) -> Figure:
         return nothing("No claim has runs in this study.")
     claims = list(data.groupby("claim", sort=False))
     heights = [ROW * len(places(cell)) + 0.05 for _, cell in claims]
-    figure = page(sum(heights) + 0.72 * len(claims), side=0.1)
+    figure = page(sum(heights) + 0.72 * len(claims) + LINE * sum(crowded(cell) for _, cell in claims))
     axes = figure.subplots(len(claims), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    for axis, (claim, cell) in zip(axes, claims, strict=True):
-        forest(axis, str(claim), cell)
+    for axis, (_, cell) in zip(axes, claims, strict=True):
+        forest(axis, cell)
     return figure
 
 
-def forest(axis: Axes, claim: str, cell: pd.DataFrame) -> None:
+def forest(axis: Axes, cell: pd.DataFrame) -> None:
     """The differences of one claim: those that decide with their intervals, the weakest of a row in numbers."""
     first = cell.iloc[0]
     span = np.array([0.0, first["least"], first["least"] + first["margin"], *cell["difference"]])
@@ -81,8 +83,7 @@ def forest(axis: Axes, claim: str, cell: pd.DataFrame) -> None:
     axis.axvline(0, color=INK, lw=0.7)
     if first["least"] == 0:
         axis.axvline(first["margin"], color=INK, lw=0.7, ls=":")
-    alone = cell["method"].nunique() == 1 and bool((cell["method"] != cell["than"]).all())
-    heading(axis, claim, first, differences(axis, cell, alone))
+    heading(axis, cell, differences(axis, cell))
     decide = cell[cell["role"] == DECIDES]
     for (dataset, network), own in decide.groupby(["dataset", "network"], sort=False):
         weakest = own.iloc[int(own["low"].fillna(-np.inf).argmin())]
@@ -93,13 +94,13 @@ def forest(axis: Axes, claim: str, cell: pd.DataFrame) -> None:
     axis.set_yticks(range(len(rows)), [", ".join(place[k] for k in several) for place in rows], fontsize=6.5)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
-    whose = f"{first['method']} minus others, " if alone else ""
+    whose = f"{first['method']} minus others, " if alone(cell) else ""
     unit = "percent saved" if first["unit"] == "percent" else f"{whose}points of test accuracy"
     axis.set_xlabel(unit, fontsize=6.5)
 
 
-def differences(axis: Axes, cell: pd.DataFrame, alone: bool) -> list[Line2D]:
-    """Draw them, and what a legend shows of each comparison; `alone`: of one method, which it need not name."""
+def differences(axis: Axes, cell: pd.DataFrame) -> list[Line2D]:
+    """Draw them, and what a legend shows of each comparison."""
     rows, shown = places(cell), []
     for role in (DECIDES, BESIDE):
         kinds = list(cell[cell["role"] == role].groupby(["method", "than"], sort=False))
@@ -114,18 +115,17 @@ def differences(axis: Axes, cell: pd.DataFrame, alone: bool) -> list[Line2D]:
                 axis.hlines(y + aside, drawn["low"], drawn["high"], color=colour, lw=1.1, zorder=3)
             edge: Any = {"ms": 4, "mec": "white", "mew": 0.4} if role == DECIDES else {"ms": 4.5, "mew": 0}
             axis.plot(drawn["difference"], y + aside, marker, color=colour, zorder=3, **edge)
-            side = drawn.iloc[0]
-            shown.append(mark(colour, marker, side["than"] if alone else sides(side)))
+            shown.append(mark(colour, marker, sides(drawn.iloc[0], alone(cell))))
     return shown
 
 
-def heading(axis: Axes, claim: str, first: "pd.Series[Any]", shown: list[Line2D]) -> None:
-    """The verdict from the page's left edge, the legend up to its right one."""
-    tested = "" if first["verdict"] != "not tested" else "exploratory, "
-    axis.set_title(" ", fontsize=8)  # its room
+def heading(axis: Axes, cell: pd.DataFrame, shown: list[Line2D]) -> None:
+    """The verdict from the page's left edge, the legend up to its right one; below it where both are long."""
+    lines = 2 if crowded(cell) else 1
+    axis.set_title("\n".join([" "] * lines), fontsize=8)  # its room
     assert axis.figure is not None
     across = blended_transform_factory(axis.figure.transFigure, axis.transAxes)
-    words = f"{claim}: {tested}{first['word']}"
+    words = verdict(cell) + "\n" * (lines - 1)
     line = axis.text(0.01, 1.02, words, transform=across, va="bottom", fontsize=8, fontweight="bold")
     line.set_in_layout(False)
     legend = axis.legend(
@@ -143,6 +143,25 @@ def heading(axis: Axes, claim: str, first: "pd.Series[Any]", shown: list[Line2D]
     legend.set_in_layout(False)
 
 
+def verdict(cell: pd.DataFrame) -> str:
+    """A claim's name and word."""
+    first = cell.iloc[0]
+    tested = "" if first["verdict"] != "not tested" else "exploratory, "
+    return f"{first['claim']}: {tested}{first['word']}"
+
+
+def alone(cell: pd.DataFrame) -> bool:
+    """Are all comparisons of one method with others? Then a legend need not name it."""
+    return cell["method"].nunique() == 1 and bool((cell["method"] != cell["than"]).all())
+
+
+def crowded(cell: pd.DataFrame) -> bool:
+    """Are verdict and legend too long for one line?"""
+    kinds = cell.drop_duplicates(["role", "method", "than"])
+    named = sum(len(sides(row, alone(cell))) + 4 for _, row in kinds.iterrows())  # and a mark
+    return 1.25 * len(verdict(cell)) + named > WIDE  # which is larger and bold
+
+
 def places(cell: pd.DataFrame) -> list[tuple[str, str]]:
     """Datasets and networks, in their order."""
     return list(dict.fromkeys(zip(cell["dataset"], cell["network"], strict=True)))
@@ -155,6 +174,7 @@ def in_numbers(row: "pd.Series[Any]", named: bool) -> str:
     return f"{signed(row['difference'])}  ({ends}), n = {row['n']}: {what}"
 
 
-def sides(row: "pd.Series[Any]") -> str:
-    """What is compared."""
-    return f"{row['method']} - {row['than']}" if row["method"] != row["than"] else str(row["method"])
+def sides(row: "pd.Series[Any]", alone: bool) -> str:
+    """What is compared; `alone`: of one method, which need not be named."""
+    one = alone or row["method"] == row["than"]
+    return str(row["than"]) if one else f"{row['method']} - {row['than']}"

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from guidebp.analysis.tables import Results
 from guidebp.rendering.figures import methods_in, networks, titled
-from guidebp.rendering.style import INK, line_of, look, method_lines, nothing, page
+from guidebp.rendering.style import INK, epochs, line_of, look, method_lines, nothing, page
 
 COSINE, CONFLICT = "cosine", "conflict"
 
@@ -48,6 +48,6 @@ def draw(data: pd.DataFrame) -> Figure:
         left.axhline(0, color=INK, lw=0.6)
         left.set_ylabel("mean cosine of all pairs")
         left.set_title(network)
-    axes[-1, 0].set_xlabel("epoch")
+    epochs(axes[-1, 0])
     axes[-1, 1].set_xlabel("share of steps with a conflict")
     return figure

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, SOFTMAX_AVERAGE, Results, partly_trained
 from guidebp.rendering.figures import methods_in, networks, primary_name, titled
-from guidebp.rendering.style import group_legends, group_lines, line_of, look, nothing, page
+from guidebp.rendering.style import epochs, group_legends, group_lines, line_of, look, nothing, page
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
@@ -58,6 +58,6 @@ def draw(data: pd.DataFrame) -> Figure:
         if measure == PRIMARY:
             line[0].set_title(network)
     for panel in axes[-1]:
-        panel.set_xlabel("epoch")
+        epochs(panel)
     group_legends(axes[-1], methods)
     return figure

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from guidebp.analysis.tables import Results
 from guidebp.rendering.figures import groups_in, methods_in, networks, titled
-from guidebp.rendering.style import COLOURS, label_methods, look, mark, nothing, page, panels
+from guidebp.rendering.style import COLOURS, epochs, label_methods, look, mark, nothing, page, panels
 
 TALL = 0.86  # of the distance from strip to strip
 
@@ -37,7 +37,7 @@ def draw(data: pd.DataFrame) -> Figure:
         for y, method in enumerate(methods["method"]):
             strip(panel, y, cell[cell["method"] == method], names)
         panel.set_title(network, pad=16)
-        panel.set_xlabel("epoch")
+        epochs(panel)
         panel.set_xlim(cell["epoch"].min() - 0.5, cell["epoch"].max() + 0.5)
         panel.grid(False)
         panel.spines["left"].set_visible(False)
