@@ -148,6 +148,21 @@ def test_conflicts_in_percent_by_method_and_dataset() -> None:
     text = replace(DEMO, conflicts=pd.concat([other, shown])).conflicting("net", ["b", "a"])
     assert text.splitlines()[2:] == ["| b | 50.0 |", "| a | 3.1 |"]
     assert text.splitlines()[0] == "| method | digits |"
+    for network, methods in (("net", ["a", "c"]), ("nothing", ["a"])):
+        with pytest.raises(UserError, match=f"on '{network}' under"):
+            replace(DEMO, conflicts=shown).conflicting(network, methods)
+    with pytest.raises(UserError, match="on 'net' under"):
+        replace(DEMO, conflicts=pd.DataFrame()).conflicting("net", ["a"])
+
+
+def test_conflicts_are_read_from_the_figures_and_verified(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "results/desk", tmp_path / "results/desk")
+    found = Evidence.read(tmp_path, "desk").conflicts
+    assert set(found["dataset"]) >= {"cmaterdb", "mnist-10k", "fashion-mnist-10k", "cifar-10-10k"}
+    path = tmp_path / "results/desk/figures/conflict_mnist-10k_exits.csv"
+    path.write_text(path.read_text().replace("0.", "1.", 1))
+    with pytest.raises(UserError, match=r"conflict_mnist-10k_exits\.csv"):
+        Evidence.read(tmp_path, "desk")
 
 
 def test_outputs_that_a_method_lacks_are_a_dash() -> None:

@@ -35,7 +35,10 @@ class Evidence:
 
     @classmethod
     def read(cls, root: Path, study: str) -> "Evidence":
-        """Of results/STUDY below `root`. UserError when its tables are absent or not as the analysis wrote them."""
+        """Of results/STUDY below `root`. UserError when its tables are absent or not as the analysis wrote them.
+
+        Figures may be absent, as most studies commit none.
+        """
         layout = Layout(study)
         paths = [layout.verdicts, layout.claims, layout.comparisons, layout.metrics]
         for path in paths:
@@ -168,7 +171,11 @@ class Evidence:
     def conflicting(self, network: str, methods: Sequence[str]) -> str:
         """Share of the steps in which gradients conflicted, in percent, by method and dataset."""
         rows = self.conflicts
-        rows = rows[(rows["architecture"] == network) & (rows["quantity"] == "conflict")]
+        if not rows.empty:
+            rows = rows[(rows["architecture"] == network) & (rows["quantity"] == "conflict")]
+        lacking = sorted(set(methods) - set(rows.get("method", [])))
+        if lacking:
+            raise UserError(f"no figure shows how often gradients conflict on '{network}' under {lacking}")
         shares = rows.pivot(index="method", columns="dataset", values="value").reindex(list(methods))
         shares = shares[[name for name in self.metrics["dataset"].unique() if name in shares]]
         return body(shares.map(lambda share: f"{100 * share:.1f}").reset_index())
