@@ -61,7 +61,10 @@ def test_the_study_of_a_ground_trains_all_its_runs(name: str, scale: Any) -> Non
     for dataset in ground.datasets:
         for better, than in ground.pairs():
             for pair in claim.comparisons:
-                sides = {(dataset, better, pair.better.method), (dataset, than, pair.than.method)}
+                first, second = (
+                    ground.instead.get(side.method, side.method) for side in (pair.better, pair.than)
+                )
+                sides = {(dataset, better, first), (dataset, than, second)}
                 if pair.better.method == primary and scale == "published":
                     sides |= {(dataset, better, reading) for reading in claim.readings}
                     sides |= {(dataset, than, method) for method in claim.beside}
