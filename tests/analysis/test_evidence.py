@@ -156,7 +156,9 @@ def test_conflicts_in_percent_by_method_and_dataset() -> None:
 
 
 def test_conflicts_are_read_from_the_figures_and_verified(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "results/desk", tmp_path / "results/desk")
+    shutil.copytree(
+        ROOT / "results/desk", tmp_path / "results/desk", ignore=shutil.ignore_patterns("*.pdf", "*.tar.xz")
+    )
     found = Evidence.read(tmp_path, "desk").conflicts
     assert set(found["dataset"]) >= {"cmaterdb", "mnist-10k", "fashion-mnist-10k", "cifar-10-10k"}
     path = tmp_path / "results/desk/figures/conflict_mnist-10k_exits.csv"
