@@ -1,7 +1,8 @@
 """SGD, RMSprop and Adam without torch's compiler, bit for bit those of torch.optim (tested).
 
 The constructors of torch.optim import `torch._dynamo`, which takes longer than to train a small network, once in
-every process. The kernels below are the ones that torch.optim calls: fused where there are fused ones.
+every process. The kernels below are the ones that torch.optim calls: fused where there are fused ones. Those pair
+weights and gradients by their place in memory, whatever their strides, so `aligned` sees to these.
 """
 
 from abc import ABC, abstractmethod
@@ -61,7 +62,7 @@ class Lean(Optimizer, ABC):
             if parameters:
                 for p in parameters:
                     self.state.setdefault(p, {})
-                self.move(parameters, [p.grad for p in parameters], group, first=parameters is new)
+                self.move(parameters, [aligned(p) for p in parameters], group, first=parameters is new)
 
     @abstractmethod
     def move(
@@ -82,6 +83,15 @@ def placed(tensor: Tensor, beside: Tensor) -> Tensor:
     if tensor.shape != beside.shape:  # a count of steps
         return tensor.to(beside.device, copy=True)
     return torch.empty_like(beside, dtype=tensor.dtype, memory_format=torch.preserve_format).copy_(tensor)
+
+
+def aligned(parameter: Tensor) -> Tensor:
+    """The gradient, in memory as its parameter lies: what `torch.autograd.grad` returns may lie otherwise."""
+    gradient = parameter.grad
+    assert gradient is not None
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
 
 
 class Sgd(Lean):

@@ -13,7 +13,20 @@ from torch.optim import Optimizer
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
 from guidebp.study.families import families
-from tests.unit.tiny import ARCHITECTURES, CLASSES, METHODS, PAIRS, batch, maker, method, network
+from guidebp.training.trainer import start_run
+from tests.unit.tiny import (
+    ARCHITECTURES,
+    CLASSES,
+    METHODS,
+    PAIRS,
+    batch,
+    maker,
+    method,
+    network,
+    prepared,
+    recipe,
+    spec,
+)
 
 BATCH = 8
 # each method on a third of its architectures; all in `make test-full`
@@ -68,6 +81,25 @@ def test_contract(name: str, architecture: str) -> None:
     assert logits.shape == (pathways, 5, CLASSES) and merged.shape == (5, CLASSES)
     assert logits.dtype == merged.dtype == torch.float32
     assert torch.isfinite(logits).all() and torch.isfinite(merged).all()
+
+
+@pytest.mark.parametrize(("name", "architecture"), SOME)
+def test_how_tensors_lie_in_memory_changes_nothing(name: str, architecture: str) -> None:
+    """Networks are trained in channels_last; kernels that pair weights and gradients by address must not mind."""
+    adam = recipe(optimiser={"name": "adam", "lr": 1e-3})
+    found = []
+    for layout in (torch.channels_last, torch.contiguous_format):
+        made, batches = start_run(spec(name, architecture, recipe=adam), prepared(), torch.device("cpu"))
+        made.double().train()
+        for p in made.parameters():
+            p.data = p.data.contiguous(memory_format=layout if p.ndim == 4 else torch.contiguous_format)
+        for _, (images, labels) in zip(range(3), batches.epoch(0, made.streams), strict=False):
+            made.step(images.double().contiguous(memory_format=layout), labels)
+        found.append(made.state_dict())
+    for key, value in found[0].items():
+        torch.testing.assert_close(
+            value, found[1][key], rtol=1e-6, atol=1e-9, msg=lambda text, key=key: f"{key}: {text}"
+        )
 
 
 @pytest.mark.parametrize(("name", "architecture"), SOME)

@@ -51,6 +51,21 @@ def test_they_are_torchs_bit_for_bit(kind: str, settings: dict[str, Any], dtype:
     assert not torch.equal(ours[0], trained(kind, settings | {"lr": 0.02}, True, dtype)[0])
 
 
+@pytest.mark.parametrize(("kind", "settings"), SETTINGS)
+def test_a_gradient_may_lie_otherwise_in_memory(kind: str, settings: dict[str, Any]) -> None:
+    """As from `torch.autograd.grad`; torch's own fused kernels would pair it with the wrong weights."""
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        weight = nn.Parameter(torch.ones(2, 3, 4, 5))
+        optimiser = KINDS[kind]([weight], **settings)
+        for step in range(2):
+            gradient = torch.arange(120.0).view(2, 3, 4, 5) * (step + 1)
+            weight.grad = gradient.contiguous(memory_format=layout)
+            optimiser.step()
+        found.append(weight.detach().contiguous())
+    assert torch.equal(*found)
+
+
 def test_a_late_gradient_starts_its_own_velocity() -> None:
     """torch.optim's fused SGD refuses this; its plain one is the oracle."""
     values = []

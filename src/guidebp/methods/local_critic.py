@@ -96,18 +96,16 @@ class LocalCritic(Method):
         loss = own.mean(dim=1).sum()
         learn = len(self.critics) > 0 and self.steps % self.options.every == 0
         self.steps += 1
-        parameters = list(self.network.parameters())
-        at_logits, *gradients = torch.autograd.grad(loss, [logits, *parameters], retain_graph=learn)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
+        for optimiser in self.optimisers.values():
+            optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss, inputs=[logits, *self.network.parameters()], retain_graph=learn)
         if learn:
             gap = (own[:-1] - own[1:].detach()).abs().mean(dim=1).sum()
-            theirs = list(self.critics.parameters())
-            for parameter, gradient in zip(theirs, torch.autograd.grad(gap, theirs), strict=True):
-                parameter.grad = gradient
+            torch.autograd.backward(gap, inputs=list(self.critics.parameters()))
             self.optimisers["critics"].step()
         self.optimisers["main"].step()
-        return Step(loss.detach(), pathway_norms(at_logits))
+        assert logits.grad is not None
+        return Step(loss.detach(), pathway_norms(logits.grad))
 
     def get_extra_state(self) -> Tensor:
         """Steps taken."""
