@@ -176,6 +176,9 @@ def test_networks_may_differ_between_sides() -> None:
     found, parts = judged(runs, claim(grounds=sides))
     assert found["verdict"] == "replicated"
     assert parts[["network", "network_than"]].to_numpy().tolist() == [["small", "large"]]
+    assert claims_table([found])["weakest difference"].tolist() == [
+        "a - b, primary: data, small against large"
+    ]
     turned = {"published": ground(networks=[{"better": "large", "than": "small"}])}
     assert judged(runs, claim(grounds=turned))[0]["verdict"] == "not tested"
 

@@ -97,9 +97,7 @@ def test_how_tensors_lie_in_memory_changes_nothing(name: str, architecture: str)
             made.step(images.double().contiguous(memory_format=layout), labels)
         found.append(made.state_dict())
     for key, value in found[0].items():
-        torch.testing.assert_close(
-            value, found[1][key], rtol=1e-6, atol=1e-9, msg=lambda text, key=key: f"{key}: {text}"
-        )
+        torch.testing.assert_close(value, found[1][key], rtol=1e-6, atol=1e-9, msg=key)
 
 
 @pytest.mark.parametrize(("name", "architecture"), SOME)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from guidebp.errors import UserError
+from guidebp.study.plan import described
 from guidebp.study.resolve import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,3 +155,19 @@ def test_a_run_that_tunes_decides_nothing_and_needs_validation_images(root: Path
     datasets.write_text(text[:start] + re.sub("validation: [0-9.]+", "validation: 0", text[start:], count=1))
     with pytest.raises(UserError, match="tunes: dataset 'digits' has no validation images"):
         load(root, TUNING)
+
+
+def test_a_study_that_waits_for_its_rates_stops_no_other(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the study that is to tune them could not be collected."""
+    monkeypatch.chdir(root)
+    (root / "config/studies/s.yaml").write_text(TUNING)
+    path = root / "config/studies/desk.yaml"
+
+    def scales() -> list[str]:
+        return [one["scale"] for one in described(load_study("s"))["critic-cost"]["plan"]]
+
+    assert scales() == ["published", "desk"]
+    path.write_text(path.read_text().replace("[backprop, sub-models-quick", "[backprop, local-critic-deep"))
+    with pytest.raises(UserError, match="has no rate for"):
+        load_study("desk")
+    assert scales() == ["published"]

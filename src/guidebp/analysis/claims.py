@@ -188,7 +188,9 @@ def judged_scale(claim: Json, ground: Json, scale: str, parts: pd.DataFrame) -> 
         "low": known(worst["low"]),
         "high": known(worst["high"]),
         "n": int(worst["n"]),
-        "where": {key: worst[key] for key in ("dataset", "network", "method", "than", "output")},
+        "where": {
+            key: worst[key] for key in ("dataset", "network", "network_than", "method", "than", "output")
+        },
         "cells": [{"dataset": d, "network": n, "standing": found} for (d, n, _), found in cells.items()],
         "readings": readings,
     }

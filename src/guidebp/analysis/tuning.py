@@ -1,7 +1,8 @@
 """Learning rates chosen by validation accuracy: what a study that `tunes` is there for.
 
-Test images have no part in it. The rate with the highest mean validation accuracy of the primary output after the
-last epoch is chosen, a run that failed counting as chance; of equal ones the smallest.
+Test images have no part in it (where repetitions draw test sets of their own, those of others may). The rate with
+the highest mean validation accuracy of the primary output after the last epoch is chosen, a run that failed
+counting as chance; of equal ones the smallest.
 """
 
 from pathlib import Path

@@ -10,7 +10,7 @@ from guidebp.models.contract import shared_parameters
 
 
 def probe(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
-    """[K, K] inner products on one batch, as the method's own backward pass would have them.
+    """[K, K] inner products on one batch, of each pathway's cross-entropy, whatever loss the method trains by.
 
     None where no parameter has gradients from two pathways. Leaves the method as it was: no step is taken, and
     running statistics are put back.

@@ -74,8 +74,9 @@ FIGURES = {
     "conflict": Shown(
         "Do the exits' gradients agree in the parameters they share? Mean cosine of all pairs per epoch "
         "(left); share of the steps looked at in which some pair has a negative inner product, over the "
-        "whole training (right). Means over repetitions. Gradient rules look at every step, before they "
-        "act; other methods at one batch after each epoch.",
+        "whole training (right). Means over repetitions. Gradient rules look at the gradients of their "
+        "own losses in every step, before they act; other methods at those of each exit's "
+        "cross-entropy, on one batch after each epoch.",
         per="trunk",
         reads=("metrics", "history", "inference"),
     ),

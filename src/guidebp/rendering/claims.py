@@ -31,13 +31,14 @@ def numbers(claim: Json, found: Json) -> Json:
     """The weakest difference of a scale."""
     unit = " %" if claim["unit"] == "percent" else ""
     place = found["where"]
+    networks = " against ".join(dict.fromkeys([place["network"], place["network_than"]]))
     known = found["low"] is not None
     return {
         "effect": signed(found["effect"]) + unit if found["effect"] is not None else "-",
         "95 % interval": f"{signed(found['low'])} to {signed(found['high'])}{unit}" if known else "-",
         "n": str(found["n"]),
         "weakest difference": f"{place['method']} - {place['than']}, {place['output']}: "
-        f"{place['dataset']}, {place['network']}",
+        f"{place['dataset']}, {networks}",
     }
 
 

@@ -106,14 +106,14 @@ class Evidence:
         return body(pd.DataFrame(shown.values()).fillna("-"))
 
     def readings(self, name: str) -> str:
-        """The weakest difference of every reading of a claim on every dataset, at the scale that decides."""
+        """Of every reading of a claim, per dataset, the difference on which it hangs, at the scale that decides."""
         scale = self.verdicts[name]["decided"]
         rows = self.parts[(self.parts["claim"] == name) & (self.parts["scale"] == scale)]
         rows = rows[rows["role"] != "beside"]
         several = rows["than"].nunique() > 1
         shown: dict[str, dict[str, str]] = {}
         for (method, dataset), found in rows.groupby(["method", "dataset"], sort=False):
-            worst = found.loc[found["difference"].idxmin()]
+            worst = found.loc[found["low"].idxmin()]
             cells = shown.setdefault(str(method), {"reading": str(method)})
             cells[str(dataset)] = interval(worst) + f" against {worst['than']}" * several
         return body(pd.DataFrame(shown.values()).fillna("-"))

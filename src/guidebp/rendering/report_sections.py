@@ -71,11 +71,10 @@ def of_study(layout: Layout, results: Results, paper: str | None) -> Json:
 
 
 def paper_of(results: Results, name: str) -> str | None:
-    """A paper's own table says whose it is; a figure of one paper ends with its name, as in `claims_multiway`."""
+    """Whose a table is, where it is a paper's own."""
     if name.startswith(PAPER):
         return str(results.about["published"][name.removeprefix(PAPER)]["paper"])
-    _, underscore, last = name.rpartition("_")
-    return last if underscore else None
+    return None
 
 
 def part_section(layout: Layout, results: Results, anchor: str, part: Json, dataset: str) -> Json:

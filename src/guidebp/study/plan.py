@@ -7,6 +7,7 @@ testing, loading and other overhead are not in them.
 import json
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,18 @@ def read_step_times(path: Path = STEP_TIMES) -> dict[str, Json]:
 
 
 def described(study: Study) -> dict[str, Json]:
-    """Every claim as JSON, with its plans: for its grounds published and desk, where these name a study."""
+    """Every claim as JSON, with its plans: for its grounds published and desk, where these name a study.
+
+    A study that cannot be resolved has no plan: it may wait for the rates that this one tunes.
+    """
     times, studies = read_step_times(), {study.name: study}
 
-    def load(name: str) -> Study:
-        if name not in studies:
-            studies[name] = load_study(name)
-        return studies[name]
+    def planned(name: str, claim: Claim, scale: str, by: str) -> list[Json]:
+        if by not in studies:
+            with suppress(UserError):
+                studies[by] = load_study(by)
+        made = [plan(name, claim, scale, studies[by], times)] if by in studies else []
+        return [one for one in made if one["runs"]]
 
     return {
         name: json.loads(claim.model_dump_json())
@@ -81,9 +87,8 @@ def described(study: Study) -> dict[str, Json]:
             "plan": [
                 made
                 for scale, ground in claim.grounds.items()
-                if scale != "exploratory"
-                and ground.study
-                and (made := plan(name, claim, scale, load(ground.study), times))["runs"]
+                if scale != "exploratory" and ground.study
+                for made in planned(name, claim, scale, ground.study)
             ]
         }
         for name, claim in study.claims.items()
