@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from guidebp.analysis.paired import LEVEL
 from guidebp.analysis.tables import PATHWAYS, PRIMARY, Results
 from guidebp.rendering.catalogue import FIGURES, PAPER, all_tables, places
 from guidebp.rendering.report_tables import html_table
@@ -139,7 +140,7 @@ def findings(comparisons: pd.DataFrame, about: Json) -> Json:
     keys = ["dataset", "architecture", "reference", "measure"]
     chosen = comparisons[comparisons["measure"].isin([PRIMARY, PATHWAYS])]
     for (dataset, architecture, reference, measure), rows in chosen.groupby(keys, sort=False):
-        clear = rows[rows["p_holm"] < 0.05]
+        clear = rows[rows["p_holm"] < LEVEL]
         found.append(
             {
                 "dataset": about["datasets"][dataset]["title"],

@@ -12,7 +12,7 @@ from guidebp.analysis.packs import store_of
 from guidebp.data.verify import verify
 from guidebp.errors import UserError
 from guidebp.provenance import code, processor
-from guidebp.store import RunStore, file_hash
+from guidebp.store import RECORD, RunStore, file_hash
 from guidebp.study.layout import PREPARED, RAW, Layout
 from guidebp.study.resolve import Study
 from guidebp.study.runs import Run
@@ -155,7 +155,7 @@ def unsound_indexes(study: Study, store: RunStore) -> list[Path]:
         try:
             known = json.loads(path.read_bytes())
             now = {
-                key: json.loads((store.folder(key) / "record.json").read_bytes())["sha256"] for key in known
+                key: json.loads((store.folder(key) / RECORD).read_bytes())["sha256"] for key in known
             }
             sound = known == now and {run.key for run in pack.runs} <= known.keys()
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
