@@ -37,17 +37,19 @@ class ByHand:
         self.optimisers = [Sgd(group.parameters()) for group in self.groups]
         self.learners = [torch.optim.Adam(critic.parameters(), lr=CRITIC_RATE) for critic in self.critics]
 
-    def step(self, images: Tensor, labels: Tensor, learn: bool) -> float:
+    def step(self, images: Tensor, labels: Tensor, learn: bool) -> tuple[float, Tensor]:
+        """The sum of the losses, and the gradient of each at its logits: mean of the images' norms."""
         state, inputs, handed = images, list[Tensor](), list[Tensor]()
         for group in self.groups:
             inputs.append(state)
             handed.append(group(state))
             state = handed[-1].detach()
-        own = [
-            F.cross_entropy(critic(maps), labels, reduction="none")
-            for critic, maps in zip(self.critics, handed, strict=False)
+        logits = [*(critic(maps) for critic, maps in zip(self.critics, handed, strict=False)), handed[-1]]
+        own = [F.cross_entropy(z, labels, reduction="none") for z in logits]
+        at_logits = [
+            torch.autograd.grad(loss.sum(), z, retain_graph=True)[0]
+            for loss, z in zip(own, logits, strict=True)
         ]
-        own.append(F.cross_entropy(handed[-1], labels, reduction="none"))
         taken = [
             torch.autograd.grad(loss.mean(), optimiser.parameters)
             for loss, optimiser in zip(own, self.optimisers, strict=True)
@@ -61,7 +63,9 @@ class ByHand:
                 learner.step()
         for optimiser, gradients in zip(self.optimisers, taken, strict=True):
             optimiser.step(gradients)
-        return sum(value.mean().item() for value in values)
+        return sum(value.mean().item() for value in values), torch.stack(
+            [g.norm(dim=1).mean() for g in at_logits]
+        )
 
 
 @pytest.mark.parametrize(
@@ -83,8 +87,10 @@ def test_steps_are_those_of_groups_apart(
     start = [copy.deepcopy(critic) for critic in made.critics]
     for step in range(4):
         images, labels = doubles(seed=step)
-        expected = by_hand.step(images, labels, learn=step % options.get("every", 1) == 0)
-        assert made.step(images, labels).loss.item() == pytest.approx(expected, rel=1e-10)
+        loss, gradient = by_hand.step(images, labels, learn=step % options.get("every", 1) == 0)
+        done = made.step(images, labels)
+        assert done.loss.item() == pytest.approx(loss, rel=1e-10)
+        assert done.gradient.tolist() == pytest.approx(gradient.tolist(), rel=1e-6)
     groups: list[nn.Module] = [
         *made.groups[:-1],
         nn.Sequential(made.groups[-1], made.network.exits[0], made.network.heads[0]),

@@ -85,16 +85,16 @@ def test_contract(name: str, architecture: str) -> None:
 
 @pytest.mark.parametrize(("name", "architecture"), SOME)
 def test_how_tensors_lie_in_memory_changes_nothing(name: str, architecture: str) -> None:
-    """Networks are trained in channels_last; kernels that pair weights and gradients by address must not mind."""
+    """As `start_run` lays parameters out, some in channels_last, or all in a row: kernels that pair by place."""
     adam = recipe(optimiser={"name": "adam", "lr": 1e-3})
     found = []
-    for layout in (torch.channels_last, torch.contiguous_format):
+    for mixed in (True, False):
         made, batches = start_run(spec(name, architecture, recipe=adam), prepared(), torch.device("cpu"))
         made.double().train()
         for p in made.parameters():
-            p.data = p.data.contiguous(memory_format=layout if p.ndim == 4 else torch.contiguous_format)
+            p.data = p.data if mixed else p.data.contiguous()
         for _, (images, labels) in zip(range(3), batches.epoch(0, made.streams), strict=False):
-            made.step(images.double().contiguous(memory_format=layout), labels)
+            made.step(images.double(), labels)
         found.append(made.state_dict())
     for key, value in found[0].items():
         torch.testing.assert_close(value, found[1][key], rtol=1e-6, atol=1e-9, msg=key)

@@ -99,13 +99,14 @@ class LocalCritic(Method):
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss, inputs=[logits, *self.network.parameters()], retain_graph=learn)
+        assert logits.grad is not None
+        gradient = pathway_norms(logits.grad)  # now: the critics' backward pass adds to it
         if learn:
             gap = (own[:-1] - own[1:].detach()).abs().mean(dim=1).sum()
             torch.autograd.backward(gap, inputs=list(self.critics.parameters()))
             self.optimisers["critics"].step()
         self.optimisers["main"].step()
-        assert logits.grad is not None
-        return Step(loss.detach(), pathway_norms(logits.grad))
+        return Step(loss.detach(), gradient)
 
     def get_extra_state(self) -> Tensor:
         """Steps taken."""

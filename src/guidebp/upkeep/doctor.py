@@ -154,9 +154,7 @@ def unsound_indexes(study: Study, store: RunStore) -> list[Path]:
             continue
         try:
             known = json.loads(path.read_bytes())
-            now = {
-                key: json.loads((store.folder(key) / RECORD).read_bytes())["sha256"] for key in known
-            }
+            now = {key: json.loads((store.folder(key) / RECORD).read_bytes())["sha256"] for key in known}
             sound = known == now and {run.key for run in pack.runs} <= known.keys()
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             sound = False
