@@ -27,6 +27,10 @@ class UserError(Exception):
     """
 
 
+class Untuned(UserError):  # noqa: N818
+    """A study waits for a learning rate that another one is to choose."""
+
+
 class Stopped(Exception):  # noqa: N818
     """What was asked to stop has stopped; the same command goes on from there. Exit code 75."""
 

@@ -50,6 +50,7 @@ def test_agreement_counts_signs_and_intervals() -> None:
         f"of {len(rows)} differences from `average` (merged), {len(rows)} have the same sign and {len(rows)}"
         in (DEMO.agreement(DEMO, "average", "merged"))
     )
+    assert "significant in `demo`, " in DEMO.agreement(DEMO, "average", "merged")
     turned = table.assign(
         difference=-table["difference"], low=-table["high"] - 1000, high=-table["low"] - 1000, p_holm=0.0
     )

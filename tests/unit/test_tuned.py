@@ -171,3 +171,6 @@ def test_a_study_that_waits_for_its_rates_stops_no_other(root: Path, monkeypatch
     with pytest.raises(UserError, match="has no rate for"):
         load_study("desk")
     assert scales() == ["published"]
+    path.write_text("title: [")
+    with pytest.raises(UserError, match=r"desk\.yaml"):
+        scales()

@@ -27,6 +27,7 @@ COMPARED = ["dataset", "architecture", "reference", "measure", "method"]
 class Evidence:
     """Verdicts and tables of one analysed study."""
 
+    name: str
     verdicts: dict[str, dict[str, Any]]  # by claim
     parts: pd.DataFrame  # claims.csv
     comparisons: pd.DataFrame
@@ -55,7 +56,9 @@ class Evidence:
         parts, comparisons, metrics = (pd.read_csv(root / path) for path in paths[1:])
         shown = [pd.read_csv(root / path).assign(dataset=path.stem.split("_")[1]) for path in drawn]
         conflicts = pd.concat(shown, ignore_index=True) if shown else pd.DataFrame()
-        return cls({claim["name"]: claim for claim in verdicts}, parts, comparisons, metrics, conflicts)
+        return cls(
+            study, {claim["name"]: claim for claim in verdicts}, parts, comparisons, metrics, conflicts
+        )
 
     @property
     def runs(self) -> str:
@@ -132,7 +135,7 @@ class Evidence:
         return body(pd.DataFrame(shown.values()).fillna("-"))
 
     def agreement(self, other: "Evidence", reference: str, measure: str) -> str:
-        """How the differences from a reference agree with those of other repetitions of the same study."""
+        """How the differences from a reference agree with those of another study of the same networks."""
         mine, theirs = (
             rows[(rows["reference"] == reference) & (rows["measure"] == measure)].dropna(
                 subset=["low", "high"]
@@ -149,8 +152,9 @@ class Evidence:
         return (
             f"of {len(both)} differences from `{reference}` ({measure}), {int(same.sum())} have the same sign and "
             f"{int((~apart).sum())} overlapping intervals, correlation {correlation:.2f}; {int(clear.sum())} are "
-            f"significant here, {int(clear_again.sum())} there, {int((clear & clear_again & same).sum())} in both "
-            f"with one sign, {int((clear & clear_again & ~same).sum())} in both with opposite signs"
+            f"significant in `{self.name}`, {int(clear_again.sum())} in `{other.name}`, "
+            f"{int((clear & clear_again & same).sum())} in both with one sign, "
+            f"{int((clear & clear_again & ~same).sum())} in both with opposite signs"
         )
 
     def accuracy(self, dataset: str, network: str, method: str, output: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from guidebp.canonical import json_hash
-from guidebp.errors import UserError
+from guidebp.errors import Untuned, UserError
 from guidebp.study.claims import Claim, scale_of
 from guidebp.study.resolve import Study, load_study
 from guidebp.study.runs import Run
@@ -70,16 +70,13 @@ def read_step_times(path: Path = STEP_TIMES) -> dict[str, Json]:
 def described(study: Study) -> dict[str, Json]:
     """Every claim as JSON, with its plans: for its grounds published and desk, where these name a study.
 
-    A study that cannot be resolved has no plan: it may wait for the rates that this one tunes.
+    A study that waits for learning rates has no plan: else the one that tunes them could not be described.
     """
     times, studies = read_step_times(), {study.name: study}
-
-    def planned(name: str, claim: Claim, scale: str, by: str) -> list[Json]:
-        if by not in studies:
-            with suppress(UserError):
-                studies[by] = load_study(by)
-        made = [plan(name, claim, scale, studies[by], times)] if by in studies else []
-        return [one for one in made if one["runs"]]
+    grounds = [pair for claim in study.claims.values() for pair in claim.grounds.items()]
+    for other in {ground.study for scale, ground in grounds if scale != "exploratory"} - {study.name, None}:
+        with suppress(Untuned):
+            studies[str(other)] = load_study(str(other))
 
     return {
         name: json.loads(claim.model_dump_json())
@@ -87,8 +84,9 @@ def described(study: Study) -> dict[str, Json]:
             "plan": [
                 made
                 for scale, ground in claim.grounds.items()
-                if scale != "exploratory" and ground.study
-                for made in planned(name, claim, scale, ground.study)
+                if scale != "exploratory"
+                and ground.study in studies
+                and (made := plan(name, claim, scale, studies[ground.study], times))["runs"]
             ]
         }
         for name, claim in study.claims.items()

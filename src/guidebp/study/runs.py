@@ -10,7 +10,7 @@ from typing import Any
 
 from guidebp import ENGINE_VERSION
 from guidebp.canonical import json_hash
-from guidebp.errors import UserError
+from guidebp.errors import Untuned, UserError
 from guidebp.study import schema
 from guidebp.study.catalogue import Catalogues
 from guidebp.study.claims import scale_of
@@ -88,7 +88,7 @@ class Resolver:
         if isinstance(entry, schema.TunedRecipe):
             rate = entry.rates.get(dataset, {}).get(architecture, {}).get(method)
             if rate is None:
-                raise UserError(
+                raise Untuned(
                     f"{self.where}.recipe: '{name}' has no rate for {dataset}/{architecture}/{method}; "
                     f"run the study that tunes it, or train these by '{entry.base}'"
                 )
