@@ -315,6 +315,8 @@ def test_a_claim_without_runs_says_what_it_takes() -> None:
     )
     text = claims_text([untested])
     assert text.startswith("one: not tested\n") and "To test it: 20 runs, 12 h on here: snakemake" in text
+    short = headline("one", claim(plan=[plan[0] | {"hours": {"here": 0.34}}]), {})
+    assert "20 runs, 0.3 h on here" in claims_text([short])
     unknown = headline("one", claim(plan=[plan[0] | {"hours": {}}]), {})
     assert "20 runs, hours unknown: snakemake" in claims_text([unknown])
     assert "no study trains its deciding runs yet" in claims_text([headline("one", claim(), {})])

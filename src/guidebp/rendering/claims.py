@@ -59,7 +59,7 @@ def to_test(plans: list[Json]) -> str:
 
 def hours_text(hours: dict[str, float]) -> str:
     """Predicted hours by machine."""
-    known = [f"{value:,.0f} h on {machine}" for machine, value in hours.items()]
+    known = [f"{value:,.{int(value < 10)}f} h on {machine}" for machine, value in hours.items()]
     return " or ".join(known) if known else "hours unknown"
 
 
