@@ -22,7 +22,7 @@ from guidebp.study.schema import FILES
 
 ROOT = Path(__file__).parents[2]
 RESULTS = "results/desk"
-PUBLISHED = ["demo", "desk", "desk-again", "desk-matched"]
+PUBLISHED = ["demo", "desk", "desk-again", "desk-matched", "desk-long"]
 CONFIG = sorted((ROOT / "config").rglob("*.yaml"))
 HEADER = re.compile(r"# yaml-language-server: \$schema=(\S+)")
 
