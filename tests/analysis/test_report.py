@@ -197,7 +197,7 @@ def test_verdicts_come_first_then_papers_then_results() -> None:
         "Provenance",
     ]
     assert "3 claims" in found.text and "9 runs: 9 finished" in found.text
-    assert "To test it: 1200 runs, 7 h on a GPU: snakemake --config study=paper." in found.text
+    assert "To test it: 1200 runs, 7.0 h on a GPU: snakemake --config study=paper." in found.text
     assert "Smaller data." in found.text
     assert "VGG" in found.text, "the paper's own table stands in its section"
 
