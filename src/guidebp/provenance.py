@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -11,6 +10,7 @@ from typing import Any
 
 from guidebp import ENGINE_VERSION
 from guidebp import __version__ as guidebp_version
+from guidebp.git import run_git
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -40,10 +40,10 @@ def code() -> dict[str, Any]:
 
     def git(*args: str) -> str | None:
         try:
-            done = subprocess.run(["git", "-C", root, *args], capture_output=True, text=True, check=True)
-        except (OSError, subprocess.CalledProcessError):
+            done = run_git(root, *args)
+        except OSError:
             return None
-        return done.stdout.strip()
+        return None if done.returncode else done.stdout.strip()
 
     status = git("status", "--porcelain", "--", str(root))
     return {

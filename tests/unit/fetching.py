@@ -19,6 +19,7 @@ from guidebp.data.raw.download import Downloader
 from guidebp.data.raw.fetch import fetch
 from guidebp.errors import UserError
 from guidebp.study.datasets import Dataset, RawFile
+from tests.support.git import clean_environment
 
 CONTENT = random.Random(0).randbytes(100_000)
 OTHER = random.Random(1).randbytes(5_000)
@@ -235,7 +236,7 @@ def start(folder: Path, *command: str) -> subprocess.Popen[str]:
     """Start Python with these arguments in the folder."""
     environment = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in clean_environment().items()
         if name != "GUIDEBP_MIRRORS" and not name.lower().endswith("_proxy")
     }
     pipe = subprocess.PIPE

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.git import clean_environment, git
+
 # an element that asks for a file beside the page, or a network
 LINKS = re.compile(r"""<(script|link|img|iframe|source)\b[^>]*\b(src|href)=(?!["']?data:)""", re.IGNORECASE)
 
@@ -75,16 +77,15 @@ class Project:
             (clone.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (clone.folder / name).write_bytes(content)
         (clone.folder / "src/guidebp/data/prepare.py").touch()
-        clone.call("git", "init", "-q")
-        clone.call("git", "add", "results", "data", "config")
-        nobody = ("-c", "user.name=Nobody", "-c", "user.email=nobody@example.org")
-        clone.call("git", *nobody, "commit", "-qm", "Results")
+        git(clone.folder, "init", "-q")
+        git(clone.folder, "add", "results", "data", "config")
+        git(clone.folder, "commit", "-qm", "Results")
         return clone
 
     def environment(self) -> dict[str, str]:
-        """This environment's programs, this project's code."""
+        """This environment's programs, this project's code, and no repository of the caller."""
         scripts = Path(sys.executable).parent
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("SNAKEMAKE", "PYTEST"))}
+        kept = {k: v for k, v in clean_environment().items() if not k.startswith(("SNAKEMAKE", "PYTEST"))}
         return kept | {
             "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.folder / "src"),

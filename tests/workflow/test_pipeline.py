@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from tests.support.git import git
 from tests.workflow.offline import ALONE, can_be_alone
 from tests.workflow.project import LINKS, ROOT, Project, long
 
@@ -173,7 +174,7 @@ def test_dvc_and_snakemake_leave_each_other_nothing_to_do(project: Project) -> N
     text = text.replace("results/demo", "results/tiny").replace("study=demo", "study=tiny")
     text = text.replace("studies/demo.yaml", "studies/tiny.yaml")
     (project.folder / "dvc.yaml").write_text(text)
-    project.call("git", "init", "-q")
+    git(project.folder, "init", "-q")
     (project.folder / ".gitignore").write_text("/results/runs/\n")
     before = project.runs()
     project.call("dvc", "repro")

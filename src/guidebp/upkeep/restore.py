@@ -12,6 +12,7 @@ from guidebp.analysis.rows import Row
 from guidebp.analysis.tuning import tuned_recipes
 from guidebp.canonical import readable_json
 from guidebp.errors import UserError
+from guidebp.git import run_git
 from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, parse_record
 from guidebp.study.catalogue import wholes
 from guidebp.study.layout import PREPARED, Layout
@@ -125,12 +126,8 @@ def planned(study: Study) -> dict[str, int]:
 
 def changed_since_commit(study: Study) -> list[str] | None:
     """Files of the study that are not as git has them, figures by their checksums; None where git has none."""
-    layout = Layout(study.name)
-
-    def git(*command: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", *command], capture_output=True, text=True, check=False)
-
-    if git("ls-files", "--error-unmatch", str(layout.rendered_sums)).returncode:
+    layout, project = Layout(study.name), Path()
+    if run_git(project, "ls-files", "--error-unmatch", str(layout.rendered_sums)).returncode:
         return None
     # provenance names the commit that rendered
     made = [
@@ -138,7 +135,7 @@ def changed_since_commit(study: Study) -> list[str] | None:
         layout.folder,
         *([tuned_recipes(study)] if study.file.tunes else []),
     ]
-    done = git("status", "--porcelain", "--untracked-files=no", "--", *map(str, made))
+    done = run_git(project, "status", "--porcelain", "--untracked-files=no", "--", *map(str, made))
     return [line[3:] for line in done.stdout.splitlines()]
 
 
