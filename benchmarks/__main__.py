@@ -18,7 +18,7 @@ from benchmarks import equivalence, memory, packs, pipeline, rules, throughput
 from benchmarks.figure import draw
 from benchmarks.measure import AbsentError, measured
 from benchmarks.text import markdown
-from guidebp.canonical import readable_json
+from guidebp.hashing import readable_json
 from guidebp.provenance import machine
 
 RESULTS = Path(__file__).parent / "results"

@@ -1,4 +1,4 @@
-"""Is the accuracy of `fast` numerics that of `exact` ones? Two one-sided t tests on paired repetitions."""
+"""Is the accuracy of `fast` numerics that of `exact` ones? Two one-sided t tests on paired seeds."""
 
 import math
 import sys
@@ -18,7 +18,7 @@ from guidebp.training.trainer import train_run
 BOUND, LEVEL = 0.2, 0.05  # points of test accuracy
 
 
-def measure(device: str, repetitions: int = 40) -> dict[str, Any]:
+def measure(device: str, seeds: int = 40) -> dict[str, Any]:
     """The difference fast - exact of the primary output on digits, three columns, the demo's recipe.
 
     Equivalent: both tests reject, that is, the 90 % interval lies within the bound.
@@ -27,7 +27,7 @@ def measure(device: str, repetitions: int = 40) -> dict[str, Any]:
     if device == "cpu" and not cpu_has_bf16():
         raise AbsentError("fast computes as exact does on a processor without bf16")
     data = load_prepared(PREPARED, "digits").on(chosen)
-    specs = [spec for first in range(0, repetitions, 20) for spec in twenty(8, first)][:repetitions]
+    specs = [spec for first in range(0, seeds, 20) for spec in twenty(8, first)][:seeds]
     differences = []
     for spec in specs:
         found = {}
@@ -37,7 +37,7 @@ def measure(device: str, repetitions: int = 40) -> dict[str, Any]:
             right = result["test_correct"][result["outputs"].index(result["primary"])]
             found[numerics] = 100 * right / result["sizes"]["test"]
         differences.append(found["fast"] - found["exact"])
-        print(f"repetition {spec['repetition']}: {found}", file=sys.stderr, flush=True)
+        print(f"seed {spec['seed']}: {found}", file=sys.stderr, flush=True)
     return {
         "title": f"Accuracy of fast minus exact, three columns on digits, {device}",
         "unit": "points",

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.measure import AbsentError, Case
 from benchmarks.specs import PREPARED, spec_of
-from guidebp.canonical import json_hash
+from guidebp.hashing import json_hash
 
 RUNS = 20
 ALONE = 5  # of them, each in a process of its own: enough to know how many would be trained in an hour
@@ -38,14 +38,14 @@ def cases(device: str) -> list[Case]:
 
 
 def twenty(epochs: int, first: int = 0) -> list[dict[str, Any]]:
-    """Specs that differ in their repetition."""
+    """Specs that differ in their seed."""
     found = []
-    for repetition in range(first, first + RUNS):
+    for seed in range(first, first + RUNS):
         spec = copy.deepcopy(spec_of("three columns on digits"))
-        spec["repetition"] = repetition
+        spec["seed"] = seed
         spec["recipe"]["epochs"] = epochs
         spec["dataset"]["split"]["validation"] = 0.1
-        found.append(spec | {"key": json_hash([repetition, epochs], 20)})
+        found.append(spec | {"key": json_hash([seed, epochs], 20)})
     return found
 
 

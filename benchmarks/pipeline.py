@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from benchmarks.measure import AbsentError
-from guidebp.analysis.packs import write_index
 from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
-from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, RunStore, make_record
-from guidebp.study.layout import PREPARED, RAW, RUNS
+from guidebp.paths import PREPARED, RAW, RUNS
+from guidebp.runs.index import write_index
+from guidebp.runs.record import encode_record
+from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, RunStore
 from guidebp.study.resolve import load_study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -149,7 +150,7 @@ def project(size: int) -> Iterator[tuple[int, int]]:
                 shutil.copy(path, root / PREPARED)
         text = yaml.safe_load((ROOT / "config/studies/demo.yaml").read_text())
         for block in text["blocks"]:
-            block["repetitions"] = list(range(-(-size // cells)))
+            block["seeds"] = list(range(-(-size // cells)))
         (root / "config/studies/many.yaml").write_text(yaml.safe_dump(text))
         settings = root / "config/config.yaml"
         settings.write_text(settings.read_text().replace("study: demo", "study: many"))
@@ -179,7 +180,7 @@ def made_up() -> tuple[int, int]:
         moved = [max(0, count - int(noise.integers(5))) for count in result["test_correct"]]
         shuffled = noise.permutation(predictions, axis=1)  # equal ones would be packed into nothing
         files = {PREDICTIONS: save({"predictions": shuffled})}
-        record = make_record(one.spec, hashes[one.dataset], result | {"test_correct": moved}, files)
+        record = encode_record(one.spec, hashes[one.dataset], result | {"test_correct": moved}, files)
         folder = store.folder(one.key)  # not published as trained runs are: that waits for the disk
         folder.mkdir(parents=True)
         for name, content in {RECORD: record, TELEMETRY: costs, **files}.items():

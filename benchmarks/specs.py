@@ -13,7 +13,7 @@ from guidebp.study.resolve import resolve_run
 PREPARED = Path("data/prepared")
 # dataset, architecture, method, recipe, options of the architecture that differ
 NETWORKS: dict[str, tuple[str, str, str, str, dict[str, Any]]] = {
-    "three columns on CIFAR-10": ("cifar-10", "columns-desk", "average", "multiway-cifar", {}),
+    "three columns on CIFAR-10": ("cifar-10", "columns-small", "average", "multiway-cifar", {}),
     "ResNet-20 on CIFAR-10": ("cifar-10", "resnet-44", "backprop", "multiway-cifar", {"depth": 20}),
     "three columns on digits": ("digits", "columns-digits", "average", "digits-short", {}),
 }

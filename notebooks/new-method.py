@@ -21,7 +21,7 @@ from IPython.display import Code
 from guidebp.methods import learned
 from guidebp.methods.contract import MergeMethod
 from guidebp.models import build_network
-from guidebp.streams import seeded
+from guidebp.seeds import seeded
 
 os.chdir(next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "Snakefile").exists()))
 
@@ -183,7 +183,7 @@ except ValueError as error:
 #         architectures: [columns-digits]
 #         methods: [average, max, independent, smooth]
 #         recipe: digits-short
-#         repetitions: [0, 1, 2]
+#         seeds: [0, 1, 2]
 #     references: [average, independent]
 #
 # Then `guidebp generate`, `guidebp check --study mine` and `snakemake --config study=mine`: runs that other

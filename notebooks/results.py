@@ -19,9 +19,9 @@ import seaborn as sns
 from IPython.display import HTML, display
 from scipy import stats
 
-from guidebp.analysis.tables import load_results
+from guidebp.analysis.results import load_results
+from guidebp.paths import Layout
 from guidebp.rendering.figures import calibration, curves, early_exit
-from guidebp.study.layout import Layout
 
 os.chdir(next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "Snakefile").exists()))
 STUDY = os.environ.get("GUIDEBP_STUDY", "demo")
@@ -84,8 +84,8 @@ history.pivot(index="epoch", columns=["quantity", "output"], values="value")
 # %% [markdown]
 # ## A paired comparison by hand
 #
-# Methods of one repetition start from equal weights and see equal batches, so their accuracies are subtracted
-# repetition by repetition. A row of `comparisons.csv`, on one network, for the primary output:
+# Methods of one seed start from equal weights and see equal batches, so their accuracies are subtracted
+# seed by seed. A row of `comparisons.csv`, on one network, for the primary output:
 
 # %%
 rows = results.comparisons
@@ -101,7 +101,7 @@ else:
 
 # %% [markdown]
 # The same from `metrics`. The interval is a t interval of the mean difference; two things are added. Where
-# each repetition draws its own test set, training sets overlap and the variance carries the factor `1/n +
+# each seed draws its own test set, training sets overlap and the variance carries the factor `1/n +
 # test/train` in place of `1/n` (Nadeau and Bengio). And accuracies move in steps of one test image: a
 # standard deviation below what such a step can hide is not believed.
 
@@ -110,7 +110,7 @@ if row is not None:
     cell = metrics[metrics["primary"] == True]  # noqa: E712 - empty where a run crashed
     for name in ("dataset", "architecture", "recipe"):
         cell = cell[cell[name] == row[name]]
-    wide = cell.pivot(index=["repetition", "device_class"], columns="method", values="accuracy")
+    wide = cell.pivot(index=["seed", "device_class"], columns="method", values="accuracy")
     differences = (wide[row["method"]] - wide[row["reference"]]).dropna()
 
     train, test = cell["train_images"].iloc[0], cell["test_images"].iloc[0]
@@ -134,7 +134,7 @@ if row is not None:
 
 # %% [markdown]
 # `p_holm` corrects p for the number of methods compared with one reference on one network. With few
-# repetitions intervals are wide: `detectable` says how large a true difference such a test would find.
+# seeds intervals are wide: `detectable` says how large a true difference such a test would find.
 #
 # ## The verdicts
 #
@@ -202,7 +202,7 @@ curves.draw(data[data["method"].isin(chosen) & (data["architecture"] == network)
 # %% [markdown]
 # ## A figure of one's own
 #
-# The tables are tidy: seaborn takes them as they are. Every repetition of these methods, each pathway alone:
+# The tables are tidy: seaborn takes them as they are. Every seed of these methods, each pathway alone:
 
 # %%
 alone = metrics[metrics["pathway"].notna() & (metrics["status"] == "finished")]

@@ -23,16 +23,16 @@ import torch.nn.functional as F
 from IPython.display import display
 from PIL import Image
 
-from guidebp.analysis.tables import MERGED, PATHWAYS, load_results, run_measures
-from guidebp.data.samples import sample_size
+from guidebp.analysis.results import MERGED, PATHWAYS, load_results, run_measures
+from guidebp.ingest.samples import sample_size
 from guidebp.methods import build_method
 from guidebp.methods.contract import pathway_norms
 from guidebp.methods.guidebp import class_error, select
 from guidebp.models import build_network
+from guidebp.paths import PREPARED, Layout
 from guidebp.rendering.figures import accuracy, gradient_share, samples
 from guidebp.rendering.style import COLOURS, WIDTH, look
-from guidebp.streams import seeded
-from guidebp.study.layout import PREPARED, Layout
+from guidebp.seeds import seeded
 
 os.chdir(next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "Snakefile").exists()))
 STUDY = os.environ.get("GUIDEBP_STUDY", "demo")
@@ -62,7 +62,7 @@ samples.draw(samples.data(results, dataset))
 # %% [markdown]
 # ## Three pathways that know nothing yet
 #
-# Three small columns that differ in kernel size, drawn from the stream of repetition 0 as at the start of a
+# Three small columns that differ in kernel size, drawn from the stream of seed 0 as at the start of a
 # run. What they say about one image, as probabilities: little, and each something else.
 
 # %%
@@ -261,7 +261,7 @@ redraw(accuracy)
 
 # %% [markdown]
 # Test accuracy of every pathway alone and merged. Under the usual merges a pathway alone need not be good:
-# only what they say together is trained. Means over the repetitions:
+# only what they say together is trained. Means over the seeds:
 
 # %%
 if guided_cells:

@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from guidebp.errors import REMEDIES, Stopped, UserError, disk_trouble
+from guidebp.errors import REMEDIES, StopRequested, UserError, report_disk_errors
 
 Verb = Callable[[argparse.Namespace], int | None]
 
 
 def fetch(args: argparse.Namespace) -> None:
     """Bring raw files to data/raw/, verified against the catalogue."""
-    from guidebp.data.raw.download import Downloader
-    from guidebp.data.raw.fetch import fetch
-    from guidebp.data.raw.places import mirrors_of
-    from guidebp.study.catalogue import wholes
-    from guidebp.study.files import read_file
-    from guidebp.study.layout import RAW
+    from guidebp.ingest.fetching.download import Downloader
+    from guidebp.ingest.fetching.fetch import fetch
+    from guidebp.ingest.fetching.places import mirrors_of
+    from guidebp.paths import RAW
+    from guidebp.schema.catalogue import wholes
+    from guidebp.schema.yaml_files import read_file
 
     config = read_file(Path("config/config.yaml"), "config")
     allowed = args.allow_unverified or config.allow_unverified
@@ -41,8 +41,8 @@ def fetch(args: argparse.Namespace) -> None:
 
 def prepare(args: argparse.Namespace) -> None:
     """Turn raw files into one prepared file per dataset and its manifest."""
-    from guidebp.data.prepare import prepare
-    from guidebp.study.layout import PREPARED, RAW
+    from guidebp.ingest.prepare import prepare
+    from guidebp.paths import PREPARED, RAW
 
     for name, dataset in _datasets(args.datasets).items():
         prepare(name, dataset, RAW, PREPARED)
@@ -50,8 +50,8 @@ def prepare(args: argparse.Namespace) -> None:
 
 def verify(args: argparse.Namespace) -> None:
     """Re-hash all raw and prepared files that are there; fails when one is damaged."""
-    from guidebp.data.verify import verify
-    from guidebp.study.layout import PREPARED, RAW
+    from guidebp.ingest.verify import verify
+    from guidebp.paths import PREPARED, RAW
 
     findings = [
         finding
@@ -70,9 +70,9 @@ def verify(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train what the store lacks of one pack, then write the pack's index."""
-    from guidebp.analysis.packs import train_and_index
+    from guidebp.jobs.pack import Training
+    from guidebp.runs.index import train_and_index
     from guidebp.study.resolve import load_study
-    from guidebp.training.pack import Training
 
     study = load_study(args.study)
     training = Training(
@@ -95,7 +95,7 @@ def specs(args: argparse.Namespace) -> None:
 
 def time(args: argparse.Namespace) -> None:
     """Time one training step of everything a study trains, to predict hours; adds to results/step-times.json."""
-    from guidebp.analysis.step_times import time_steps
+    from guidebp.jobs.step_times import time_steps
     from guidebp.study.resolve import load_study
 
     study = load_study(args.study)
@@ -105,7 +105,7 @@ def time(args: argparse.Namespace) -> None:
 def claims(args: argparse.Namespace) -> None:
     """Every claim with its verdict, as far as the study's runs go, and what it would take to test it."""
     from guidebp.analysis.claims import verdicts
-    from guidebp.rendering.claims import claims_text
+    from guidebp.rendering.tables.claims import claims_text
     from guidebp.study.resolve import load_study
 
     print(claims_text(verdicts(load_study(args.study))))
@@ -113,7 +113,7 @@ def claims(args: argparse.Namespace) -> None:
 
 def collect(args: argparse.Namespace) -> None:
     """Read the records of a study into tidy tables and its records archive."""
-    from guidebp.analysis.collect import collect
+    from guidebp.collect.collect import collect
     from guidebp.study.resolve import load_study
 
     collect(load_study(args.study), args.partial)
@@ -122,15 +122,15 @@ def collect(args: argparse.Namespace) -> None:
 def analyse(args: argparse.Namespace) -> None:
     """Paired comparisons, summary and curves of a collected study."""
     from guidebp.analysis.analyse import analyse
-    from guidebp.study.layout import Layout
+    from guidebp.paths import Layout
 
     analyse(Layout(args.study))
 
 
 def render(args: argparse.Namespace) -> None:
     """Figures and tables of an analysed study."""
+    from guidebp.paths import Layout
     from guidebp.rendering.render import render
-    from guidebp.study.layout import Layout
 
     render(Layout(args.study))
 
@@ -150,8 +150,8 @@ def tune(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """The self-contained page of a rendered study."""
-    from guidebp.rendering.report import write_report
-    from guidebp.study.layout import Layout
+    from guidebp.paths import Layout
+    from guidebp.rendering.report.page import write_report
 
     write_report(Layout(args.study))
 
@@ -181,8 +181,8 @@ def doctor(args: argparse.Namespace) -> int:
 
 def gc(args: argparse.Namespace) -> None:
     """Free what no study of config/studies/ uses: runs, checkpoints, indexes, leftovers; asks first."""
-    from guidebp.store import RunStore
-    from guidebp.study.layout import RUNS
+    from guidebp.paths import RUNS
+    from guidebp.runs.store import RunStore
     from guidebp.study.resolve import all_studies
     from guidebp.upkeep.gc import free
 
@@ -195,9 +195,9 @@ def gc(args: argparse.Namespace) -> None:
 
 def status(args: argparse.Namespace) -> None:
     """Runs done of total, and what runs now."""
-    from guidebp.progress import status
-    from guidebp.store import RunStore
-    from guidebp.study.layout import RUNS
+    from guidebp.jobs.progress import status
+    from guidebp.paths import RUNS
+    from guidebp.runs.store import RunStore
     from guidebp.study.resolve import load_study
 
     print(status(load_study(args.study), RunStore(RUNS)))
@@ -213,8 +213,8 @@ def check(args: argparse.Namespace) -> None:
 
 def generate(args: argparse.Namespace) -> None:
     """Write the files made from others: JSON Schemas for editors, environment.yml, documents with results."""
-    from guidebp.rendering.documents import write_documents
-    from guidebp.study.generated import write_generated
+    from guidebp.rendering.documents.generate import write_documents
+    from guidebp.schema.generated import write_generated
 
     for write in (write_generated, write_documents):
         for path in write():
@@ -223,8 +223,8 @@ def generate(args: argparse.Namespace) -> None:
 
 def _datasets(names: Sequence[str]) -> dict[str, Any]:
     """The datasets of these names, or all."""
-    from guidebp.study.catalogue import read_datasets
-    from guidebp.study.files import nearest
+    from guidebp.schema.catalogue import read_datasets
+    from guidebp.schema.yaml_files import nearest
 
     known = read_datasets()
     for name in names:
@@ -287,13 +287,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if "study" in args:
             args.study = _named_study(args.study)
-        with disk_trouble(Path("results")):
+        with report_disk_errors(Path("results")):
             return args.function(args) or 0
     except UserError as error:
         return _refused(args.verb, str(error))
     except FileNotFoundError as error:
         return _refused(args.verb, f"{error.filename}: missing; an earlier step has not run: run snakemake")
-    except Stopped as error:
+    except StopRequested as error:
         print(f"guidebp {args.verb}: stopped: {error}; the same command goes on", file=sys.stderr)
         return 75
     except EOFError:  # asked, and nobody there
@@ -322,7 +322,7 @@ def _refused(verb: str, message: str) -> int:
 
 def _named_study(name: str | None) -> str:
     """The study of the command line or, without one, of config/config.yaml; its name leads out of no folder."""
-    from guidebp.study.files import check, read_file
+    from guidebp.schema.yaml_files import check, read_file
 
     if name is None:
         return str(read_file(Path("config/config.yaml"), "config").study)

@@ -1,4 +1,4 @@
-"""What a command ends with other than well: a mistake that a user can mend, or a wish to stop."""
+"""Errors that a command can end with, and the request to stop."""
 
 import errno
 import os
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# What of the file system is no fault of a source, and what mends it.
+# Errors of the file system that a user can fix, with the remedy.
 REMEDIES = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some of your quota",
@@ -21,23 +21,23 @@ REMEDIES = {
 
 
 class UserError(Exception):
-    """Something the user can mend: the message names the file or key, the expectation and the remedy.
+    """An error that the user can fix: the message names the file or key, the problem and the remedy.
 
-    The command line prints it as one line, without a traceback, and exits with code 2.
+    The command line prints it without a traceback and exits with code 2.
     """
 
 
-class Untuned(UserError):  # noqa: N818
-    """A study waits for a learning rate that another one is to choose."""
+class MissingRateError(UserError):
+    """A study needs a learning rate that a tuning study has not chosen yet."""
 
 
-class Stopped(Exception):  # noqa: N818
-    """What was asked to stop has stopped; the same command goes on from there. Exit code 75."""
+class StopRequested(Exception):  # noqa: N818 - not an error
+    """Work stopped on request and can be resumed by the same command. Exit code 75."""
 
 
 @contextmanager
-def disk_trouble(folder: Path) -> Iterator[None]:
-    """Turn what the file system refuses into a UserError that says what to do."""
+def report_disk_errors(folder: Path) -> Iterator[None]:
+    """Turn errors of the file system that a user can fix into a UserError with the remedy."""
     try:
         yield
     except OSError as error:

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from guidebp.analysis import paired
+from guidebp.analysis import statistics
 from guidebp.analysis.claims import judge
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 
 STUDIES, D = 4000, 0.2  # D: the smallest effect of interest
 SIZES = (5, 10, 20)
@@ -28,8 +28,8 @@ Claim = dict[str, Any]
 def without_p() -> Iterator[None]:
     """They take most of the time, and no verdict looks at them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paired, "signed_rank", lambda values: math.nan)
-        patch.setattr(paired, "p_value", lambda mean, error, n: math.nan)
+        patch.setattr(statistics, "signed_rank", lambda values: math.nan)
+        patch.setattr(statistics, "p_value", lambda mean, error, n: math.nan)
         yield
 
 
@@ -41,9 +41,9 @@ def simulated(
     outputs: int = 1,
     lost: tuple[int, ...] = (),
 ) -> Results:
-    """Studies of n repetitions on 1,000 and 10,000 test images; method `a` is better by the difference.
+    """Studies of n seeds on 1,000 and 10,000 test images; method `a` is better by the difference.
 
-    `lost`: repetitions of which a's run diverged.
+    `lost`: seeds of which a's run diverged.
     """
     random = np.random.default_rng((n, outputs, int(1000 * (difference + 9))))
     shape = (studies, len(methods), n, outputs)
@@ -51,15 +51,15 @@ def simulated(
     right = 80 + random.normal(0, 0.3, (studies, 1, n, 1)) + random.normal(0, 0.3, shape)
     right[:, 0] += difference
     accuracy = np.round(right * images / 100) / images * 100
-    study, method, repetition, output = (place.ravel() for place in np.indices(shape))
-    failed = (method == 0) & np.isin(repetition, lost)
+    study, method, seed, output = (place.ravel() for place in np.indices(shape))
+    failed = (method == 0) & np.isin(seed, lost)
     metrics = pd.DataFrame(
         {
             "dataset": [f"d{number}" for number in study],
             "architecture": "net",
             "method": np.array(list(methods))[method],
             "recipe": "any",
-            "repetition": 100 + repetition,
+            "seed": 100 + seed,
             "key": np.arange(study.size) // outputs,
             "device_class": "cpu",
             "status": np.where(failed, "diverged", "finished"),
@@ -183,7 +183,7 @@ def test_a_diverged_run_never_betters_the_verdict(
     assert set(parts["n_finished"]) == {5 - len(lost)} and set(parts["failed"]) == {len(lost)}
     assert set(parts["n"]) == {5} and (parts["difference"] < behind["difference"]).all()
     # of the verdict without the lost pairs, which are fewer: some of what five show is open for them
-    gone = plain.metrics["repetition"].isin([100 + number for number in lost])
+    gone = plain.metrics["seed"].isin([100 + number for number in lost])
     without, _ = judged(replace(plain, metrics=plain.metrics[~gone]), asked)
     order = np.vectorize(ORDER.get)
     assert (order(after) <= order(without)).all()

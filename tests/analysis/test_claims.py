@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from guidebp.analysis import paired
+from guidebp.analysis import statistics
+from guidebp.analysis.claim_metrics import COST
 from guidebp.analysis.claims import headline, judge
-from guidebp.analysis.outcomes import COST
-from guidebp.analysis.tables import Results
-from guidebp.rendering.claims import claims_table, claims_text
+from guidebp.analysis.results import Results
+from guidebp.rendering.tables.claims import claims_table, claims_text
 
 Json = dict[str, Any]
 NAN = math.nan
@@ -20,16 +20,14 @@ NAN = math.nan
 @pytest.fixture(autouse=True, scope="module")
 def no_signed_rank() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paired, "signed_rank", lambda values: NAN)
+        patch.setattr(statistics, "signed_rank", lambda values: NAN)
         yield
 
 
-def run(method: str, repetition: int, accuracies: list[float], **changes: Any) -> Json:
+def run(method: str, seed: int, accuracies: list[float], **changes: Any) -> Json:
     """A run with so many pathways, the last of them primary."""
     plain = {"dataset": "data", "architecture": "net", "recipe": "good", "device_class": "cpu"}
-    return (
-        plain | {"method": method, "repetition": repetition, "status": "finished", "at": accuracies} | changes
-    )
+    return plain | {"method": method, "seed": seed, "status": "finished", "at": accuracies} | changes
 
 
 def results(runs: list[Json], asked: Json, test: Any = "official") -> Results:
@@ -39,7 +37,7 @@ def results(runs: list[Json], asked: Json, test: Any = "official") -> Results:
         one = dict(one)
         at, step, memory = one.pop("at"), one.pop("step", 1.0), one.pop("memory", NAN)
         trained = one.pop("trained", [True] * len(at))
-        one["key"] = "/".join(str(one[name]) for name in ("dataset", "architecture", "method", "repetition"))
+        one["key"] = "/".join(str(one[name]) for name in ("dataset", "architecture", "method", "seed"))
         lost = one["status"] != "finished"
         if one["status"] in ("crashed", "missing"):
             metrics.append(one)
@@ -105,12 +103,10 @@ def ground(**changes: Any) -> Json:
 JITTER = [0.0, 0.5, -0.5, 0.2, -0.2]
 
 
-def arm(method: str, at: list[float], repetitions: range = range(100, 105), **changes: Any) -> list[Json]:
+def arm(method: str, at: list[float], seeds: range = range(100, 105), **changes: Any) -> list[Json]:
     """Runs whose accuracies vary a little; odd methods differently, so that differences vary."""
     sign = 1 if method == "a" else -1
-    return [
-        run(method, r, [value + sign * JITTER[r % 5] / 5 for value in at], **changes) for r in repetitions
-    ]
+    return [run(method, r, [value + sign * JITTER[r % 5] / 5 for value in at], **changes) for r in seeds]
 
 
 def judged(runs: list[Json], asked: Json | None = None, **more: Any) -> tuple[Json, pd.DataFrame]:
@@ -163,7 +159,7 @@ def test_cost_is_percent_saved_and_unknown_memory_cannot_hold() -> None:
     assert "These runs say nothing of memory." in found["scales"]["published"]["why"]
 
 
-def test_pairs_are_of_equal_repetition_and_device() -> None:
+def test_pairs_are_of_equal_seed_and_device() -> None:
     assert judged([*arm("a", [90]), *arm("b", [80], range(103, 110))])[1]["n"].tolist() == [2]
     others = arm("b", [80], device_class="cuda")
     found, parts = judged([*arm("a", [90]), *others])
@@ -186,9 +182,7 @@ def test_networks_may_differ_between_sides() -> None:
 @pytest.mark.parametrize("status", ["diverged", "crashed"])
 def test_failed_runs_are_at_chance_on_either_side(status: str) -> None:
     for side, sign in (("a", -1), ("b", 1)):
-        runs = [
-            r | ({"status": status} if r["method"] == side and r["repetition"] == 102 else {}) for r in BETTER
-        ]
+        runs = [r | ({"status": status} if r["method"] == side and r["seed"] == 102 else {}) for r in BETTER]
         found, parts = judged(runs)
         row = parts.iloc[0]
         other = 80 if side == "a" else 90
@@ -222,9 +216,7 @@ def test_overlap_is_known_when_one_side_crashed() -> None:
 
 
 def test_missing_runs_are_nothing_and_leave_it_open_whether_the_word_stays() -> None:
-    runs = [
-        r | ({"status": "missing", "device_class": "none"} if r["repetition"] == 104 else {}) for r in BETTER
-    ]
+    runs = [r | ({"status": "missing", "device_class": "none"} if r["seed"] == 104 else {}) for r in BETTER]
     found, parts = judged(runs)
     assert found["verdict"] == "replicated so far"
     assert (parts["n"].item(), parts["missing"].item(), parts["failed"].item()) == (4, 1, 0)
@@ -264,8 +256,8 @@ def test_words_of_the_scales(scale: str, better: str, worse: str) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"repetition": -100},
-        {"repetition": 800},
+        {"seed": -100},
+        {"seed": 800},
         {"dataset": "more"},
         {"recipe": "other"},
         {"architecture": "n"},
@@ -273,13 +265,13 @@ def test_words_of_the_scales(scale: str, better: str, worse: str) -> None:
 )
 def test_exploratory_runs_decide_nothing(scale: str, changes: Json) -> None:
     runs = [r | changes for r in BETTER]
-    if "repetition" in changes:
-        runs = [r | {"repetition": r["repetition"] + changes["repetition"]} for r in BETTER]
+    if "seed" in changes:
+        runs = [r | {"seed": r["seed"] + changes["seed"]} for r in BETTER]
     found, _ = judged(runs, claim(grounds={scale: ground()}))
     assert (found["verdict"], found["decided"], found["scales"]) == ("not tested", None, {})
 
 
-def test_only_repetitions_from_100_to_899_count() -> None:
+def test_only_seeds_from_100_to_899_count() -> None:
     runs = [*arm("a", [90], range(95, 102)), *arm("b", [80], range(95, 102)), *arm("a", [9], range(900, 902))]
     _, parts = judged([*runs, *arm("b", [80], range(900, 902)), *arm("a", [90], range(899, 900))])
     assert parts["n"].tolist() == [2]
@@ -339,7 +331,7 @@ def test_table_and_text_of_every_scale() -> None:
 
 
 def test_the_scale_that_decides_leads() -> None:
-    """One repetition of the published protocol neither gives the word nor the numbers beside it."""
+    """One seed of the published protocol neither gives the word nor the numbers beside it."""
     single = [
         *arm("a", [70, 99], range(100, 101), dataset="large"),
         *arm("b", [60, 80], range(100, 101), dataset="large"),

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from guidebp.analysis.comparisons import compare
-from guidebp.analysis.paired import mean_interval
-from guidebp.analysis.tables import MEASURES, MERGED, PATHWAYS, WEAKEST, run_measures
-from tests.analysis.results import made_up
+from guidebp.analysis.results import MEASURES, MERGED, PATHWAYS, WEAKEST, run_measures
+from guidebp.analysis.statistics import mean_interval
+from tests.support.made_up_results import made_up
 
 
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=20).filter(lambda d: np.std(d) > 1e-3))
@@ -45,13 +45,13 @@ def test_equal_differences_are_not_a_division_by_zero() -> None:
     assert math.isnan(mean_interval(np.ones(4)).p), "equal steps of accuracy prove nothing"
 
 
-def test_comparison_pairs_equal_repetitions() -> None:
+def test_comparison_pairs_equal_seeds() -> None:
     results = made_up()
     table = compare(results)
     row = table[
         (table["method"] == "guidebp") & (table["reference"] == "average") & (table["measure"] == MERGED)
     ].iloc[0]
-    runs = run_measures(results.metrics).set_index(["method", "repetition"])[MERGED]
+    runs = run_measures(results.metrics).set_index(["method", "seed"])[MERGED]
     differences = (runs["guidebp"] - runs["average"]).to_numpy(float)
     assert row["n"] == 5
     assert row["difference"] == pytest.approx(differences.mean())
@@ -61,12 +61,12 @@ def test_comparison_pairs_equal_repetitions() -> None:
     widened = math.sqrt((1 / 5 + 200 / 800) / (1 / 5))
     assert (row["high"] - row["low"]) == pytest.approx(widened * (plain_row["high"] - plain_row["low"]))
     shuffled = made_up()
-    shuffled.metrics["repetition"] = (
-        shuffled.metrics["repetition"]
+    shuffled.metrics["seed"] = (
+        shuffled.metrics["seed"]
         .map({0: 0, 1: 1, 2: 2, 3: 3, 4: 9})
-        .where(shuffled.metrics["method"] == "guidebp", shuffled.metrics["repetition"])
+        .where(shuffled.metrics["method"] == "guidebp", shuffled.metrics["seed"])
     )
-    assert compare(shuffled)["n"].to_list()[number] == 4, "a repetition without its partner is no pair"
+    assert compare(shuffled)["n"].to_list()[number] == 4, "a seed without its partner is no pair"
 
 
 def test_other_device_classes_are_not_paired() -> None:
@@ -85,7 +85,7 @@ def test_a_diverged_run_counts_as_chance() -> None:
 
 
 def test_measures_of_a_run() -> None:
-    results = made_up(repetitions=1)
+    results = made_up(seeds=1)
     runs = run_measures(results.metrics).set_index("method")
     rows = results.metrics[results.metrics["method"] == "guidebp"].set_index("output")["accuracy"]
     assert runs.loc["guidebp", MERGED] == rows["merged"]
@@ -96,7 +96,7 @@ def test_measures_of_a_run() -> None:
 def test_a_crashed_run_counts_as_chance_although_it_has_no_outputs() -> None:
     results = made_up()
     metrics = results.metrics
-    lost = (metrics["method"] == "guidebp") & (metrics["repetition"] == 2)
+    lost = (metrics["method"] == "guidebp") & (metrics["seed"] == 2)
     row = (
         metrics[lost]
         .iloc[:1]
@@ -123,13 +123,13 @@ def cell_of(table: pd.DataFrame, method: str, reference: str, measure: str) -> "
     return row
 
 
-@pytest.mark.parametrize(("repetition", "measure"), list(enumerate(MEASURES)))
-def test_a_run_that_diverged_never_helps_its_method(repetition: int, measure: str) -> None:
+@pytest.mark.parametrize(("seed", "measure"), list(enumerate(MEASURES)))
+def test_a_run_that_diverged_never_helps_its_method(seed: int, measure: str) -> None:
     """Neither the difference nor the bound that claims rest on; finished pairs are as without the run."""
     whole = cell_of(compare(made_up()), "guidebp", "average", measure)
     results = made_up()
-    measures = run_measures(results.metrics).set_index(["method", "repetition"])[measure]
-    lost = results.metrics["key"] == f"guidebp-{repetition}"
+    measures = run_measures(results.metrics).set_index(["method", "seed"])[measure]
+    lost = results.metrics["key"] == f"guidebp-{seed}"
     results.metrics.loc[lost, "status"] = "diverged"
     results.metrics.loc[lost, ["accuracy", "calibration_error"]] = np.nan
     found = cell_of(compare(results), "guidebp", "average", measure)
@@ -137,9 +137,9 @@ def test_a_run_that_diverged_never_helps_its_method(repetition: int, measure: st
     assert found["low"] <= whole["low"]
     assert (found["failed"], found["failed_reference"]) == (1, 0)
     assert (found["n"], found["n_finished"]) == (5, 4)
-    differences = (measures["guidebp"] - measures["average"]).drop(repetition)
+    differences = (measures["guidebp"] - measures["average"]).drop(seed)
     assert found["difference_finished"] == pytest.approx(differences.mean())
-    chance = 10 - measures["average"][repetition]
+    chance = 10 - measures["average"][seed]
     assert found["difference"] == pytest.approx((differences.sum() + chance) / 5)
     assert whole["n_finished"] == 5
     assert whole["difference_finished"] == pytest.approx(whole["difference"])
@@ -150,11 +150,11 @@ def test_failures_are_counted_in_the_arm_where_they_happen(status: str) -> None:
     results = made_up()
     lost = [("average", 0), ("average", 3), ("guidebp", 3), ("guidebp", 4), ("guidebp", 1)]
     metrics = results.metrics
-    gone = metrics["key"].isin([f"{method}-{repetition}" for method, repetition in lost])
+    gone = metrics["key"].isin([f"{method}-{seed}" for method, seed in lost])
     metrics.loc[gone, "status"] = status
     metrics.loc[gone, "accuracy"] = np.nan
     table = compare(results)
-    measures = run_measures(made_up().metrics).set_index(["method", "repetition"])[MERGED]
+    measures = run_measures(made_up().metrics).set_index(["method", "seed"])[MERGED]
     expected = {("guidebp", "average"): (3, 2, [2]), ("independent", "average"): (0, 2, [1, 2, 4])}
     expected |= {("average", "independent"): (2, 0, [1, 2, 4]), ("guidebp", "independent"): (3, 0, [0, 2])}
     for (method, reference), (failed, failed_reference, finished) in expected.items():
@@ -167,7 +167,7 @@ def test_failures_are_counted_in_the_arm_where_they_happen(status: str) -> None:
 
 def test_where_both_arms_fail_together_there_is_no_difference() -> None:
     results = made_up()
-    gone = results.metrics["repetition"] == 1
+    gone = results.metrics["seed"] == 1
     results.metrics.loc[gone, "status"] = "diverged"
     results.metrics.loc[gone, "accuracy"] = np.nan
     found = cell_of(compare(results), "guidebp", "average", MERGED)
@@ -187,7 +187,7 @@ def test_where_no_pair_finished_nothing_is_said_of_finished_pairs() -> None:
 def test_a_run_that_is_missing_is_no_failure_and_no_pair() -> None:
     results = made_up()
     metrics = results.metrics
-    measures = run_measures(metrics).set_index(["method", "repetition"])[MERGED]
+    measures = run_measures(metrics).set_index(["method", "seed"])[MERGED]
     gone = metrics["key"].isin(["guidebp-1", "average-4"])
     metrics.loc[gone, "status"] = "missing"
     metrics.loc[gone, "accuracy"] = np.nan

@@ -17,10 +17,10 @@ from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 from statsmodels.stats.multitest import multipletests
 
-from guidebp.analysis.paired import signed_rank
 from guidebp.analysis.ranks import PAIRS, RANKS, critical_difference, friedman, rank
-from guidebp.analysis.tables import MERGED, Results
-from tests.analysis.results import METHODS, made_up
+from guidebp.analysis.results import MERGED, Results
+from guidebp.analysis.statistics import signed_rank
+from tests.support.made_up_results import METHODS, made_up
 
 Array = NDArray[np.float64]
 
@@ -145,7 +145,7 @@ def test_the_critical_difference_is_where_nemenyis_p_is_five_percent(n: int, k: 
 
 def study(
     places: Sequence[tuple[str, str]],
-    repetitions: int = 3,
+    seeds: int = 3,
     failed: tuple[str, str, str, int] | None = None,
     lacking: Sequence[tuple[str, str, str]] = (),
     seed: int = 0,
@@ -155,7 +155,7 @@ def study(
     wholes = []
     for dataset, architecture in places:
         lost = failed[2:] if failed and failed[:2] == (dataset, architecture) else None
-        one = made_up(repetitions, failed=lost)
+        one = made_up(seeds, failed=lost)
         tables: dict[str, Any] = {}
         for name in (f.name for f in fields(one)):
             table = getattr(one, name)
@@ -289,9 +289,7 @@ def test_means_that_are_equal_but_for_rounding_are_ties() -> None:
     orders = {"average": [0, 1, 2], "independent": [2, 1, 0], "guidebp": [1, 2, 0]}
     for method, order in orders.items():
         here = metrics["method"] == method
-        metrics.loc[here, "accuracy"] = metrics.loc[here, "repetition"].map(
-            lambda r, o=order: accuracies[o[r]]
-        )
+        metrics.loc[here, "accuracy"] = metrics.loc[here, "seed"].map(lambda r, o=order: accuracies[o[r]])
     assert len(set(expected_table(results).to_numpy().ravel())) > 1
     ranks, pairs = rank(results)
     assert ranks["rank"].to_list() == [2, 2, 2]

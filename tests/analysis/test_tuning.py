@@ -5,11 +5,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.analysis.tuning import RATES, rates
 from guidebp.errors import UserError
 from guidebp.rendering.figures import figure_module
-from tests.analysis.results import METHODS, made_up
+from tests.support.made_up_results import METHODS, made_up
 
 TRIED = (0.01, 0.1, 1.0)
 
@@ -18,7 +18,7 @@ def tuning(
     validated: dict[tuple[str, float], list[float | None]],
 ) -> tuple[Results, dict[str, tuple[str, float]]]:
     """Results of runs with these validation accuracies after the last epoch; None: diverged."""
-    made = made_up(repetitions=6)
+    made = made_up(seeds=6)
     metrics, history, tried = made.metrics.copy(), made.history.copy(), {}
     for method in METHODS:
         for number in range(6):

@@ -10,8 +10,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from guidebp.analysis import paired
-from guidebp.analysis.paired import Interval, mean_interval
+from guidebp.analysis import statistics
+from guidebp.analysis.statistics import Interval, mean_interval
 from guidebp.analysis.verdicts import (
     NOT_ENOUGH,
     WORDS,
@@ -33,7 +33,7 @@ VALUES = st.lists(st.floats(-20, 20), min_size=2, max_size=12).filter(lambda d: 
 def no_signed_rank() -> Iterator[None]:
     """Slow with ties, and no part of a rule."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paired, "signed_rank", lambda values: math.nan)
+        patch.setattr(statistics, "signed_rank", lambda values: math.nan)
         yield
 
 

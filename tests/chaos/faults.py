@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.chaos.victim import Victim, kill_often, statuses
-from tests.killer import KILLER
+from tests.support.killer import KILLER
 
 Fault = Callable[[Victim, random.Random], int]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.workflow.project import Project
+from tests.support.project import Project
 
 # What may depend on the machine is left out: times, and figures of times.
 KEPT = (

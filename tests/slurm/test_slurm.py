@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import ask, cluster, missing
-from tests.workflow.project import Project
+from tests.support.project import Project
 
 WHY_NOT = missing() if os.environ.get("GUIDEBP_SLURM") else "only in `make test-slurm`"
 pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
@@ -34,7 +34,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 def project(slurm: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project that ran to its end on the cluster, in two packs."""
     made = Project(tmp_path_factory.mktemp("project"))
-    made.edit("config/studies/tiny.yaml", "repetitions_per_pack: 2", "repetitions_per_pack: 1")
+    made.edit("config/studies/tiny.yaml", "seeds_per_pack: 2", "seeds_per_pack: 1")
     made.call(*SNAKEMAKE)
     return made
 
@@ -108,7 +108,7 @@ def test_a_stopped_job_goes_on_from_its_checkpoint(
 
 def test_packs_as_an_array_of_jobs(slurm: dict[str, str], tmp_path: Path) -> None:
     made = Project(tmp_path)
-    made.edit("config/studies/tiny.yaml", "repetitions_per_pack: 2", "repetitions_per_pack: 1")
+    made.edit("config/studies/tiny.yaml", "seeds_per_pack: 2", "seeds_per_pack: 1")
     made.call(*SNAKEMAKE, "--slurm-array-jobs", "train", "--", "experiments")
     assert len(made.runs()) == 6
     assert "Nothing to be done" in made.call("snakemake", "-n", "--", "experiments")

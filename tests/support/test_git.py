@@ -10,11 +10,11 @@ from typing import Any, cast
 
 import pytest
 
-from guidebp.study.layout import Layout
+from guidebp.paths import Layout
 from guidebp.study.resolve import Study
 from guidebp.upkeep.restore import changed_since_commit
 from tests.support.git import EMAIL, NAME, clean_environment, git
-from tests.workflow.project import ROOT, Project
+from tests.support.project import ROOT, Project
 
 # what a pytest started from a hook runs below
 COMMITS = ("test_clone_has_a_commit_of_its_own", "test_plain_git_call_stays_in_its_folder")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import FULL, ROOT, Project, long
+from tests.support.project import FULL, ROOT, Project, long
 
 FENCE = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MINE = ["my-images", "my-arrays", "my-class"]

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from guidebp.rendering.catalogue import FIGURES, TABLES, places
-from guidebp.study.families import families
+from guidebp.schema.families import families
 from guidebp.study.resolve import Study, load_study
-from tests.workflow.project import ROOT, Project, long
+from tests.support.project import ROOT, Project, long
 from tests.workflow.test_datasets import FENCE
 
 PAGES = {path.stem: path for path in sorted((ROOT / "docs/methods").glob("*.md")) if path.stem != "README"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.project import LINKS, ROOT, Project, long
+from tests.support.project import LINKS, ROOT, Project, long
 
 NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
 # no pathway to merge, no pair of runs to compare, no exit to leave by
@@ -19,7 +19,7 @@ blocks:
     architectures: [column-digits]
     methods: [average]
     recipe: tiny
-    repetitions: [0]
+    seeds: [0]
 references: [average]
 """
 # what a script or style sheet asks for

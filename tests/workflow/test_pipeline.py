@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from tests.support.git import git
-from tests.workflow.offline import ALONE, can_be_alone
-from tests.workflow.project import LINKS, ROOT, Project, long
+from tests.support.offline import ALONE, can_be_alone
+from tests.support.project import LINKS, ROOT, Project, long
 
 RENDERED = (
     "results/tiny/*.csv",
@@ -128,29 +128,29 @@ def test_an_edited_formula_trains_exactly_the_runs_of_its_file(project: Project)
     assert project.runs() == before | new, "going back trains nothing"
 
 
-def test_two_more_repetitions_train_exactly_the_new_runs(project: Project) -> None:
+def test_two_more_seeds_train_exactly_the_new_runs(project: Project) -> None:
     before = project.runs()
-    project.edit("config/studies/tiny.yaml", "repetitions: [0, 1]", "repetitions: [0, 1, 2, 3]")
+    project.edit("config/studies/tiny.yaml", "seeds: [0, 1]", "seeds: [0, 1, 2, 3]")
     assert project.planned()["train"] == 1
     project.call("snakemake", "--", "experiments")
     assert len(project.runs() - before) == 6
-    project.edit("config/studies/tiny.yaml", "repetitions: [0, 1, 2, 3]", "repetitions: [0, 1]")
+    project.edit("config/studies/tiny.yaml", "seeds: [0, 1, 2, 3]", "seeds: [0, 1]")
     project.call("snakemake", "--", "experiments")
 
 
 def test_a_part_of_a_study_is_reported_as_a_part(project: Project) -> None:
     before = project.runs()
-    project.edit("config/studies/tiny.yaml", "repetitions: [0, 1]", "repetitions: [0, 1, 8, 9]")
+    project.edit("config/studies/tiny.yaml", "seeds: [0, 1]", "seeds: [0, 1, 8, 9]")
     project.call("snakemake", "--config", "partial=true", "--", "experiments")
     assert project.runs() == before, "nothing is trained"
     status = pd.read_csv(project.folder / "results/tiny/metrics.csv").drop_duplicates("key")["status"]
     assert status.value_counts().to_dict() == {"finished": 6, "missing": 6}
     project.call("guidebp", "analyse")
     said = project.call("guidebp", "claims")
-    assert "so far" in said and "2 planned repetitions are missing" in said
+    assert "so far" in said and "2 planned seeds are missing" in said
     tables = pd.read_csv(project.folder / "results/tiny/comparisons.csv")
     assert set(tables["n"]) == {2} and set(tables["failed"]) == {0}, "a missing run is no failure"
-    project.edit("config/studies/tiny.yaml", "repetitions: [0, 1, 8, 9]", "repetitions: [0, 1]")
+    project.edit("config/studies/tiny.yaml", "seeds: [0, 1, 8, 9]", "seeds: [0, 1]")
     project.call("snakemake", "--", "experiments")
 
 

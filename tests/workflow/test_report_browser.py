@@ -11,11 +11,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from guidebp.analysis.rows import TABLES
-from guidebp.analysis.tables import Results
-from guidebp.rendering.report import write_report
-from tests.analysis.results import METHODS, made_up
-from tests.analysis.test_report import study, write
+from guidebp.analysis.results import Results
+from guidebp.collect.rows import TABLES
+from guidebp.rendering.report.page import write_report
+from tests.rendering.test_report import study, write
+from tests.support.made_up_results import METHODS, made_up
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
@@ -62,7 +62,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def thirty_methods() -> Results:
     """Each made-up method ten times: one is always right, which no sorting of texts puts last, one diverges."""
-    results = made_up(repetitions=2)
+    results = made_up(seeds=2)
     about, names = results.about, [f"{method}{k}" for k in range(10) for method in METHODS]
     first = {name: name.replace("0", "") for name in names}
 

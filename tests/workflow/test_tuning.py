@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.workflow.project import FULL, STUDY, Project
+from tests.support.project import FULL, STUDY, Project
 
 TUNING = (
     STUDY.replace("    recipe: tiny\n", "    recipe: tiny\n    rates: [0.05, 0.01]\n")
@@ -45,7 +45,7 @@ def test_from_tuning_to_the_study_that_uses_it(tmp_path: Path) -> None:
     uses = uses.replace("[digits]", "[digits-half]")
     (project.folder / "config/studies/tiny.yaml").write_text(uses)
     project.call("snakemake")
-    assert len(project.runs()) == 6 + 3  # those of repetition 900 are there
+    assert len(project.runs()) == 6 + 3  # those of seed 900 are there
     assert "Learning rates of tiny-tuned" in (project.folder / "results/tiny/report.html").read_text()
 
     # made again from what was collected, to the byte

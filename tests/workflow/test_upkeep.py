@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from guidebp.canonical import canonical_json, json_hash
+from guidebp.hashing import canonical_json, json_hash
 from guidebp.upkeep.processes import OURS, program
-from tests.workflow.project import Project, long
+from tests.support.project import Project, long
 
 RECORDS = "results/runs/*/record.json"
 

@@ -1,4 +1,4 @@
-# One job trains one pack: the runs of a dataset, an architecture and a block of repetitions. Finished runs live in
+# One job trains one pack: the runs of a dataset, an architecture and a block of seeds. Finished runs live in
 # results/runs, which Snakemake does not know; a pack's index names them and is the job's one output.
 rule train:
     input:

@@ -8,20 +8,11 @@ import pandas as pd
 from guidebp.analysis.claims import judge
 from guidebp.analysis.comparisons import compare
 from guidebp.analysis.ranks import rank
-from guidebp.analysis.tables import (
-    MERGED,
-    PATHWAYS,
-    PRIMARY,
-    WEAKEST,
-    Results,
-    load_results,
-    run_measures,
-)
-from guidebp.canonical import readable_json
-from guidebp.checksums import write_sums
+from guidebp.analysis.results import MERGED, PATHWAYS, PRIMARY, WEAKEST, Results, load_results, run_measures
 from guidebp.errors import UserError
-from guidebp.store import write_atomic
-from guidebp.study.layout import ANALYSED, Layout
+from guidebp.files import write_atomic, write_checksums
+from guidebp.hashing import readable_json
+from guidebp.paths import ANALYSED, Layout
 
 
 def analyse(layout: Layout) -> None:
@@ -48,7 +39,7 @@ def analyse(layout: Layout) -> None:
     write_atomic(layout.accuracies, csv_bytes(accuracies))
     for dataset, architecture in results.cells:
         write_atomic(layout.curve(dataset, architecture), csv_bytes(curve(results, dataset, architecture)))
-    write_sums(layout.analysed_sums, [getattr(layout, name) for name in ANALYSED])
+    write_checksums(layout.analysed_sums, [getattr(layout, name) for name in ANALYSED])
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:

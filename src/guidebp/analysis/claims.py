@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from guidebp.analysis.outcomes import Outcomes, Paired
-from guidebp.analysis.paired import Interval, holm, mean_interval
-from guidebp.analysis.tables import Results
+from guidebp.analysis.claim_metrics import Outcomes, Paired
+from guidebp.analysis.results import Results
+from guidebp.analysis.statistics import Interval, holm, mean_interval
 from guidebp.analysis.verdicts import (
     NOT_ENOUGH,
     WORDS,
@@ -26,10 +26,10 @@ from guidebp.analysis.verdicts import (
     of_readings,
     weakest,
 )
-from guidebp.checksums import check_sums
 from guidebp.errors import UserError
-from guidebp.study.claims import DECIDING
-from guidebp.study.layout import Layout
+from guidebp.files import check_checksums
+from guidebp.paths import Layout
+from guidebp.schema.claims import DECIDING
 from guidebp.study.plan import described
 from guidebp.study.resolve import Study
 
@@ -85,7 +85,7 @@ def verdicts(study: Study) -> list[Json]:
     layout = Layout(study.name)
     path, again = layout.verdicts, f"snakemake --config study={study.name}"
     if path.exists():
-        check_sums(layout.analysed_sums, [path], again)
+        check_checksums(layout.analysed_sums, [path], again)
         try:
             found: list[Json] = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:
@@ -97,7 +97,7 @@ def verdicts(study: Study) -> list[Json]:
 def parts_of(outcomes: Outcomes, claim: Json, scale: str, ground: Json) -> Iterator[Json]:
     """The paired differences of a claim on a ground, each with its Interval."""
     primary = claim["comparisons"][0]["better"]["method"]
-    repetitions = range(sys.maxsize) if scale == "exploratory" else DECIDING
+    seeds = range(sys.maxsize) if scale == "exploratory" else DECIDING
     for dataset in ground["datasets"]:
         for network in ground["networks"]:
             first, second = (
@@ -109,7 +109,7 @@ def parts_of(outcomes: Outcomes, claim: Json, scale: str, ground: Json) -> Itera
                     (first, better["method"], better["metric"] or claim["metric"]),
                     (second, than["method"], than["metric"] or claim["metric"]),
                 )
-                for pair in outcomes.pairs(dataset, *sides, ground["recipes"], repetitions):
+                for pair in outcomes.pairs(dataset, *sides, ground["recipes"], seeds):
                     where = {"dataset": dataset, "network": first, "network_than": second}
                     methods = {"role": role, "method": better["method"], "than": than["method"]}
                     yield where | methods | {"comparison": number} | numbers(pair)
@@ -249,7 +249,7 @@ def reasons(
     if len(unknown):
         yield f"These runs say nothing of {', '.join(unknown)}."
     if missing:
-        yield f"{missing} planned repetitions are missing."
+        yield f"{missing} planned seeds are missing."
     for column, side in (("failed", "the side the claim speaks for"), ("failed_than", "the other side")):
         if count := int(decides[column].max()):
             yield f"Up to {count} runs of {side} diverged or crashed and count as chance."
@@ -258,7 +258,7 @@ def reasons(
 def headline(name: str, claim: Json, scales: dict[str, Json]) -> Json:
     """What a reader wants first of a claim."""
     deciding = [scale for scale in ("published", "desk") if scale in scales]
-    # one repetition of the published protocol does not hide what its proxy says
+    # one seed of the published protocol does not hide what its proxy says
     enough = [scale for scale in deciding if scales[scale]["standing"] != NOT_ENOUGH]
     decided = next(iter(enough or deciding), None)
     first = sorted(scales, key=lambda scale: scale != decided)  # the one that decides leads

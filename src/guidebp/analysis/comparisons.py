@@ -1,4 +1,4 @@
-"""Paired comparisons: every method with each reference, at equal repetition, network by network.
+"""Paired comparisons: every method with each reference, at equal seed, network by network.
 
 Holm's correction runs over the methods compared with one reference in one measure on one network. A run that
 diverged or crashed counts as chance accuracy; the difference of the pairs that finished stands beside.
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from guidebp.analysis.paired import Interval, holm, mean_interval
-from guidebp.analysis.tables import MEASURES, Results, run_measures
+from guidebp.analysis.results import MEASURES, Results, run_measures
+from guidebp.analysis.statistics import Interval, holm, mean_interval
 
 FAMILY = ["dataset", "architecture", "recipe", "reference", "measure"]
 COLUMNS = [
@@ -31,7 +31,7 @@ def compare(results: Results) -> pd.DataFrame:
         ["dataset", "architecture", "recipe"], sort=False
     ):
         overlap, step = grid_of(results, str(dataset), cell)
-        index = ["repetition", "device_class"]
+        index = ["seed", "device_class"]
         finished = arrays(cell.pivot(index=index, columns="method", values="status") == "finished", bool)
         trained = [method for method in results.about["methods"] if method in set(cell["method"])]
         failed = cell[cell["status"] != "finished"]["method"].value_counts()
@@ -78,7 +78,7 @@ def grid_of(results: Results, dataset: str, rows: pd.DataFrame) -> tuple[float, 
 
 
 def grid(results: Results, dataset: str, sizes: tuple[float, float] | None) -> tuple[float, float]:
-    """For `mean_interval`: n_test / n_train where repetitions redraw the split, else 0; percent per test image.
+    """For `mean_interval`: n_test / n_train where seeds redraw the split, else 0; percent per test image.
 
     `sizes`: training and test images; None, where no run got so far, gives zeros.
     """

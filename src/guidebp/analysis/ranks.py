@@ -1,7 +1,7 @@
 """Methods over several datasets: Friedman, Iman and Davenport, Nemenyi, Wilcoxon with Holm (Demsar 2006).
 
 Descriptive: it decides no claim. A block is a dataset: the mean accuracy of the primary output over the
-repetitions, then over the networks that all of its methods train. Ranked are the methods that every dataset of a
+seeds, then over the networks that all of its methods train. Ranked are the methods that every dataset of a
 part has; below five datasets nothing is said, and the packages behind it, slow to import, are not asked.
 """
 
@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from guidebp.analysis.comparisons import with_chance
-from guidebp.analysis.paired import DECIMALS, LEVEL, holm, signed_rank
-from guidebp.analysis.tables import PRIMARY, Results
+from guidebp.analysis.results import PRIMARY, Results
+from guidebp.analysis.statistics import DECIMALS, LEVEL, holm, signed_rank
 
 FEWEST = 5  # datasets
 RANKS = ["part", "method", "rank", "accuracy", "datasets", "chi2", "f", "p", "critical_difference"]

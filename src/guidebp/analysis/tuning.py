@@ -1,6 +1,6 @@
 """Learning rates chosen by validation accuracy: what a study that `tunes` is there for.
 
-Test images have no part in it (where repetitions draw test sets of their own, those of others may). The rate with
+Test images have no part in it (where seeds draw test sets of their own, those of others may). The rate with
 the highest mean validation accuracy of the primary output after the last epoch is chosen, a run that failed
 counting as chance; of equal ones the smallest.
 """
@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from guidebp.analysis.comparisons import chances
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.errors import UserError
 from guidebp.study.resolve import Study
 

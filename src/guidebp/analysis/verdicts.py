@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from guidebp.analysis.paired import LEVEL, Interval
+from guidebp.analysis.statistics import LEVEL, Interval
 
 Standing = Literal["holds", "fails", "open", "not enough runs"]
 Rule = Literal["superiority", "non-inferiority"]

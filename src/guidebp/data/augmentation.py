@@ -1,7 +1,7 @@
 """Augmentation of training images: whole batches on the device, every image with parameters of its own.
 
 Parameters are drawn for all images of an epoch at once, on the CPU, from streams named by purpose, dataset,
-repetition, epoch and stream number: any image of any epoch can be replayed alone, and switching one change on
+seed, epoch and stream number: any image of any epoch can be replayed alone, and switching one change on
 leaves the draws of the others as they were. The order is torchvision's usual one: RandomCrop(padding),
 RandomHorizontalFlip, Normalize; then Cutout (DeVries and Taylor, arXiv 1708.04552): a square around any pixel, cut
 off at the border, set to the mean, which is zero after normalisation. Their square of odd side loses a row and a
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from guidebp.streams import stream_seed
+from guidebp.seeds import stream_seed
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from guidebp.data.augmentation import cut, draw, joined, move
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import Split
 from guidebp.errors import UserError
-from guidebp.streams import permutation
+from guidebp.seeds import permutation
 
 BLOCK = 1 << 22  # bytes of images looked at together, so that nothing of a dataset's size is ever copied
 
@@ -39,7 +39,7 @@ class Batches:
     def __init__(self, data: Prepared, split: Split, spec: dict[str, Any], device: torch.device) -> None:
         """`data` lies on the device; the statistics are those of the run's training images."""
         self.dataset: str = spec["dataset"]["name"]
-        self.repetition: int = spec["repetition"]
+        self.seed: int = spec["seed"]
         self.size: int = spec["recipe"]["batch_size"]
         self.augmentation: dict[str, Any] | None = spec["recipe"].get("augmentation")
         self.device = device
@@ -64,7 +64,7 @@ class Batches:
     def epoch(self, epoch: int, streams: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """(images, labels) for each step from `first`; with several streams their batches one after another."""
         count, size = len(self.labels["train"]), (self.images.shape[2], self.images.shape[3])
-        names = [(self.dataset, self.repetition, epoch, stream) for stream in range(streams)]
+        names = [(self.dataset, self.seed, epoch, stream) for stream in range(streams)]
         orders = torch.stack([permutation(count, "batch order", *name) for name in names]).to(self.device)
         begin = torch.arange(streams, device=self.device).view(-1, 1) * count  # place of a stream's draws
         if self.augmentation:

@@ -1,7 +1,7 @@
 """A prepared dataset as training reads it: uint8 images, labels, official split.
 
 On the CPU the images stay in the file, mapped into memory: processes that train on one dataset share a single copy.
-(Shrunk ones are a process's own.)
+(Downsampled ones are a process's own.)
 Training reads the file only if it is what its manifest says. Imports only torch, numpy and safetensors: it travels
 with training.
 """
@@ -19,7 +19,7 @@ from torch import Tensor
 from guidebp.data.manifest import PreparedFile, check_contents, content_hash, read_manifest, remedy
 from guidebp.errors import UserError
 
-BLOCK = 1 << 22  # bytes of images shrunk together
+BLOCK = 1 << 22  # bytes of images downsampled together
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Prepared:
         return replace(self, images=self.images.to(device))
 
 
-def shrunk(data: Prepared, side: int) -> Prepared:
+def downsampled(data: Prepared, side: int) -> Prepared:
     """The same with its images averaged over squares of `side` pixels, to uint8 [N, C, H / side, W / side].
 
     `side` must divide height and width; halves are rounded up. With 1 it is the data itself.
@@ -52,12 +52,14 @@ def shrunk(data: Prepared, side: int) -> Prepared:
         return data
     height, width = data.images.shape[2:]
     if height % side or width % side:
-        raise UserError(f"images of {height}x{width} pixels cannot be shrunk by {side}; correct the recipe")
-    return _shrunk(data, side)
+        raise UserError(
+            f"images of {height}x{width} pixels cannot be downsampled by {side}; correct the recipe"
+        )
+    return _downsampled(data, side)
 
 
 @lru_cache(maxsize=1)  # of a process's runs most share dataset and recipe
-def _shrunk(data: Prepared, side: int) -> Prepared:
+def _downsampled(data: Prepared, side: int) -> Prepared:
     count, channels, height, width = data.images.shape
     small = torch.empty(
         count, channels, height // side, width // side, dtype=torch.uint8, device=data.images.device

@@ -1,8 +1,8 @@
 """Which images a run trains on, validates on and is tested on.
 
 `test: official` takes the dataset's own test set. `test: SHARE` draws a stratified test set anew for each
-repetition: for small sets without a hallowed split. The validation set is a stratified share of the rest, drawn
-by repetition where the test set is, and fixed for the dataset otherwise.
+seed: for small sets without a hallowed split. The validation set is a stratified share of the rest, drawn
+by seed where the test set is, and fixed for the dataset otherwise.
 """
 
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from guidebp.streams import permutation
+from guidebp.seeds import permutation
 
 
 class Split(NamedTuple):
@@ -33,13 +33,13 @@ def stratified(labels: Tensor, among: Tensor, share: float, purpose: str, *parts
     return chosen
 
 
-def draw_split(labels: Tensor, official_test: Tensor, dataset: dict[str, Any], repetition: int) -> Split:
+def draw_split(labels: Tensor, official_test: Tensor, dataset: dict[str, Any], seed: int) -> Split:
     """The split of one run, from labels [N], the official test mask [N] and the resolved dataset."""
     split = dataset["split"]
     parts: list[object] = [dataset["name"]]
     test = official_test
     if split["test"] != "official":
-        parts.append(repetition)
+        parts.append(seed)
         test = stratified(labels, torch.ones_like(official_test), split["test"], "test split", *parts)
     validation = stratified(labels, ~test, split["validation"], "validation split", *parts)
     train = ~test & ~validation

@@ -39,8 +39,8 @@ class Options:
 def build(options: Options, shape: tuple[int, int, int], classes: int) -> Parallel:
     """The network for images of `shape` (C, H, W)."""
     channels, height, width = shape
-    shrink = 2 ** len(options.widths)
-    plane = (height // shrink) * (width // shrink) if options.features == "flatten" else 1
+    downsample = 2 ** len(options.widths)
+    plane = (height // downsample) * (width // downsample) if options.features == "flatten" else 1
 
     def column(kernels: list[int]) -> nn.Module:
         layers: list[nn.Module] = []

@@ -49,8 +49,8 @@ def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
                 convolution.insert(0, nn.MaxPool2d(2))
             parts.append(convolution)
             inputs = outputs
-    shrink = 2 ** (len(options.depths) - 1)
-    head = nn.Linear(inputs * (height // shrink) * (width // shrink), classes)
+    downsample = 2 ** (len(options.depths) - 1)
+    head = nn.Linear(inputs * (height // downsample) * (width // downsample), classes)
     network = Chain([nn.Sequential(*parts)], [nn.Flatten()], [head], [len(parts)])
     he_normal(network)
     return network

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from guidebp.study.published import PaperTable
+from guidebp.schema.published import PaperTable
 
 
 class Shown(NamedTuple):
@@ -21,10 +21,10 @@ class Shown(NamedTuple):
 # captions of figures are printed below them
 FIGURES = {
     "claims": Shown(
-        "The claims and their rules. Points: paired differences at equal repetition with 95 % t intervals, on each "
+        "The claims and their rules. Points: paired differences at equal seed with 95 % t intervals, on each "
         "dataset and network; of several outputs that must all hold, the one with the lowest interval. A claim "
         "needs every blue interval outside the grey ground and, for superiority, every point at the dotted line "
-        "or beyond. Grey points stand beside it and decide nothing. Intervals of few repetitions run out of the "
+        "or beyond. Grey points stand beside it and decide nothing. Intervals of few seeds run out of the "
         "picture; the numbers are on the right.",
         per="study",
         reads=("claims", "verdicts"),
@@ -36,30 +36,30 @@ FIGURES = {
     ),
     "accuracy": Shown(
         "Test accuracy of every trained pathway alone (left) and merged without labels (right). Small marks are "
-        "repetitions, large marks their mean, bars its 95 % t interval. Dotted lines carry the yardstick, "
+        "seeds, large marks their mean, bars its 95 % t interval. Dotted lines carry the yardstick, "
         "`independent` or `deep-supervision`, through each panel.",
         reads=("metrics",),
     ),
     "differences": Shown(
-        "Paired difference in test accuracy at equal repetition, with 95 % t intervals: each method minus "
+        "Paired difference in test accuracy at equal seed, with 95 % t intervals: each method minus "
         "each reference, for the primary output (the merged one, or the last exit) and for the mean of "
         "the pathways alone.",
         reads=("metrics", "comparisons"),
     ),
     "curves": Shown(
-        "Validation accuracy over epochs, mean and range over repetitions; primary output (top) and mean "
+        "Validation accuracy over epochs, mean and range over seeds; primary output (top) and mean "
         "of the pathways alone (bottom) of each network. Dashed, in every column: the yardstick, "
         "`independent` or `deep-supervision`.",
         reads=("metrics", "history"),
     ),
     "gradient-share": Shown(
         "Share of the loss gradient at the logits that each pathway receives, per epoch, mean over "
-        "repetitions, stacked from the first pathway at the bottom. Dashes: equal shares.",
+        "seeds, stacked from the first pathway at the bottom. Dashes: equal shares.",
         reads=("history",),
     ),
     "exits": Shown(
         "Test accuracy of every exit against the operations of the network cut off there (multiply-adds "
-        "and activations for one image), mean over repetitions.",
+        "and activations for one image), mean over seeds.",
         per="exits",
         reads=("metrics", "inference"),
     ),
@@ -74,7 +74,7 @@ FIGURES = {
     "conflict": Shown(
         "Do the exits' gradients agree in the parameters they share? Mean cosine of all pairs per epoch "
         "(left); share of the steps looked at in which some pair has a negative inner product, over the "
-        "whole training (right). Means over repetitions. Gradient rules look at the gradients of their "
+        "whole training (right). Means over seeds. Gradient rules look at the gradients of their "
         "own losses in every step, before they act; other methods at those of each exit's "
         "cross-entropy, on one batch after each epoch.",
         per="trunk",
@@ -82,20 +82,20 @@ FIGURES = {
     ),
     "cosines": Shown(
         "Cosine between the gradients that two exits send into the parameters they share, mean over the "
-        "last epoch and over repetitions. Below 0 they disagree. Columns in the order of the rows.",
+        "last epoch and over seeds. Below 0 they disagree. Columns in the order of the rows.",
         per="trunk",
         reads=("metrics", "inference", "cosines"),
     ),
     "calibration": Shown(
         "Reliability of the primary output: test accuracy against mean confidence in 15 bins, all "
-        "repetitions pooled, bins with at least ten images. On the diagonal, confidence is as large as "
+        "seeds pooled, bins with at least ten images. On the diagonal, confidence is as large as "
         "accuracy; below it, the network is too sure. Dashed, in every column: the yardstick, "
         "`independent` or `deep-supervision`.",
         reads=("metrics", "calibration"),
     ),
     "cost": Shown(
         "What a training step costs: time, backward passes through the network and, on GPUs, peak memory. "
-        "Small marks are repetitions, large marks their mean. Times are those of the machine that "
+        "Small marks are seeds, large marks their mean. Times are those of the machine that "
         "trained; dotted lines carry the yardstick, `independent` or `deep-supervision`.",
         reads=("metrics", "telemetry"),
     ),
@@ -113,7 +113,7 @@ FIGURES = {
 TUNED = {
     "rates": Shown(
         "Validation accuracy of the primary output after the last epoch against the learning rate, mean over "
-        "repetitions; rings: the rates chosen. Dashed, in every column: the yardstick.",
+        "seeds; rings: the rates chosen. Dashed, in every column: the yardstick.",
         reads=("metrics", "history"),
     )
 }
@@ -128,7 +128,7 @@ TABLES = {
     "accuracy": Shown(
         "Test accuracy in percent: mean ± standard deviation over the finished runs; `runs`: how many these are. "
         "Bold: the method with the highest mean of its network and column, where its paired differences to all "
-        "others there are significant (t tests at equal repetition, Holm's correction, p < 0.05; a failed run "
+        "others there are significant (t tests at equal seed, Holm's correction, p < 0.05; a failed run "
         "counts as chance accuracy). Without bold no method is shown to be the best."
     ),
     "exits": Shown(
@@ -147,7 +147,7 @@ TABLES = {
         per="exits",
     ),
     "comparisons": Shown(
-        "Paired differences in points of test accuracy at equal repetition, 95 % t intervals, p of the t test "
+        "Paired differences in points of test accuracy at equal seed, 95 % t intervals, p of the t test "
         "before and after Holm's correction (within each network, reference and measure) and of Wilcoxon's "
         "signed-rank test (from 6 pairs). Effect size: difference / standard deviation; detectable: the true "
         "difference that a test of this size finds with a power of 0.8. `n`: pairs; `failed`: runs of the "

@@ -7,19 +7,18 @@ from pathlib import Path
 import pandas as pd
 
 from guidebp.analysis.analyse import csv_bytes
-from guidebp.analysis.tables import Results, load_results
+from guidebp.analysis.results import Results, load_results
 from guidebp.analysis.tuning import CELL, rates, recipes_bytes, tried, tuned_recipes
-from guidebp.canonical import readable_json
-from guidebp.checksums import write_sums
+from guidebp.files import file_hash, write_atomic, write_checksums
+from guidebp.hashing import readable_json
+from guidebp.paths import ANALYSED, COLLECTED, TABLE_KINDS, Layout
 from guidebp.provenance import rendering
 from guidebp.rendering.catalogue import FIGURES, TUNED, all_tables, places
 from guidebp.rendering.figures import data_bytes, figure_module
 from guidebp.rendering.style import file_bytes, settle
-from guidebp.rendering.table_files import table_bytes
-from guidebp.rendering.tables import make
-from guidebp.store import file_hash, write_atomic
-from guidebp.study.layout import ANALYSED, COLLECTED, TABLE_KINDS, Layout
-from guidebp.study.published import from_json
+from guidebp.rendering.tables.files import table_bytes
+from guidebp.rendering.tables.results import make
+from guidebp.schema.published import from_json
 from guidebp.study.resolve import Study
 
 PICTURE_KINDS = ("pdf", "svg", "png")
@@ -46,7 +45,7 @@ def render(layout: Layout) -> None:
             path = layout.table(name, dataset, part, kind)
             write_atomic(path, table_bytes(table, shown[name].caption, kind, label=path.stem))
             made.append(path)
-    write_sums(layout.rendered_sums, made)
+    write_checksums(layout.rendered_sums, made)
 
 
 def write_tuning(study: Study) -> None:
@@ -66,7 +65,7 @@ def write_tuning(study: Study) -> None:
         inputs = hashes(getattr(layout, one) for one in ("about", *TUNED[name].reads))
         made += write_figure(layout, (name, dataset, part), data, inputs, run_keys(view, dataset))
     write_atomic(tuned_recipes(study), recipes_bytes(study, table))
-    write_sums(layout.rendered_sums, [*made, tuned_recipes(study)])
+    write_checksums(layout.rendered_sums, [*made, tuned_recipes(study)])
 
 
 def write_figure(

@@ -11,18 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from guidebp.canonical import json_hash
-from guidebp.errors import Untuned, UserError
-from guidebp.study.claims import Claim, scale_of
+from guidebp.errors import MissingRateError, UserError
+from guidebp.hashing import json_hash
+from guidebp.schema.claims import Claim, scale_of
+from guidebp.study.keys import Run
 from guidebp.study.resolve import Study, load_study
-from guidebp.study.runs import Run
 
 STEP_TIMES = Path("results/step-times.json")
 Json = dict[str, Any]
 
 
 def step_id(study: Study, run: Run) -> str:
-    """What decides how long a step takes: all but data, length, schedule, repetition and the code of families."""
+    """What decides how long a step takes: all but data, length, schedule, seed and the code of families."""
 
     def plain(part: Json) -> Json:
         kept = {key: value for key, value in part.items() if key != "code"}
@@ -46,8 +46,8 @@ def step_id(study: Study, run: Run) -> str:
 def shape_of(study: Study, run: Run) -> tuple[int, int, int]:
     """Channels, height and width of the images as the network sees them."""
     channels, height, width = study.datasets[run.dataset].shape
-    shrink = run.spec["recipe"].get("shrink", 1)
-    return channels, height // shrink, width // shrink
+    downsample = run.spec["recipe"].get("downsample", 1)
+    return channels, height // downsample, width // downsample
 
 
 def read_step_times(path: Path = STEP_TIMES) -> dict[str, Json]:
@@ -75,7 +75,7 @@ def described(study: Study) -> dict[str, Json]:
     times, studies = read_step_times(), {study.name: study}
     grounds = [pair for claim in study.claims.values() for pair in claim.grounds.items()]
     for other in {ground.study for scale, ground in grounds if scale != "exploratory"} - {study.name, None}:
-        with suppress(Untuned):
+        with suppress(MissingRateError):
             studies[str(other)] = load_study(str(other))
 
     return {
@@ -113,7 +113,7 @@ def plan(name: str, claim: Claim, scale: str, study: Study, times: dict[str, Jso
 def deciding(claim: Claim, scale: str, runs: Iterable[Run]) -> Iterator[Run]:
     """The runs that count for a claim at a scale."""
     for run in runs:
-        where = run.dataset, run.architecture, run.method, run.recipe, run.repetition
+        where = run.dataset, run.architecture, run.method, run.recipe, run.seed
         if scale_of(claim, *where) == scale:
             yield run
 

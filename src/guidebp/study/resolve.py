@@ -6,15 +6,20 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
-from guidebp.canonical import json_hash
 from guidebp.errors import UserError
-from guidebp.study import schema
-from guidebp.study.catalogue import Catalogues
-from guidebp.study.datasets import Dataset
-from guidebp.study.files import nearest, read_file
-from guidebp.study.published import PaperTable
-from guidebp.study.recipes import Recipes
-from guidebp.study.runs import Resolver, Run
+from guidebp.hashing import json_hash
+from guidebp.schema.architectures import Architecture
+from guidebp.schema.catalogue import Catalogues
+from guidebp.schema.claims import Claim
+from guidebp.schema.config import Config
+from guidebp.schema.datasets import Dataset
+from guidebp.schema.methods import Method
+from guidebp.schema.published import PaperTable
+from guidebp.schema.recipe_files import Recipes
+from guidebp.schema.recipes import Recipe, TunedRecipe, at_rate
+from guidebp.schema.studies import Block, StudyFile
+from guidebp.schema.yaml_files import nearest, read_file
+from guidebp.study.keys import Resolver, Run
 
 
 @dataclass(frozen=True)
@@ -49,18 +54,18 @@ class Study:
     """A resolved study; the catalogues hold only what it uses."""
 
     name: str
-    file: schema.StudyFile
+    file: StudyFile
     runs: list[Run]
     packs: list[Pack]
     parts: list[Part]
     datasets: dict[str, Dataset]
-    architectures: dict[str, schema.Architecture]
-    methods: dict[str, schema.Method]
+    architectures: dict[str, Architecture]
+    methods: dict[str, Method]
     recipes: Recipes
-    claims: dict[str, schema.Claim]
+    claims: dict[str, Claim]
     published: dict[str, PaperTable]
     claim_locks: dict[str, str]  # hashes of their rules
-    config: schema.Config
+    config: Config
     all_datasets: dict[str, Dataset]  # a dataset that is used may be a part of one that is not
 
 
@@ -95,7 +100,7 @@ def load_study(name: str, root: Path = Path()) -> Study:
         raise UserError(
             f"{path}: no study '{name}'; {nearest(name, (p.stem for p in folder.glob('*.yaml')))}"
         )
-    file: schema.StudyFile = read_file(path, "study")
+    file: StudyFile = read_file(path, "study")
     runs: dict[str, Run] = {}
     cells: dict[str, dict[tuple[str, str, str], tuple[bool, bool]]] = {
         name: {} for name in file.parts or ("",)
@@ -104,18 +109,18 @@ def load_study(name: str, root: Path = Path()) -> Study:
         where = f"{path}: blocks.{number}"
         resolver = Resolver(catalogues, where, claims=not file.tunes)
         recipes = tried(catalogues, block, where)
-        shrink = resolver.shrink(block.recipe)
+        downsample = resolver.downsample(block.recipe)
         for names in product(block.datasets, block.architectures, block.methods):
-            resolver.check_fit(*names, shrink)
+            resolver.check_fit(*names, downsample)
             for other, found in cells.items():
                 if names in found and other != (block.part or ""):
                     raise UserError(
                         f"{where}: {'/'.join(names)} belongs to part '{other}' already, and its figures show all "
-                        f"repetitions; name the same part here"
+                        f"seeds; name the same part here"
                     )
             cells[block.part or ""][names] = resolver.exits(names[1], names[2])
-            for repetition, recipe in product(block.repetitions, recipes):
-                run = resolver.run(*names, recipe, repetition)
+            for seed, recipe in product(block.seeds, recipes):
+                run = resolver.run(*names, recipe, seed)
                 if run.key in runs:
                     raise UserError(f"{where}: {_label(run)} is listed already as {_label(runs[run.key])}")
                 runs[run.key] = run
@@ -151,7 +156,7 @@ def load_study(name: str, root: Path = Path()) -> Study:
         name=name,
         file=file,
         runs=ordered,
-        packs=_packs(ordered, file.repetitions_per_pack),
+        packs=_packs(ordered, file.seeds_per_pack),
         parts=[
             Part(
                 name,
@@ -184,7 +189,7 @@ def check_free(
             f"{stands}; remove it there"
         )
     known = catalogues.recipes.get(recipe)
-    if known and not (isinstance(known, schema.TunedRecipe) and f"{known.base}-tuned" == recipe):
+    if known and not (isinstance(known, TunedRecipe) and f"{known.base}-tuned" == recipe):
         raise UserError(
             f"{where}: would make recipe '{recipe}', but there is one of that name in "
             f"{catalogues.recipe_files[recipe]} that is not made of '{recipe.removesuffix('-tuned')}'; rename it"
@@ -193,18 +198,16 @@ def check_free(
 
 def with_bases(recipes: Recipes, known: Recipes) -> Recipes:
     """The recipes and those that tuned ones among them are made of."""
-    bases = [entry.base for entry in recipes.values() if isinstance(entry, schema.TunedRecipe)]
+    bases = [entry.base for entry in recipes.values() if isinstance(entry, TunedRecipe)]
     return recipes | {name: known[name] for name in bases}
 
 
-def tried(catalogues: Catalogues, block: schema.Block, where: str) -> list[str]:
+def tried(catalogues: Catalogues, block: Block, where: str) -> list[str]:
     """The recipes of a block by name: its own or, for tuning, that at every rate, put into the catalogue."""
     if not block.rates:
         return [block.recipe]
     base = catalogues.recipe(block.recipe, f"{where}.recipe")
-    names: dict[str, schema.Recipe] = {
-        f"{block.recipe}-lr-{rate!r}": schema.at_rate(base, rate) for rate in block.rates
-    }
+    names: dict[str, Recipe] = {f"{block.recipe}-lr-{rate!r}": at_rate(base, rate) for rate in block.rates}
     for name, recipe in names.items():
         if catalogues.recipes.setdefault(name, recipe) != recipe:
             raise UserError(f"{where}.rates: there is another recipe '{name}'; give it another name")
@@ -217,26 +220,26 @@ def all_studies() -> list[Study]:
 
 
 def resolve_run(
-    dataset: str, architecture: str, method: str, recipe: str, repetition: int, root: Path = Path()
+    dataset: str, architecture: str, method: str, recipe: str, seed: int, root: Path = Path()
 ) -> Run:
     """One run of no study, from the catalogues below root/config. Raises UserError as `load_study` does."""
     resolver = Resolver(Catalogues(root), "run")
-    resolver.check_fit(dataset, architecture, method, resolver.shrink(recipe))
-    return resolver.run(dataset, architecture, method, recipe, repetition)
+    resolver.check_fit(dataset, architecture, method, resolver.downsample(recipe))
+    return resolver.run(dataset, architecture, method, recipe, seed)
 
 
 def _label(run: Run) -> str:
-    return f"{run.dataset}/{run.architecture}/{run.method}/{run.recipe}/repetition {run.repetition}"
+    return f"{run.dataset}/{run.architecture}/{run.method}/{run.recipe}/seed {run.seed}"
 
 
 def _packs(runs: list[Run], size: int) -> list[Pack]:
-    """Group runs by dataset, architecture and block of `size` repetitions."""
+    """Group runs by dataset, architecture and block of `size` seeds."""
 
     def group(run: Run) -> tuple[str, str, int]:
-        return run.dataset, run.architecture, run.repetition // size * size
+        return run.dataset, run.architecture, run.seed // size * size
 
     packs = []
     for (dataset, architecture, first), members in groupby(sorted(runs, key=group), key=group):
         name = f"{dataset}_{architecture}_r{first:03d}-{first + size - 1:03d}"
-        packs.append(Pack(name, sorted(members, key=lambda run: run.repetition)))
+        packs.append(Pack(name, sorted(members, key=lambda run: run.seed)))
     return packs

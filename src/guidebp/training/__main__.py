@@ -21,12 +21,13 @@ from safetensors.torch import save
 # cuBLAS is deterministic only with a fixed workspace, named before it starts
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
-from guidebp.canonical import readable_json
 from guidebp.data.prepared import Prepared, load_prepared
-from guidebp.errors import Stopped, UserError, disk_trouble
+from guidebp.errors import StopRequested, UserError, report_disk_errors
+from guidebp.hashing import readable_json
 from guidebp.provenance import machine
-from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore, make_record
-from guidebp.training.checkpoint import Checkpoints, ElsewhereError, Plan, birthplace
+from guidebp.runs.record import encode_record
+from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore
+from guidebp.training.checkpoints import Checkpoints, ElsewhereError, Plan, birthplace
 from guidebp.training.lease import on_device
 from guidebp.training.numerics import check_torch, choose_device
 from guidebp.training.specs import read_specs
@@ -79,7 +80,7 @@ def train_all(
         key, name = spec["key"], spec["dataset"]["name"]
         with store.lock(key, plan.stop):
             if plan.stop():
-                raise Stopped
+                raise StopRequested
             if name not in loaded:
                 loaded[name] = load_prepared(data, name).on(chosen)
             dataset = loaded[name]
@@ -96,7 +97,7 @@ def train_all(
                 elsewhere.append(str(error))
                 continue
             files = {PREDICTIONS: save({"predictions": outcome.predictions})}
-            files[RECORD] = make_record(spec, checksum, outcome.result, files)
+            files[RECORD] = encode_record(spec, checksum, outcome.result, files)
             cost = outcome.telemetry | {"host_memory": host_memory(), "ended": outcome.result["status"]}
             files[TELEMETRY] = readable_json(cost | where)
             if keep:
@@ -125,7 +126,7 @@ def main() -> None:
     try:
         check_torch()
         specs = read_specs(args.specs)
-        with on_device(choose_device(args.device)) as device, disk_trouble(args.store):
+        with on_device(choose_device(args.device)) as device, report_disk_errors(args.store):
             train_all(specs, args.data, RunStore(args.store), device, args.keep_weights, plan)
     except (UserError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None:
@@ -133,7 +134,7 @@ def main() -> None:
         lines = str(error).splitlines()
         print("\n".join(f"{parser.prog}: {line}" for line in lines), file=sys.stderr)
         sys.exit(2)
-    except Stopped:
+    except StopRequested:
         leave(CONTINUE)
     except KeyboardInterrupt:
         leave(130)

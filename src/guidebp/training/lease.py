@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from guidebp.store import locked
+from guidebp.files import locked
 
 
 def folder() -> Path:

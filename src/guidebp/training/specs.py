@@ -17,7 +17,7 @@ from guidebp.training.schedules import lr_factor, optimiser_maker
 Spec = dict[str, Any]
 # What a spec must hold, below its own keys; an integer may stand for a fraction.
 PARTS: dict[str, dict[str, type]] = {
-    "": {"key": str, "repetition": int, "claims": dict},
+    "": {"key": str, "seed": int, "claims": dict},
     "dataset": {"name": str, "split": dict, "classes": int},
     "architecture": {"family": str, "options": dict},
     "method": {"family": str, "options": dict},
@@ -26,7 +26,7 @@ PARTS: dict[str, dict[str, type]] = {
     "recipe.schedule": {"name": str, "warmup": float},
 }
 # What else a recipe may hold: anything more is of another version, and would be left out in silence.
-OPTIONAL = {"optimiser": dict, "schedule": dict, "augmentation": dict, "shrink": int}
+OPTIONAL = {"optimiser": dict, "schedule": dict, "augmentation": dict, "downsample": int}
 # These become names of files.
 NAMES = {"key": r"[0-9a-z]+(-[0-9a-z]+)*", "dataset.name": r"[a-z0-9]+([.-][a-z0-9]+)*"}
 

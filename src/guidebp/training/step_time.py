@@ -18,7 +18,7 @@ SECONDS, STEPS = 1.0, 20  # at most, after one step to warm up
 def step_seconds(
     spec: dict[str, Any], shape: tuple[int, int, int], classes: int, device: torch.device
 ) -> float:
-    """Seconds of one step of a resolved spec's method on random images of `shape`; its repetition is ignored."""
+    """Seconds of one step of a resolved spec's method on random images of `shape`; its seed is ignored."""
     recipe = spec["recipe"]
     set_numerics(recipe["numerics"], device)
     network = build_network(spec["architecture"], shape, classes)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from guidebp.data.batches import Batches
-from guidebp.data.prepared import Prepared, shrunk
+from guidebp.data.prepared import Prepared, downsampled
 from guidebp.data.splits import draw_split
 from guidebp.evaluation.calibration import calibration
 from guidebp.evaluation.conflict import conflicts, cosines, probe
@@ -28,8 +28,8 @@ from guidebp.evaluation.outputs import (
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
 from guidebp.models import build_network
-from guidebp.streams import seeded, stream_seed
-from guidebp.training.checkpoint import Checkpoints
+from guidebp.seeds import seeded, stream_seed
+from guidebp.training.checkpoints import Checkpoints
 from guidebp.training.numerics import autocast, set_numerics
 from guidebp.training.schedules import lr_factor, optimiser_maker, set_lr
 from guidebp.training.state import State, new_state
@@ -56,16 +56,16 @@ class Outcome(NamedTuple):
 
 def start_run(spec: dict[str, Any], data: Prepared, device: torch.device) -> tuple[Method, Batches]:
     """The untrained method and the batches of a run, all drawn from its streams."""
-    dataset, repetition = spec["dataset"]["name"], spec["repetition"]
-    parts = (dataset, without_code(spec["architecture"]), repetition)
-    data = shrunk(data, spec["recipe"].get("shrink", 1))
+    dataset, seed = spec["dataset"]["name"], spec["seed"]
+    parts = (dataset, without_code(spec["architecture"]), seed)
+    data = downsampled(data, spec["recipe"].get("downsample", 1))
     channels, height, width = data.images.shape[1:]
     with seeded("initial weights", *parts):
         network = build_network(spec["architecture"], (channels, height, width), spec["dataset"]["classes"])
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     with seeded("method's own parts", *parts):
         method = build_method(spec["method"], network, optimiser_maker(spec["recipe"]))
-    split = draw_split(data.labels, data.official_test, spec["dataset"], repetition)
+    split = draw_split(data.labels, data.official_test, spec["dataset"], seed)
     return method, Batches(data, split, spec, device)
 
 
@@ -146,9 +146,7 @@ def train_epoch(
     method, device, numerics = state.method, batches.device, recipe["numerics"]
     total = batches.steps * recipe["epochs"]
     if state.step == 0:
-        torch.manual_seed(
-            stream_seed("chance within a step", batches.dataset, batches.repetition, state.epoch)
-        )
+        torch.manual_seed(stream_seed("chance within a step", batches.dataset, batches.seed, state.epoch))
     method.train()
     state.start_clock()
     for images, labels in batches.epoch(state.epoch, method.streams, state.step):

@@ -8,15 +8,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
-from guidebp.analysis.packs import store_of
-from guidebp.data.verify import verify
 from guidebp.errors import UserError
+from guidebp.files import file_hash
+from guidebp.ingest.verify import verify
+from guidebp.jobs.pack import DEATHS
+from guidebp.paths import PREPARED, RAW, Layout
 from guidebp.provenance import code, processor
-from guidebp.store import RECORD, RunStore, file_hash
-from guidebp.study.layout import PREPARED, RAW, Layout
+from guidebp.runs.index import store_of
+from guidebp.runs.store import RECORD, RunStore
+from guidebp.study.keys import Run
 from guidebp.study.resolve import Study
-from guidebp.study.runs import Run
-from guidebp.training.pack import DEATHS
 from guidebp.upkeep.gc import rubbish, size_text
 from guidebp.upkeep.processes import snakemake_locked, workers
 
@@ -181,7 +182,7 @@ def without(indexes: list[Path]) -> str:
 
 def label(run: Run) -> str:
     """A run for a person."""
-    return f"{run.dataset} {run.architecture} {run.method} repetition {run.repetition} ({run.key})"
+    return f"{run.dataset} {run.architecture} {run.method} seed {run.seed} ({run.key})"
 
 
 def again(study: Study) -> str:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from guidebp.errors import UserError
-from guidebp.store import RunStore
-from guidebp.study.layout import PREPARED, Layout
+from guidebp.paths import PREPARED, Layout
+from guidebp.runs.store import RunStore
 from guidebp.study.resolve import Study
 from guidebp.upkeep.processes import workers
 

@@ -6,16 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-from guidebp.analysis.archive import SUFFIX, read_archive
-from guidebp.analysis.packs import data_hashes, store_of, write_index
-from guidebp.analysis.rows import Row
 from guidebp.analysis.tuning import tuned_recipes
-from guidebp.canonical import readable_json
+from guidebp.collect.rows import Row
 from guidebp.errors import UserError
 from guidebp.git import run_git
-from guidebp.store import PREDICTIONS, RECORD, TELEMETRY, parse_record
-from guidebp.study.catalogue import wholes
-from guidebp.study.layout import PREPARED, Layout
+from guidebp.hashing import readable_json
+from guidebp.paths import PREPARED, Layout
+from guidebp.runs.archive import SUFFIX, read_archive
+from guidebp.runs.index import data_hashes, store_of, write_index
+from guidebp.runs.record import decode_record
+from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY
+from guidebp.schema.catalogue import wholes
 from guidebp.study.resolve import Study
 
 
@@ -87,7 +88,7 @@ def unpack(study: Study) -> int:
             )
         raise UserError(
             f"{layout.records}: {len(missing)} of {len(study.runs)} runs of study '{study.name}' are not there "
-            f"(first: {first.dataset}/{first.architecture}/{first.method}/repetition {first.repetition}, "
+            f"(first: {first.dataset}/{first.architecture}/{first.method}/seed {first.seed}, "
             f"key {first.key}); the code or the study has changed since, or they were never trained; run: "
             f"snakemake --config study={study.name}, which trains them; with partial=true it reports on the others"
         )
@@ -142,7 +143,7 @@ def changed_since_commit(study: Study) -> list[str] | None:
 def verify(files: dict[str, bytes], key: str, archive: Path, predictions: bool) -> Row:
     """The record; UserError when an archived run, with `predictions` or without, is not what its checksums say."""
     remedy = f"run: git checkout {archive}"
-    record = parse_record(files.get(RECORD, b""), key, archive, remedy)
+    record = decode_record(files.get(RECORD, b""), key, archive, remedy)
     for name, checksum in record["files"].items():
         if name not in files and name == PREDICTIONS and not predictions:
             continue

@@ -10,7 +10,7 @@ from types import ModuleType
 import pandas as pd
 
 from guidebp.analysis.analyse import without_formulas
-from guidebp.analysis.tables import PRIMARY, Results
+from guidebp.analysis.results import PRIMARY, Results
 
 NAMES = ["architecture", "network", "method", "title", "group"]
 

@@ -5,8 +5,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from guidebp.analysis.comparisons import grid_of
-from guidebp.analysis.paired import mean_interval
-from guidebp.analysis.tables import MERGED, Results
+from guidebp.analysis.results import MERGED, Results
+from guidebp.analysis.statistics import mean_interval
 from guidebp.rendering.figures import groups_in, methods_in, networks, titled
 from guidebp.rendering.style import (
     COLOURS,
@@ -22,7 +22,7 @@ from guidebp.rendering.style import (
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
-    """One row per run and output, with mean and 95 % t interval over the repetitions.
+    """One row per run and output, with mean and 95 % t interval over the seeds.
 
     No accuracy stands for a failed run and for a pathway left as it was drawn.
     """
@@ -38,7 +38,7 @@ def data(results: Results, dataset: str) -> pd.DataFrame:
             found = mean_interval(runs["accuracy"].dropna().to_numpy(float), overlap, step)
             ends = {"mean": found.difference, "low": found.low, "high": found.high, "n": found.n}
             intervals.append(dict(zip(names, (architecture, *key), strict=True)) | ends)
-    table = rows[[*names, "pathway", "repetition", "status", "accuracy"]]
+    table = rows[[*names, "pathway", "seed", "status", "accuracy"]]
     return titled(results, table.merge(pd.DataFrame(intervals), how="left", on=names))
 
 
@@ -77,7 +77,7 @@ def draw(data: pd.DataFrame) -> Figure:
 
 
 def points(axes: Axes, rows: pd.DataFrame, methods: list[str], offset: float, pathway: int | None) -> None:
-    """Repetitions, mean and t interval of one output, a line per method."""
+    """Seeds, mean and t interval of one output, a line per method."""
     colour, marker = (
         (INK, "D") if pathway is None else (COLOURS[pathway % len(COLOURS)], MARKERS[pathway % len(MARKERS)])
     )
@@ -92,7 +92,7 @@ def points(axes: Axes, rows: pd.DataFrame, methods: list[str], offset: float, pa
 
 
 def show_values(axes: Axes, values: "pd.Series[float]") -> None:
-    """Limits that hold every value; intervals of few repetitions may run out of the picture."""
+    """Limits that hold every value; intervals of few seeds may run out of the picture."""
     if values.notna().any():
         margin = 0.05 * (values.max() - values.min()) + 0.1
         axes.set_xlim(values.min() - margin, min(values.max() + margin, 100.5))

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.rendering.figures import methods_in, networks, primary_name, titled
 from guidebp.rendering.style import FAINT, group_legends, group_lines, line_of, look, nothing, page
 
@@ -11,7 +11,7 @@ FEWEST = 10  # images in a bin that is drawn: the accuracy of fewer is noise
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
-    """Accuracy and mean confidence in percent per architecture, method and bin, repetitions pooled.
+    """Accuracy and mean confidence in percent per architecture, method and bin, seeds pooled.
 
     The expected calibration error is that of the pooled bins, over all of them, drawn or not.
     """

@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
 from guidebp.analysis.claims import BESIDE, DECIDES
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.rendering.style import COLOURS, FAINT, INK, MARKERS, look, mark, nothing, page
-from guidebp.rendering.table_text import signed
+from guidebp.rendering.tables.text import signed
 
 ROW = 0.2  # inches
 LINE = 0.15
@@ -76,7 +76,7 @@ def forest(axis: Axes, cell: pd.DataFrame) -> None:
     """The differences of one claim: those that decide with their intervals, the weakest of a row in numbers."""
     first = cell.iloc[0]
     span = np.array([0.0, first["least"], first["least"] + first["margin"], *cell["difference"]])
-    room = 0.35 * (span.max() - span.min()) + first["margin"]  # intervals of few repetitions may run out
+    room = 0.35 * (span.max() - span.min()) + first["margin"]  # intervals of few seeds may run out
     rows = places(cell)
     axis.set(xlim=(span.min() - room, span.max() + room), ylim=(len(rows) - 0.4, -0.6))
     axis.axvspan(span.min() - room, first["least"], color="#f0f0f0", zorder=0)

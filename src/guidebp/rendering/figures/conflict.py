@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.rendering.figures import methods_in, networks, titled
 from guidebp.rendering.style import INK, epochs, line_of, look, method_lines, nothing, page
 
@@ -11,7 +11,7 @@ COSINE, CONFLICT = "cosine", "conflict"
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
-    """Mean over repetitions per architecture, method, quantity and epoch, of runs whose exits are all trained.
+    """Mean over seeds per architecture, method, quantity and epoch, of runs whose exits are all trained.
 
     The share of steps with a conflict is over the whole training and has no epoch.
     """

@@ -8,7 +8,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.rendering.figures import methods_in, networks, titled
 from guidebp.rendering.style import WIDTH, look, nothing, page
 
@@ -19,7 +19,7 @@ COLOURS, FROM_TO = "PuOr", Normalize(-1, 1)
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
-    """Mean over repetitions per architecture, method and pair of exits, of runs whose exits are all trained."""
+    """Mean over seeds per architecture, method and pair of exits, of runs whose exits are all trained."""
     rows = results.cosines[results.cosines["dataset"] == dataset]
     rows = rows[rows["key"].isin(results.exits["key"].unique())]
     grouped = rows.groupby(["architecture", "method", "first", "second"], sort=False)

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.rendering.figures import groups_in, methods_in, networks, titled
 from guidebp.rendering.style import COLOURS, FAINT, label_methods, look, method_rows, nothing, yardstick
 
@@ -11,15 +11,15 @@ TIME, PASSES, MEMORY = "time per step (ms)", "backward passes per step", "peak m
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
-    """One row per run and quantity, with the mean over the repetitions."""
+    """One row per run and quantity, with the mean over the seeds."""
     runs = results.metrics.drop_duplicates("key")
     costs = results.costs[results.costs["dataset"] == dataset].reset_index(drop=True)
-    wide = costs[["architecture", "method", "repetition"]].copy()
+    wide = costs[["architecture", "method", "seed"]].copy()
     wide[TIME] = 1000 * costs["step_seconds"] / costs["steps"]
     wide[PASSES] = costs["key"].map(runs.set_index("key")["backward_passes"]).astype(float)
     if "peak_memory" in costs:
         wide[MEMORY] = costs["peak_memory"] / 2**20
-    rows = wide.melt(["architecture", "method", "repetition"], var_name="quantity").dropna(subset="value")
+    rows = wide.melt(["architecture", "method", "seed"], var_name="quantity").dropna(subset="value")
     means = rows.groupby(["architecture", "method", "quantity"], sort=False)["value"]
     return titled(results, rows.assign(mean=means.transform("mean")))
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.rendering.figures import groups_in
 from guidebp.rendering.style import INK, group_colour, look, nothing, page
 

@@ -3,16 +3,16 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import MERGED, PATHWAYS, PRIMARY, SOFTMAX_AVERAGE, Results, partly_trained
+from guidebp.analysis.results import MERGED, PATHWAYS, PRIMARY, SOFTMAX_AVERAGE, Results, partly_trained
 from guidebp.rendering.figures import methods_in, networks, primary_name, titled
 from guidebp.rendering.style import epochs, group_legends, group_lines, line_of, look, nothing, page
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
-    """Mean, minimum and maximum over repetitions per architecture, method, measure and epoch."""
+    """Mean, minimum and maximum over seeds per architecture, method, measure and epoch."""
     history = results.history
     rows = history[(history["dataset"] == dataset) & (history["quantity"] == "validation accuracy")]
-    names = ["architecture", "method", "repetition", "epoch"]
+    names = ["architecture", "method", "seed", "epoch"]
     primary = rows.loc[rows["primary"], [*names, "value"]]
     alone = rows[~rows["output"].isin([MERGED, SOFTMAX_AVERAGE])]
     alone = alone[~alone["key"].isin(partly_trained(results.metrics))]

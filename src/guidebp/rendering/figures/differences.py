@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import PATHWAYS, PRIMARY, Results
+from guidebp.analysis.results import PATHWAYS, PRIMARY, Results
 from guidebp.rendering.figures import groups_in, methods_in, networks, primary_name, titled
 from guidebp.rendering.style import COLOURS, INK, MARKERS, label_methods, look, mark, method_rows, nothing
 

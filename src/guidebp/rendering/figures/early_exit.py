@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.rendering.figures import methods_in, networks, titled
 from guidebp.rendering.style import line_of, look, method_lines, nothing, page, share_legend
 
@@ -12,7 +12,7 @@ LAST = "last exit"
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
-    """Means over repetitions of accuracy and operations, per architecture, method, way and level."""
+    """Means over seeds of accuracy and operations, per architecture, method, way and level."""
     exits = results.exits[results.exits["dataset"] == dataset]
     rows = results.inference[results.inference["key"].isin(exits["key"].unique())]
     shown = rows[rows["way"].isin(list(WAYS))]

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.rendering.figures import methods_in, networks, titled
 from guidebp.rendering.style import line_of, look, method_lines, nothing, page, panels, share_legend
 
@@ -18,7 +18,7 @@ def data(results: Results, dataset: str) -> pd.DataFrame:
 
 @look()
 def draw(data: pd.DataFrame) -> Figure:
-    """Means over repetitions; a line joins the exits of one method from shallow to deep."""
+    """Means over seeds; a line joins the exits of one method from shallow to deep."""
     if data.empty:
         return nothing("No finished runs with several trained exits.")
     cells, methods = networks(data), methods_in(data)

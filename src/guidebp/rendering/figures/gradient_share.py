@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from guidebp.analysis.tables import Results
+from guidebp.analysis.results import Results
 from guidebp.rendering.figures import groups_in, methods_in, networks, titled
 from guidebp.rendering.style import COLOURS, epochs, label_methods, look, mark, nothing, page, panels
 
@@ -13,7 +13,7 @@ TALL = 0.86  # of the distance from strip to strip
 
 
 def data(results: Results, dataset: str) -> pd.DataFrame:
-    """Mean over repetitions per architecture, method, pathway and epoch."""
+    """Mean over seeds per architecture, method, pathway and epoch."""
     history = results.history
     rows = history[(history["dataset"] == dataset) & (history["quantity"] == "gradient share")]
     grouped = rows.groupby(["architecture", "method", "output", "epoch"], sort=False)

@@ -10,8 +10,8 @@ from matplotlib.image import imread
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from guidebp.analysis.tables import Results
-from guidebp.data.samples import CLASSES, sample_size
+from guidebp.analysis.results import Results
+from guidebp.ingest.samples import CLASSES, sample_size
 from guidebp.rendering.style import COLOURS, FAINT, WIDTH, look, page
 
 TOGETHER = 20  # classes in one column of samples

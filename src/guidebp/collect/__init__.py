@@ -1,0 +1,1 @@
+"""Collecting: the records of a study to tidy tables."""

@@ -1,0 +1,1 @@
+"""Ingesting datasets: raw files fetched, read and prepared."""

@@ -1,0 +1,73 @@
+"""Is a file what the catalogue says, and by what are a dataset's raw files known?"""
+
+import hashlib
+from pathlib import Path
+
+from guidebp.errors import UserError
+from guidebp.files import file_hash
+from guidebp.ingest.readers.image_folder import class_folders, pictures, splits
+from guidebp.paths import FETCHED
+from guidebp.schema.datasets import Dataset, Files, Folder, Npz, RawFile, Torchvision, local_path
+
+PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<head")
+
+
+def fault(path: Path, wanted: RawFile) -> str | None:
+    """What is wrong with the file, as a clause for a message; None when it is what the catalogue says."""
+    if not path.is_file():
+        return "is missing"
+    size = path.stat().st_size
+    if size == 0:
+        return "is empty"
+    if wanted.size is not None and size != wanted.size:
+        return f"{page(path)}has {size} bytes, expected {wanted.size}"
+    for kind, expected in (("sha256", wanted.sha256), ("md5", wanted.md5)):
+        if expected is not None:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, kind).hexdigest()
+            if found != expected:
+                return f"{page(path)}has {kind} {found}, expected {expected}"
+    if not wanted.verifiable and page(path):
+        return "is a web page, not data"
+    return None
+
+
+def page(path: Path) -> str:
+    """A clause that says so when a web page stands in the place of data."""
+    with path.open("rb") as file:
+        head = file.read(512).lstrip().lower()
+    return "is a web page, not data, and " if head.startswith(PAGE) else ""
+
+
+def fingerprints(dataset: Dataset, folder: Path) -> dict[str, str]:
+    """sha256 of every raw file by its path; of a folder, one over the names and contents of all its files.
+
+    `folder` is data/raw/DATASET/; of a torchvision class it is what counts. UserError when one of the user's own
+    files is missing.
+    """
+    source = dataset.source
+    if isinstance(source, Files):
+        return {file.path: file_hash(folder / file.path) for file in source.files}
+    if isinstance(source, Npz):
+        paths = dict.fromkeys(arrays.path for arrays in (source.npz, source.test) if arrays)
+        for path in paths:
+            if not local_path(path).is_file():
+                raise UserError(f"{path}: no such file; correct its path in config/datasets.yaml")
+        return {path: file_hash(local_path(path)) for path in paths}
+    if isinstance(source, Folder):
+        root = local_path(source.folder)
+        files = [p for half, _ in splits(root) for name in class_folders(half) for p in pictures(half / name)]
+        return {source.folder: tree_hash(root, files)}
+    # a root of the user's own may hold far more than this dataset
+    if isinstance(source, Torchvision) and not source.root:
+        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FETCHED)
+        return {str(folder): tree_hash(folder, found)} if found else {}
+    return {}
+
+
+def tree_hash(root: Path, files: list[Path]) -> str:
+    """sha256 over the relative names and the checksums of files."""
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(f"{file_hash(path)} {path.relative_to(root).as_posix()}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,57 @@
+"""The Python version of CIFAR-10 and CIFAR-100: pickled batches, opened by a reader that builds only data."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from guidebp.errors import UserError
+from guidebp.ingest.contents import Contents, Part, channels_first
+from guidebp.ingest.readers import raw_paths
+from guidebp.ingest.untrusted.pickles import read_pickle
+from guidebp.schema.datasets import Dataset
+
+
+def read(folder: Path, dataset: Dataset) -> Contents:
+    """Files in the order training batches, one test batch, the file with the class names."""
+    *batches, names = raw_paths(folder, dataset, 3, 7)
+    parts = (batch(path, dataset, test=path == batches[-1]) for path in batches)
+    return Contents(parts, class_names(names))
+
+
+def batch(path: Path, dataset: Dataset, test: bool) -> Part:
+    """One batch: pixels [N, 3 * 32 * 32], red first, and labels (CIFAR-100: the fine ones)."""
+    found = entries(path)
+    pixels, labels = found.get(b"data"), found.get(b"fine_labels", found.get(b"labels"))
+    if not isinstance(labels, list):
+        raise UserError(f"{path}: holds no list of labels; fetch again")
+    count, size = len(labels), int(np.prod(dataset.shape))
+    if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.shape != (count, size):
+        raise UserError(
+            f"{path}: no CIFAR batch of images of shape {dataset.shape} with as many labels; fetch again"
+        )
+    if not all(type(label) is int and 0 <= label < 1 << 15 for label in labels):
+        raise UserError(f"{path}: labels are no small integers; fetch again")
+    images = channels_first(pixels.reshape(count, *dataset.shape), dataset.shape, path)
+    return Part(images, np.array(labels, dtype=np.int64), test)
+
+
+def class_names(path: Path) -> list[str]:
+    """The names of the classes, in the order of the labels."""
+    found = entries(path)
+    names = found.get(b"fine_label_names", found.get(b"label_names"))
+    if isinstance(names, list):
+        texts = [name.decode("ascii", "replace") if type(name) is bytes else name for name in names]
+        if all(type(text) is str and text.isprintable() for text in texts):
+            return [text.replace("_", " ") for text in texts]
+    raise UserError(f"{path}: holds no class names; fetch again")
+
+
+def entries(path: Path) -> dict[Any, Any]:
+    """The dictionary in a file; its keys as bytes, which they are where Python 2 wrote it."""
+    found = read_pickle(path)
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: no CIFAR file; delete it and fetch again")
+    return {
+        key.encode("ascii", "replace") if type(key) is str else key: value for key, value in found.items()
+    }

@@ -1,0 +1,87 @@
+"""A folder of pictures: one sub-folder per class, or `train` and `test` with those in each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from guidebp.errors import UserError
+from guidebp.ingest.contents import Contents, Part, rows_of
+from guidebp.ingest.untrusted.pictures import as_array, open_picture
+from guidebp.schema.datasets import Dataset, Folder, local_path
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
+
+
+def read(folder: Path, dataset: Dataset) -> Contents:
+    """Classes are the names of the sub-folders in alphabetical order, or in that of the catalogue's names."""
+    assert isinstance(dataset.source, Folder)
+    fit = dataset.source.fit
+    root = local_path(dataset.source.folder)
+    halves = splits(root)
+    names = class_folders(halves[0][0])
+    if not names:
+        raise UserError(
+            f"{halves[0][0]}: holds no folders; put the pictures of each class into one of its own"
+        )
+    for half, _ in halves[1:]:
+        if class_folders(half) != names:
+            raise UserError(
+                f"{half}: its classes {class_folders(half)} are not those of training: {names}; make them agree"
+            )
+    if isinstance(dataset.classes, list):
+        if sorted(dataset.classes) != names:
+            raise UserError(
+                f"{root}: its classes are {names}, the catalogue's {sorted(dataset.classes)}; make them agree"
+            )
+        names = dataset.classes
+
+    def parts() -> Iterator[Part]:
+        for half, test in halves:
+            files = [(path, label) for label, name in enumerate(names) for path in pictures(half / name)]
+            rows = rows_of(dataset.shape)
+            for start in range(0, len(files), rows):
+                some = files[start : start + rows]
+                images = [as_array(open_picture(path), dataset.shape, fit, path) for path, _ in some]
+                yield Part(np.stack(images), np.array([label for _, label in some]), test)
+
+    return Contents(parts(), names)
+
+
+def splits(root: Path) -> list[tuple[Path, bool]]:
+    """The folders that hold classes, and whether each is the official test set."""
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; correct its path in config/datasets.yaml")
+    names = class_folders(root)
+    if names == ["test", "train"]:
+        return [(root / "train", False), (root / "test", True)]
+    if {name.lower() for name in names} & {"train", "test"}:
+        raise UserError(
+            f"{root}: holds {', '.join(names)}; expected train and test with classes in each and nothing beside, "
+            "or classes alone; correct the names or move the rest away"
+        )
+    return [(root, False)]
+
+
+def class_folders(folder: Path) -> list[str]:
+    """Names of the sub-folders, hidden ones left out, in alphabetical order."""
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def pictures(folder: Path) -> list[Path]:
+    """The picture files of a class, also in deeper folders, in alphabetical order; UserError if there is none."""
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    for path in found:
+        if not path.exists():
+            raise UserError(f"{path}: a link that leads nowhere; mend or remove it")
+    found = [path for path in found if path.is_file()]
+    if not found:
+        raise UserError(
+            f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}); put some there or remove it"
+        )
+    return found

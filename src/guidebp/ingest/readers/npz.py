@@ -1,0 +1,133 @@
+"""NumPy archives, without pickles: every header is checked against its member's size before a byte is kept."""
+
+import io
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guidebp.errors import UserError
+from guidebp.ingest.contents import Contents, Part, channels_first, integer_labels, reason, rows_of
+from guidebp.ingest.readers import raw_paths
+from guidebp.ingest.untrusted.archives import DAMAGE, check_zip
+from guidebp.schema.datasets import Arrays, Dataset, Npz, local_path
+
+KINDS = "buif"  # booleans and numbers
+HEADER = 1 << 14  # bytes that hold the header of any array of numbers
+
+
+def read(folder: Path, dataset: Dataset) -> Contents:
+    """The user's arrays, or the catalogue's files: training images, then test images if there is a second."""
+    if isinstance(dataset.source, Npz):
+        given = [dataset.source.npz, *([dataset.source.test] if dataset.source.test else [])]
+    else:
+        given = [Arrays(path=str(path)) for path in raw_paths(folder, dataset, 1, 2)]
+
+    def parts() -> Iterator[Part]:
+        for number, arrays in enumerate(given):
+            yield from read_arrays(arrays, dataset, test=number == 1)
+
+    return Contents(parts())
+
+
+def read_arrays(arrays: Arrays, dataset: Dataset, test: bool) -> Iterator[Part]:
+    """Images and labels of one file, part by part."""
+    path = local_path(arrays.path)
+    with opened(path) as archive:
+        with member(archive, path, arrays.labels) as (file, shape, dtype):
+            if not shape or shape[1:] not in ((), (1,)):
+                raise UserError(
+                    f"{path}: {arrays.labels}: has shape {shape!s:.80}, expected [N]; correct the file"
+                )
+            labels = rows(file, path, shape[0], shape, dtype)
+            labels = integer_labels(labels, shape[0], f"{path}: {arrays.labels}")
+        with member(archive, path, arrays.images) as (file, shape, dtype):
+            where = f"{path}: {arrays.images}"
+            if len(shape) not in (3, 4) or shape[0] != len(labels):
+                raise UserError(
+                    f"{where}: has shape {shape!s:.80} for {len(labels)} labels; give one image for each"
+                )
+            channels_first(np.empty((0, *shape[1:]), dtype), dataset.shape, where)  # refuses before reading
+            most = rows_of(dataset.shape)
+            for start in range(0, shape[0], most):
+                part = rows(file, path, min(most, shape[0] - start), shape, dtype)
+                images = channels_first(part, dataset.shape, where)
+                yield Part(images, labels[start : start + most], test)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive, its list of members checked."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            check_zip(archive, path)
+            yield archive
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; correct its path in config/datasets.yaml") from error
+    except DAMAGE as error:
+        raise UserError(
+            f"{path}: no intact .npz file ({reason(error)}); write it again or fetch it again"
+        ) from error
+
+
+@contextmanager
+def member(
+    archive: zipfile.ZipFile, path: Path, key: str
+) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[Any]]]:
+    """An array of the archive, opened behind its header: the file, the array's shape and type."""
+    names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+    if key not in names:
+        raise UserError(
+            f"{path}: holds no array '{key}', only {sorted(names)!s:.200}; correct its key in config/datasets.yaml"
+        )
+    with archive.open(names[key]) as file:
+        shape, fortran, dtype, start = header(file.read(HEADER), f"{path}: {key}")
+        file.seek(start)
+        if dtype.kind not in KINDS or dtype.hasobject:
+            raise UserError(
+                f"{path}: {key}: refused: holds {dtype!s:.80}, not numbers; save arrays of numbers, no objects"
+            )
+        if fortran and len(shape) > 1:
+            raise UserError(f"{path}: {key}: is in Fortran order; save np.ascontiguousarray of it")
+        sound = all(type(size) is int and size >= 0 for size in shape)
+        if not sound or names[key].file_size - start != prod(shape) * dtype.itemsize:
+            raise UserError(
+                f"{path}: {key}: refused: its size is not what its header {shape!s:.80} {dtype} announces; "
+                "write it again or fetch it again"
+            )
+        yield file, shape, dtype
+
+
+def header(head: bytes, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, Fortran order, type and size of the header at the beginning of an array."""
+    file = io.BytesIO(head)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy's, of headers that Python 2 wrote
+            version = np.lib.format.read_magic(file)
+            parse = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            return (*parse(file), file.tell())
+    except Exception as error:  # the header is a piece of Python, and so are its mistakes
+        raise UserError(
+            f"{where}: no array of NumPy's format ({reason(error)}); write it again or fetch it again"
+        ) from error
+
+
+def rows(
+    file: IO[bytes], path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    """The next `count` rows of an opened array."""
+    size = count * prod(shape[1:]) * dtype.itemsize
+    found = file.read(size)
+    if len(found) != size:
+        raise UserError(f"{path}: ends before its arrays do; write it again or fetch it again")
+    return np.frombuffer(found, dtype).reshape(count, *shape[1:])

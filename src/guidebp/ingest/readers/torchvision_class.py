@@ -1,0 +1,103 @@
+"""Any class of torchvision.datasets whose items are (picture, integer label)."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from inspect import signature
+from operator import index
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from guidebp.errors import UserError
+from guidebp.ingest.contents import Contents, Part, reason, rows_of
+from guidebp.ingest.untrusted.pictures import as_array
+from guidebp.schema.datasets import Dataset, Torchvision, local_path
+from guidebp.schema.yaml_files import nearest
+
+
+def read(folder: Path, dataset: Dataset) -> Contents:
+    """The class with `arguments`, and with `test_arguments` for the official test set; nothing is downloaded."""
+    source = dataset.source
+    assert isinstance(source, Torchvision)
+    training = instance(source, folder, source.arguments, download=False)
+    tests = [] if source.test_arguments is None else [source.test_arguments]
+
+    def parts() -> Iterator[Part]:
+        yield from read_items(training, dataset, test=False)
+        for arguments in tests:
+            yield from read_items(instance(source, folder, arguments, download=False), dataset, test=True)
+
+    listed = getattr(training, "classes", None)
+    names = [str(name) for name in listed] if isinstance(listed, list) else []
+    return Contents(parts(), names if len(names) == dataset.class_count else None)
+
+
+def instance(source: Torchvision, folder: Path, arguments: dict[str, Any], download: bool) -> Any:
+    """An object of the class; UserError when there is no such class or it cannot be made."""
+    import torchvision.datasets
+
+    known = [
+        name for name in torchvision.datasets.__all__ if isinstance(getattr(torchvision.datasets, name), type)
+    ]
+    if source.torchvision not in known:
+        raise UserError(
+            f"torchvision.datasets has no '{source.torchvision}'; {nearest(source.torchvision, known)}"
+        )
+    made = getattr(torchvision.datasets, source.torchvision)
+    given = dict(arguments)
+    if "root" in signature(made).parameters:
+        given["root"] = str(local_path(source.root) if source.root else folder)
+    if download and "download" in signature(made).parameters:
+        given["download"] = True
+    try:
+        return made(**given)
+    except Exception as error:  # classes raise what they like
+        raise UserError(
+            f"torchvision.datasets.{source.torchvision}: {reason(error)}; correct its arguments, or put its files "
+            f"below {given.get('root', folder)}, or set download: true in its source and run: guidebp fetch"
+        ) from error
+
+
+def read_items(items: Any, dataset: Dataset, test: bool) -> Iterator[Part]:
+    """All items, part by part."""
+    count = asked(lambda: len(items), dataset, "its length")
+    rows = rows_of(dataset.shape)
+    for start in range(0, count, rows):
+        numbers = range(start, min(start + rows, count))
+        found = [item(items, number, dataset) for number in numbers]
+        yield Part(np.stack([image for image, _ in found]), np.array([label for _, label in found]), test)
+
+
+def asked(question: Callable[[], Any], dataset: Dataset, what: str) -> Any:
+    """What the class answers; its exceptions as a UserError."""
+    assert isinstance(dataset.source, Torchvision)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of oddities in pictures that change no pixel
+            return question()
+    except Exception as error:  # classes raise what they like
+        raise UserError(
+            f"torchvision.datasets.{dataset.source.torchvision}: {what}: {reason(error)}; mend its files or "
+            "correct its arguments in config/datasets.yaml"
+        ) from error
+
+
+def item(items: Any, number: int, dataset: Dataset) -> tuple[NDArray[np.uint8], int]:
+    """One image uint8 [C, H, W] and its label."""
+    assert isinstance(dataset.source, Torchvision)
+    where = f"torchvision.datasets.{dataset.source.torchvision}: item {number}"
+    entry = asked(lambda: items[number], dataset, f"item {number}")
+    if not isinstance(entry, tuple) or len(entry) != 2:
+        raise UserError(f"{where}: is no pair of picture and label; only classification datasets fit")
+    image, label = entry
+    if not isinstance(image, Image.Image):
+        raise UserError(f"{where}: is a {type(image).__name__}, not a picture; only image datasets fit")
+    try:
+        return as_array(image, dataset.shape, dataset.source.fit, where), index(label)
+    except (TypeError, ValueError, RuntimeError) as error:  # what NumPy's and torch's numbers raise
+        raise UserError(
+            f"{where}: its label {label!r:.60} is no integer; only classification datasets fit"
+        ) from error

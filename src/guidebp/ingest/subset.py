@@ -1,0 +1,68 @@
+"""A fixed stratified part of a prepared dataset.
+
+So many of the images outside the official test set, each class by its share (largest remainders, ties to the
+lower label), chosen by a stream that follows from the dataset's name and the size alone; the official test set
+stays whole. Where each seed draws its own test set, so many of all images.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from guidebp.data.manifest import PreparedFile, check_contents, read_manifest
+from guidebp.errors import UserError
+from guidebp.hashing import json_hash
+from guidebp.ingest.contents import Contents, Part
+from guidebp.schema.datasets import Subset
+
+
+def read_subset(prepared: Path, source: Subset, official: bool) -> Contents:
+    """The part's contents, from `prepared`/NAME.safetensors of the whole, which must be what its manifest says."""
+    path, manifest = prepared / f"{source.subset_of}.safetensors", read_manifest(prepared, source.subset_of)
+    if not path.exists():
+        raise UserError(f"{path}: missing; run: snakemake {path}")
+    file = PreparedFile(path)
+    check_contents(file.content_hash(), manifest, path)
+    labels = np.concatenate(list(file.blocks("labels"))).astype(np.int64)
+    test = np.concatenate(list(file.blocks("test"))).astype(np.bool_)
+    kept = test & official
+    candidates = np.flatnonzero(~kept)
+    if source.images > len(candidates):
+        where = " outside its test set" if official else ""
+        raise UserError(
+            f"dataset '{source.subset_of}' has {len(candidates)} images{where}, fewer than the "
+            f"{source.images} of its subset; lower `images`"
+        )
+    kept[stratified_choice(labels, candidates, source.images, source.subset_of)] = True
+
+    def parts() -> Iterator[Part]:
+        start = 0
+        for images in file.blocks("images"):
+            rows = slice(start, start + len(images))
+            start += len(images)
+            for is_test in (False, True):
+                mask = kept[rows] & (test[rows] == is_test)
+                if mask.any():
+                    yield Part(images[mask], labels[rows][mask], is_test)
+
+    return Contents(parts(), manifest.get("classes"))
+
+
+def stratified_choice(
+    labels: NDArray[np.int64], candidates: NDArray[np.int64], count: int, name: str
+) -> NDArray[np.int64]:
+    """Places of `count` of the candidates, in ascending order."""
+    classes, sizes = np.unique(labels[candidates], return_counts=True)
+    quota, remainders = np.divmod(sizes * count, len(candidates))  # integers, so ties are ties
+    rest = np.argsort(-remainders, kind="stable")[: count - quota.sum()]
+    quota[rest] += 1
+    chosen = []
+    for label, wanted in zip(classes.tolist(), quota.tolist(), strict=True):
+        members = candidates[labels[candidates] == label]
+        # NumPy promises to keep a generator's raw bits, not its permutations: sort by the bits
+        seed = int(json_hash(["subset", name, count, label], 16), 16)
+        bits = np.random.PCG64(seed).random_raw(len(members))
+        chosen.append(members[np.argsort(bits, kind="stable")[:wanted]])
+    return np.sort(np.concatenate(chosen))

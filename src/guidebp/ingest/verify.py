@@ -1,0 +1,84 @@
+"""Re-hash everything: raw files against the catalogue, prepared files against their manifests."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from guidebp.data.manifest import PreparedFile, check_contents, read_manifest
+from guidebp.errors import UserError
+from guidebp.ingest.fetching.checks import fault, fingerprints
+from guidebp.paths import FETCHED
+from guidebp.schema.datasets import Dataset, Files, Subset
+
+State = Literal["ok", "absent", "damaged"]
+
+
+class Finding(NamedTuple):
+    """What was found of one dataset's raw or prepared files: `text` says by what it was checked, or the remedy."""
+
+    dataset: str
+    kind: Literal["raw", "prepared"]
+    state: State
+    text: str
+
+
+def verify(name: str, dataset: Dataset, raw: Path, prepared: Path) -> Iterator[Finding]:
+    """Findings on one dataset."""
+    if not isinstance(dataset.source, Subset):
+        yield Finding(name, "raw", *readable(lambda: verify_raw(name, dataset, raw / name)))
+    yield Finding(name, "prepared", *readable(lambda: verify_prepared(name, prepared)))
+
+
+def readable(check: Callable[[], tuple[State, str]]) -> tuple[State, str]:
+    """What the check says; `damaged` when a file cannot be read."""
+    try:
+        return check()
+    except OSError as error:
+        reason = f"{error.filename or 'a file'} cannot be read ({error.strerror})"
+        return "damaged", f"{reason}; give yourself the right to read it, or delete it and run: snakemake"
+
+
+def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[State, str]:
+    """Raw files against the catalogue's checksums, and against those noted when they were fetched."""
+    marker, again = folder / FETCHED, f"run: guidebp fetch {name}"
+    files = dataset.source.files if isinstance(dataset.source, Files) else []
+    if not marker.exists() and not any((folder / file.path).exists() for file in files):
+        return "absent", again
+    for wanted in files:
+        found = fault(folder / wanted.path, wanted)
+        if found:
+            return "damaged", f"{folder / wanted.path} {found}; {again}"
+    try:
+        noted = dict(json.loads(marker.read_bytes())["files"])
+    except FileNotFoundError:
+        return "damaged", f"{marker} is missing; {again}"
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return "damaged", f"{marker} is no note of what was fetched; {again}"
+    try:
+        now = fingerprints(dataset, folder)
+    except UserError as error:
+        return "damaged", str(error)
+    changed = [path for path in {**noted, **now} if noted.get(path) != now.get(path)]
+    if changed:
+        return "damaged", f"{changed[0]} has changed since it was fetched; {again}, then snakemake"
+    if not now:
+        return "ok", "no raw files of its own"
+    checks = {kind for file in files for kind in ("md5", "sha256") if getattr(file, kind)}
+    if not files:
+        return "ok", f"{', '.join(now)} unchanged since it was fetched"
+    by = " and ".join(sorted(checks)) if checks else "sha256 since it was fetched"
+    unverified = sum(file.unverified for file in files)
+    return "ok", f"{len(files)} files by {by}" + (f", {unverified} unverified" if unverified else "")
+
+
+def verify_prepared(name: str, folder: Path) -> tuple[State, str]:
+    """The prepared file against its manifest."""
+    path = folder / f"{name}.safetensors"
+    if not path.exists():
+        return "absent", f"run: snakemake {path}"
+    try:
+        check_contents(PreparedFile(path).content_hash(), read_manifest(folder, name), path)
+    except UserError as error:
+        return "damaged", str(error)
+    return "ok", "contents as in the manifest"

@@ -1,0 +1,1 @@
+"""Jobs: packs of runs trained in child processes, with progress and resources."""

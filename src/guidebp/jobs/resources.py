@@ -1,0 +1,77 @@
+"""What a pack needs of a scheduler: memory and time, from what such runs have cost before.
+
+Runs of another seed say it best (their telemetry); else the time of a step on the slowest machine that was
+timed (`guidebp time`); else a guess on the safe side.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Any
+
+from guidebp.runs.store import RunStore
+from guidebp.study.keys import Run
+from guidebp.study.plan import read_step_times, run_seconds
+from guidebp.study.resolve import Pack, Study
+
+MEGABYTE = 1e6
+START_MINUTES, LEAST_MINUTES = 5, 10  # imports and data; what no scheduler should be asked for less
+MARGIN = 1.5
+UNKNOWN_MINUTES, UNKNOWN_MEGABYTES = 60, 4000  # of one run; of a process
+
+Kind = tuple[str, str, str, str]
+
+
+class Needs:
+    """Of the packs of a study; looks at the store when first asked, once."""
+
+    def __init__(self, study: Study, store: RunStore) -> None:
+        self.study, self.store = study, store
+        self.packs = {pack.id: pack for pack in study.packs}
+
+    def minutes(self, pack_id: str, attempt: int) -> int:
+        """Time for the runs that the store lacks, with a margin that grows with the attempt."""
+        left = [run for run in self.packs[pack_id].runs if not self.store.has(run.key)]
+        seconds = sum(map(self.seconds, left)) * MARGIN * attempt
+        return max(LEAST_MINUTES, START_MINUTES + round(seconds / 60))
+
+    def megabytes(self, pack_id: str, attempt: int) -> int:
+        """Memory of the largest process that trained such runs, with a margin that grows with the attempt."""
+        known = [self.costs[kind]["host_memory"] for kind in kinds(self.packs[pack_id]) if kind in self.costs]
+        largest = max(known, default=0) / MEGABYTE * MARGIN or UNKNOWN_MEGABYTES
+        return round(largest * attempt)
+
+    def seconds(self, run: Run) -> float:
+        """Of one run."""
+        if kind_of(run) in self.costs:
+            return self.costs[kind_of(run)]["seconds"]
+        machines = self.step_times.values()
+        predicted = [run_seconds(self.study, run, machine["seconds"]) for machine in machines]
+        return max((found for found in predicted if found is not None), default=60.0 * UNKNOWN_MINUTES)
+
+    @cached_property
+    def costs(self) -> dict[Kind, dict[str, float]]:
+        """The largest seconds and memory of finished runs, by what all seeds have in common."""
+        found: dict[Kind, dict[str, float]] = {}
+        for run in self.study.runs:
+            if self.store.has(run.key):
+                cost, most = self.store.telemetry(run.key), found.setdefault(kind_of(run), {})
+                if cost.get("ended", "finished") != "finished":  # too early to say
+                    continue
+                for name in ("seconds", "host_memory"):
+                    most[name] = max(most.get(name, 0.0), cost.get(name, 0.0))
+        return {kind: most for kind, most in found.items() if most.get("seconds")}
+
+    @cached_property
+    def step_times(self) -> dict[str, Any]:
+        """By machine."""
+        return read_step_times()
+
+
+def kind_of(run: Run) -> Kind:
+    """All but the seed."""
+    return run.dataset, run.architecture, run.method, run.recipe
+
+
+def kinds(pack: Pack) -> Iterable[Kind]:
+    """Of a pack's runs."""
+    return dict.fromkeys(map(kind_of, pack.runs))

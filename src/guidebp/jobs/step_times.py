@@ -1,0 +1,32 @@
+"""Time the steps of a study on this machine and keep what was measured with where it was."""
+
+import sys
+
+from guidebp.files import write_atomic
+from guidebp.hashing import readable_json
+from guidebp.provenance import machine
+from guidebp.study.plan import STEP_TIMES, read_step_times, shape_of, step_id
+from guidebp.study.resolve import Study
+from guidebp.training.numerics import check_torch, choose_device
+from guidebp.training.step_time import ON_CPU, step_seconds
+
+
+def time_steps(study: Study, device: str) -> None:
+    """Add seconds per step of every network, method and size of the study to results/step-times.json."""
+    check_torch()
+    chosen = choose_device(device)
+    where = machine(str(chosen))
+    processor = f"{where['processor']} ({where['instructions']})"
+    name = f"{processor}, one core" if chosen.type == "cpu" else where["device"]
+    known = read_step_times()
+    entry = known.get(name, {"seconds": {}})
+    for run in {step_id(study, run): run for run in study.runs}.values():
+        dataset = study.datasets[run.dataset]
+        seconds = step_seconds(run.spec, shape_of(study, run), dataset.class_count, chosen)
+        print(f"{run.dataset} {run.architecture} {run.method}: {seconds:.4g} s", file=sys.stderr, flush=True)
+        entry["seconds"][step_id(study, run)] = float(f"{seconds:.4g}")
+    images = f"a step of {ON_CPU} images, scaled to the batch" if chosen.type == "cpu" else "a whole step"
+    entry |= {"measured": images} | {
+        key: where[key] for key in ("processor", "device", "torch", "python", "commit")
+    }
+    write_atomic(STEP_TIMES, readable_json(known | {name: entry}))

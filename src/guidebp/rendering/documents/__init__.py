@@ -1,0 +1,1 @@
+"""Committed documents whose numbers come from results."""

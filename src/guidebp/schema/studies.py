@@ -1,0 +1,79 @@
+"""The schema of config/studies/*.yaml: which runs, and what they are compared with."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator, model_validator
+
+from guidebp.schema.entry import Entry, Name, Text
+
+
+class Block(Entry):
+    """A full grid of runs."""
+
+    datasets: Annotated[list[Name], Field(min_length=1)]
+    architectures: Annotated[list[Name], Field(min_length=1)]
+    methods: Annotated[list[Name], Field(min_length=1)]
+    recipe: Name
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
+        description="Each index stands for one set of random streams; methods are paired by it."
+    )
+    part: Name | None = Field(
+        None, description="The part of the report it belongs to: blocks of one part share figures and tables."
+    )
+    rates: list[Annotated[float, Field(gt=0)]] = Field(
+        default_factory=list,
+        description="In a study that `tunes`: the learning rates to try in place of the recipe's.",
+    )
+
+    @field_validator("datasets", "architectures", "methods", "seeds", "rates")
+    @classmethod
+    def _no_duplicates(cls, values: list[Any]) -> list[Any]:
+        twice = sorted({str(value) for value in values if values.count(value) > 1})
+        if twice:
+            raise ValueError(f"listed twice: {', '.join(twice)}")
+        return values
+
+
+class StudyFile(Entry):
+    """config/studies/NAME.yaml."""
+
+    title: Text
+    about: Text = Field(description="A paragraph for the report: what the study shows and at which scale.")
+    blocks: Annotated[list[Block], Field(min_length=1)]
+    references: Annotated[list[Name], Field(min_length=1)] = Field(
+        description="Every method is compared with each of these, paired by seed."
+    )
+    parts: dict[Name, Text] = Field(
+        default_factory=dict, description="Parts of the report and their titles; without them it has one."
+    )
+    seeds_per_pack: int = Field(
+        5, ge=1, description="Runs of so many seeds share a process; fewer balance cores better."
+    )
+    tunes: Name | None = Field(
+        None,
+        description="The study is there to choose learning rates, by validation accuracy: "
+        "config/recipes/NAME.tuned.yaml. Its blocks have `rates`.",
+    )
+
+    @model_validator(mode="after")
+    def _rates_are_for_tuning(self) -> "StudyFile":
+        for number, block in enumerate(self.blocks):
+            if bool(block.rates) != bool(self.tunes):
+                what = (
+                    "has no rates to try" if self.tunes else "has rates, so the study needs the key `tunes`"
+                )
+                raise ValueError(f"blocks.{number} {what}")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_used_and_known(self) -> "StudyFile":
+        listed = ", ".join(self.parts) or "none"
+        for number, block in enumerate(self.blocks):
+            known: set[str | None] = {*self.parts} or {None}
+            if block.part not in known:
+                named = f"part '{block.part}'" if block.part else "no part"
+                raise ValueError(f"blocks.{number} names {named}; the study's parts are: {listed}")
+        for name in self.parts:
+            if name not in {block.part for block in self.blocks}:
+                raise ValueError(f"parts.{name}: no block belongs to it")
+        return self

@@ -1,0 +1,132 @@
+"""Reading YAML files against the schema, with messages that a person can act on."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from guidebp.errors import UserError
+from guidebp.schema.file_kinds import FILES
+
+LARGEST = 10_000_000  # bytes of a file
+MOST = 1_000_000  # values in it, those behind an alias counted wherever it stands
+LONG = 32  # characters; a text counts once more for every so many
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """A safe loader that refuses a key given twice, where YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                raise yaml.MarkedYAMLError(
+                    problem="merge keys (<<) are not supported; write the keys out, or alias a whole value",
+                    problem_mark=key_node.start_mark,
+                )
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str) and key in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"key '{key}' stands here twice", problem_mark=key_node.start_mark
+                )
+            if isinstance(key, str):
+                seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A clause for error messages: the nearest valid name if there is one, and all valid names."""
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}known: {', '.join(known) or 'none'}"
+
+
+def read_yaml(path: Path) -> Any:
+    """The parsed file; UserError when it is missing, no YAML, or larger than any that a person wrote."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise UserError(
+                f"{path}: has more than {LARGEST:,} bytes, which no file of config/ needs; shorten it"
+            )
+        text = content.decode("utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error})") from error
+    try:
+        loader = _UniqueKeys(text)  # a SafeLoader
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        values(node, {})
+        return loader.construct_document(node)
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
+        # the last three: PyYAML's own answer to a wrong explicit tag such as `!!bool maybe`
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: not valid YAML: {reason}") from error
+
+
+def values(node: yaml.Node, known: dict[int, int]) -> int:
+    """The values below a composed node; MarkedYAMLError when aliases make them endless or more than MOST.
+
+    `known`: those of the nodes that were counted, by identity; 0 while one is being counted. So a file of a few
+    lines that stands for billions of values is refused before any is built.
+    """
+    if id(node) not in known:
+        known[id(node)] = 0
+        below = (
+            [part for pair in node.value for part in pair]
+            if isinstance(node, yaml.MappingNode)
+            else node.value
+        )
+        long = len(below) // LONG if isinstance(below, str) else sum(values(part, known) for part in below)
+        known[id(node)] = 1 + long
+    found = known[id(node)]
+    if not 0 < found <= MOST:
+        problem = (
+            f"its aliases stand for more than {MOST:,} values"
+            if found
+            else "an alias stands within its own anchor"
+        )
+        raise yaml.MarkedYAMLError(problem=f"{problem}; write the values out", problem_mark=node.start_mark)
+    return found
+
+
+def read_file(path: Path, kind: str) -> Any:
+    """A file of `kind` (a key of `schema.FILES`) as its model; UserError names file, key and expectation."""
+    return check(path, read_yaml(path), kind)
+
+
+def check(where: Path | str, value: Any, kind: str) -> Any:
+    """A parsed value as the model of `kind`; UserError names `where`, key and expectation."""
+    try:
+        # as JSON: strict about types, yet a list may stand for a tuple
+        text = json.dumps({} if value is None else value)
+        return TypeAdapter(FILES[kind]).validate_json(text, strict=True)
+    except (TypeError, ValueError, RecursionError) as error:
+        if not isinstance(error, ValidationError):
+            raise UserError(f"{where}: holds a value that JSON has no form for ({error})") from error
+        raise UserError("\n".join(f"{where}: {line}" for line in explain(error))) from error
+
+
+def explain(error: ValidationError) -> list[str]:
+    """One line per fault: key, expectation, what was found."""
+    lines = []
+    for fault in error.errors():
+        # pydantic appends the tag of a union's member or a mapping's "[key]" to the location
+        parts = [str(part) for part in fault["loc"] if str(part)[:1] not in ("[", "<")]
+        where = ".".join(part if part.isprintable() else repr(part) for part in parts)
+        message = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            message = "unknown key"
+        found = fault["input"]
+        shown = f", found {found!r:.60}" if isinstance(found, str | int | float | bool) else ""
+        lines.append(f"{where}: {message}{shown}" if where else f"{message}{shown}")
+    return list(dict.fromkeys(lines))

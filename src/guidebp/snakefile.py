@@ -1,0 +1,189 @@
+"""What the Snakefile needs to know of a study: its files, by the name that the rules use."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from guidebp.errors import UserError
+from guidebp.jobs.resources import Needs
+from guidebp.paths import (
+    ANALYSED,
+    COLLECTED,
+    FETCHED,
+    FIGURE_KINDS,
+    NOTEBOOKS,
+    PREPARED,
+    RAW,
+    RUNS,
+    TABLE_KINDS,
+    Layout,
+)
+from guidebp.rendering.catalogue import FIGURES, TUNED, all_tables, places
+from guidebp.runs.store import RunStore
+from guidebp.schema.catalogue import reader_name
+from guidebp.schema.datasets import Dataset, Folder, Npz, Subset, local_path
+from guidebp.schema.yaml_files import check, nearest, read_file
+from guidebp.study.plan import STEP_TIMES
+from guidebp.study.resolve import Pack, Study, begun, load_study
+
+
+def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dict[str, Any]]:
+    """The study that `config` names, its layout, and for the rules lists of files and the settings.
+
+    A mistake in the configuration becomes Snakemake's own error, which is printed without a traceback.
+    """
+    from snakemake.exceptions import WorkflowError
+
+    try:
+        # Snakemake takes `partial=true` on its command line for a text
+        words = {"true": True, "false": False}
+        given = {
+            key: words.get(value, value) if isinstance(value, str) else value for key, value in config.items()
+        }
+        # Snakemake has read it too, but refuses nothing, not even aliases for billions of values
+        read_file(Path("config/config.yaml"), "config")
+        settings = check("--config or config/config.yaml", given, "config")
+        study = load_study(settings.study)
+        partial = settings.partial or settings.claim is not None
+        if partial and study.file.tunes:
+            raise UserError(
+                f"study '{study.name}' tunes: it is whole or nothing, neither `partial` nor of a `claim`"
+            )
+        packs = wanted_packs(study, settings.claim) if partial else study.packs
+        if not packs:  # before anything that is there gives way to nothing
+            raise UserError(
+                f"study '{study.name}' has trained nothing yet"
+                + (f" and has no runs for claim '{settings.claim}'" if settings.claim else "")
+                + f"; run: snakemake --config study={study.name}"
+            )
+        study = begun(study, packs)
+        found = files(study, packs)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    return study, Layout(study.name), found | {"settings": settings, "partial": partial}
+
+
+def wanted_packs(study: Study, claim: str | None) -> list[Pack]:
+    """The packs with runs that may decide a claim, and those that are trained."""
+    if claim is not None and claim not in study.claims:
+        raise UserError(f"--config claim: no claim '{claim}'; {nearest(claim, study.claims)}")
+    layout = Layout(study.name)
+    return [
+        pack
+        for pack in study.packs
+        if layout.pack(pack.id).exists() or any(claim in run.spec["claims"] for run in pack.runs)
+    ]
+
+
+def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
+    """Input and output files of the rules as strings; `packs`: those to report on."""
+    layout = Layout(study.name)
+    catalogue = study.all_datasets
+    curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
+    parts = [asdict(part) for part in study.parts]
+    figures = [layout.figure(*place, kind) for place in places(FIGURES, parts) for kind in FIGURE_KINDS]
+    tables = [
+        layout.table(*place, kind)
+        for place in places(all_tables(study.published), parts)
+        for kind in TABLE_KINDS
+    ]
+    collected = [str(getattr(layout, name)) for name in (*COLLECTED, "collected_sums")]
+    analysed = [str(getattr(layout, name)) for name in (*ANALYSED, "analysed_sums")]
+    grounds = [ground for claim in study.claims.values() for ground in claim.grounds.values()]
+    planned = {study.name, *(ground.study for ground in grounds if ground.study)}
+    notebooks = [layout.notebook(path.stem) for path in sorted(NOTEBOOKS.glob("*.py"))]
+    for_dvc = (layout.effects, layout.accuracies, *map(layout.means, study.methods), *curves)
+    tuned = [
+        layout.rates,
+        layout.rendered_sums,
+        *(layout.figure(*place, kind) for place in places(TUNED, parts) for kind in FIGURE_KINDS),
+    ]
+    archives = {layout.archive(run.dataset, run.architecture) for pack in packs for run in pack.runs}
+    records = sorted(map(str, archives))
+    shown = tuned if study.file.tunes else [layout.report, *for_dvc, *figures, *tables, *notebooks]
+    sources = ["config", "datasets", "architectures", "methods", "claims", "published"]
+    return {
+        "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],
+        "sheets": [str(PREPARED / f"{name}.png") for name in study.datasets],
+        "manifest of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.json") for p in study.packs},
+        "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
+        "needs": Needs(study, RunStore(RUNS)),
+        "packs": [str(layout.pack(pack.id)) for pack in packs],
+        "records": records,
+        "files": [
+            *(f"config/studies/{name}.yaml" for name in sorted(planned)),
+            *(f"config/{name}.yaml" for name in sources),
+            *(str(path) for path in [STEP_TIMES] if path.exists()),
+        ],
+        # an edited figure is drawn again; an edited method is another key, see `study/runs.py`
+        "data code": sources_of("ingest") + sources_of("data"),
+        "collect code": sources_of("collect"),
+        "analysis code": sources_of("analysis"),
+        "fetch of": {name: entry.source.model_dump_json() for name, entry in catalogue.items()},
+        "own files of": lambda name: newest_own_file(catalogue[name]) if name in catalogue else [],
+        "prepare of": {name: what_to_prepare(entry) for name, entry in catalogue.items()},
+        "reader of": {name: reader_file(entry) for name, entry in catalogue.items()},
+        "source of": {name: prepared_from(name, entry) for name, entry in catalogue.items()},
+        "rendering code": sources_of("rendering"),
+        "collected": [path for path in collected if not path.endswith(".parquet")],
+        "collected, cached": [path for path in collected if path.endswith(".parquet")],
+        "analysed": analysed,
+        "analysed, not compared": [path for path in analysed if path != str(layout.comparisons)],
+        "figures": [str(path) for path in figures],
+        "pictures": [str(path) for path in figures if path.suffix == ".svg"],
+        "figure files": [str(path) for path in figures if path.suffix != ".svg"],
+        "rendered sums": [] if study.file.tunes else [str(layout.rendered_sums)],
+        "tables": [str(path) for path in tables],
+        "notebooks": [str(path) for path in notebooks],
+        "for dvc": [str(path) for path in for_dvc],
+        "tuning code": sources_of("analysis"),
+        "tuned": [str(path) for path in tuned] if study.file.tunes else [],
+        "shown": records + [str(path) for path in shown],
+    }
+
+
+def what_to_prepare(dataset: Dataset) -> str:
+    """What decides whether a dataset has to be prepared anew."""
+    return dataset.model_dump_json(include={"source", "shape", "classes", "split", "drop_copies"})
+
+
+def prepared_from(name: str, dataset: Dataset) -> str:
+    """The small file that changes when what a dataset is prepared from does."""
+    if isinstance(dataset.source, Subset):
+        return str(PREPARED / f"{dataset.source.subset_of}.json")
+    return str(RAW / name / FETCHED)
+
+
+def newest_own_file(dataset: Dataset) -> list[str]:
+    """What of the user's own files and folders changed last, as the one input by which Snakemake sees a change.
+
+    A file added, moved or removed changes its folder. Empty for other datasets, and when the files are not here.
+    """
+    source = dataset.source
+    if isinstance(source, Folder):
+        root = local_path(source.folder)
+        paths = [root, *root.rglob("*")]
+    elif isinstance(source, Npz):
+        paths = [local_path(arrays.path) for arrays in (source.npz, source.test) if arrays]
+    else:
+        return []
+    times = {}
+    for path in paths:
+        with suppress(FileNotFoundError):  # gone meanwhile, or a link that leads nowhere
+            times[str(path)] = path.stat().st_mtime_ns
+    return [max(times, key=lambda path: (times[path], path))] if times else []
+
+
+def reader_file(dataset: Dataset) -> list[str]:
+    """The source file of a dataset's reader: an edited reader prepares its datasets anew."""
+    name = reader_name(dataset)
+    return sources_of("ingest/readers", f"{name}.py") if name else []
+
+
+def sources_of(package: str, *names: str) -> list[str]:
+    """Source files of a sub-package (or those named), when the project's own checkout is what runs."""
+    folder = Path("src/guidebp") / package
+    found = [path for path in folder.rglob("*") if path.suffix in (".py", ".j2")]
+    return sorted(str(path) for path in found if not names or path.name in names)

@@ -1,0 +1,261 @@
+"""Inference with several exits: small cases by hand, and the published procedures told again as plain loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor
+
+from guidebp.evaluation.calibration import BINS, calibration
+from guidebp.evaluation.inference import (
+    CERTAINTIES,
+    CONFIDENCES,
+    POINTS,
+    RATIOS,
+    budget_thresholds,
+    budgeted,
+    certainty,
+    confidence,
+    ensembles,
+    inference,
+    leave,
+    progressive,
+    smallest,
+    tally,
+)
+from guidebp.hashing import canonical_json
+
+
+def chances(exits: int, images: int, classes: int = 4, seed: int = 0, sharpness: float = 3.0) -> Tensor:
+    """Probabilities [K, N, classes] without ties, later exits more confident."""
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(exits, images, classes, generator=generator)
+    return (logits * sharpness * torch.arange(1, exits + 1).view(-1, 1, 1)).softmax(dim=2)
+
+
+def truth(images: int, classes: int = 4, seed: int = 1) -> Tensor:
+    return torch.randint(classes, (images,), generator=torch.Generator().manual_seed(seed))
+
+
+def test_an_image_leaves_at_the_first_exit_above_its_threshold() -> None:
+    scores = torch.tensor([[0.9, 0.2, 0.5, 0.1], [0.1, 0.8, 0.9, 0.2], [0.9, 0.9, 0.9, 0.0]])
+    assert leave(scores, torch.full((3,), 0.5)).tolist() == [0, 1, 1, 2]  # 0.5 does not exceed 0.5
+    assert leave(scores, torch.tensor([0.95, 0.5, 0.5])).tolist() == [2, 1, 1, 2]
+    assert leave(scores, torch.tensor([-torch.inf, 0.5, 0.5])).tolist() == [0, 0, 0, 0]
+    assert scores[-1].tolist() == pytest.approx([0.9, 0.9, 0.9, 0.0])  # the scores are left alone
+
+
+def test_tally_by_hand() -> None:
+    right = torch.tensor([[True, False, True], [False, True, False], [True, True, False]])
+    assert tally(torch.tensor([0, 1, 2]), right) == (2, [1, 1, 1])
+    assert tally(torch.tensor([1, 1, 1]), right) == (1, [0, 3, 0])
+    assert tally(torch.tensor([0, 0, 0]), right) == (2, [3, 0, 0])
+
+
+def test_progressive_by_hand() -> None:
+    scores = torch.tensor([[0.95, 0.60, 0.40], [0.99, 0.92, 0.50]])
+    right = torch.tensor([[True, False, True], [False, True, False]])
+    found = progressive(scores, right, (0.3, 0.5, 0.9, 0.97))
+    assert found == {
+        "level": [0.3, 0.5, 0.9, 0.97],
+        "correct": [2, 1, 2, 1],
+        "leave": [[3, 0], [2, 1], [1, 2], [0, 3]],
+    }
+
+
+def test_confidence_and_certainty() -> None:
+    made = torch.tensor([[[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0]]])
+    assert confidence(made).tolist() == [[1.0, 0.25, 0.5]]
+    torch.testing.assert_close(certainty(made), torch.tensor([[1.0, 0.0, 0.5]]))
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_certainty_is_scipys_entropy(classes: int) -> None:
+    made = chances(3, 50, classes).double()
+    made /= made.sum(dim=2, keepdim=True)  # scipy does so by itself
+    made[0, 0] = torch.eye(classes)[1]  # probabilities of exactly 0 and 1
+    expected = 1 - stats.entropy(made.numpy(), axis=2, base=classes)
+    np.testing.assert_allclose(certainty(made).numpy(), expected, rtol=1e-10, atol=1e-12)
+
+
+def published_thresholds(scores: list[list[float]], ratio: float) -> list[int]:
+    """Who leaves where by MSDNet's procedure: in turn, every exit lets its share of the most confident leave."""
+    count, images = len(scores), len(scores[0])
+    total = sum(ratio**k for k in range(1, count + 1))
+    left = [count - 1] * images
+    waiting = set(range(images))
+    for k in range(count - 1):
+        leaving = math.floor(images * ratio ** (k + 1) / total + 1e-9)
+        for image in sorted(waiting, key=lambda n, k=k: -scores[k][n])[:leaving]:  # type: ignore[misc]
+            left[image] = k
+            waiting.remove(image)
+    return left
+
+
+@pytest.mark.parametrize("ratio", RATIOS)
+@pytest.mark.parametrize(("exits", "images"), [(1, 5), (2, 1), (2, 40), (4, 57), (7, 100), (7, 3)])
+def test_budget_is_the_published_procedure(exits: int, images: int, ratio: float) -> None:
+    scores = torch.rand(exits, images, generator=torch.Generator().manual_seed(exits + images))
+    assert all(len(row.unique()) == images for row in scores)
+    thresholds = budget_thresholds(scores, ratio)
+    assert leave(scores, thresholds).tolist() == published_thresholds(scores.tolist(), ratio)
+    assert thresholds.shape == (exits,)
+
+
+def test_equal_shares_at_ratio_one() -> None:
+    scores = torch.rand(5, 1000, generator=torch.Generator().manual_seed(3))
+    chosen = leave(scores, budget_thresholds(scores, 1.0))
+    assert torch.bincount(chosen).tolist() == [200] * 5
+    assert torch.bincount(leave(scores[:3], budget_thresholds(scores[:3], 1.0))).tolist() == [333, 333, 334]
+
+
+def test_equal_scores_stay_together() -> None:
+    """Two of four may leave, but the second to fourth are equal: only the first leaves."""
+    scores = torch.tensor([[0.9, 0.5, 0.5, 0.5], [0.1, 0.2, 0.3, 0.4]])
+    assert leave(scores, budget_thresholds(scores, 1.0)).tolist() == [0, 1, 1, 1]
+    same = torch.full((3, 6), 0.7)
+    assert leave(same, budget_thresholds(same, 1.0)).tolist() == [2] * 6
+
+
+def test_budget_takes_thresholds_from_validation_and_hits_from_the_test() -> None:
+    validation = torch.tensor([[0.9, 0.8, 0.4, 0.3], [0.5, 0.5, 0.5, 0.5]])  # at ratio 1 above 0.4 leaves
+    scores = torch.tensor([[0.41, 0.40, 0.39, 0.95, 0.1], [0.1, 0.1, 0.1, 0.1, 0.1]])
+    right = torch.tensor([[True, True, True, False, True], [False, False, True, True, False]])
+    found = budgeted(scores, right, validation)
+    place = RATIOS.index(1.0)
+    assert found["leave"][place] == [2, 3] and found["correct"][place] == 2
+    assert len(found["leave"]) == len(found["correct"]) == len(RATIOS)
+
+
+def test_larger_ratios_keep_more_for_later_exits() -> None:
+    scores = torch.rand(3, 200, generator=torch.Generator().manual_seed(4))
+    found = budgeted(scores, torch.ones(3, 200, dtype=torch.bool), scores)
+    first, last = ([row[k] for row in found["leave"]] for k in (0, -1))
+    assert first == sorted(first, reverse=True) and last == sorted(last)
+    assert first[0] > 2 * first[-1] and last[-1] > 2 * last[0]
+    assert found["correct"] == [200] * len(RATIOS)
+
+
+def test_ensembles_average_probabilities_not_votes() -> None:
+    made = torch.tensor(
+        [
+            [[0.6, 0.3, 0.1], [0.1, 0.8, 0.1]],
+            [[0.1, 0.8, 0.1], [0.5, 0.3, 0.2]],
+            [[0.0, 0.1, 0.9], [0.9, 0.1, 0.0]],
+        ]
+    )
+    labels = torch.tensor([0, 0])
+    # means: 0.6 0.3 .1 / .35 .55 .1 / .23 .4 .37, and .1 .8 .1 / .3 .55 .15 / .5 .4 .1
+    assert ensembles(made, labels) == [1, 0, 1]
+    assert ensembles(made, torch.tensor([1, 1])) == [1, 2, 1]
+
+
+def test_smallest_by_hand() -> None:
+    assert POINTS == (0.5, 1.0, 2.0, 5.0)
+    assert smallest([900, 950, 980, 995, 1000], 1000) == [3, 3, 2, 1]
+    assert smallest([10, 20, 20], 20) == [1, 1, 1, 1]
+    assert smallest([30, 20, 25], 100) == [0, 0, 0, 0]  # better than the last is within any points
+    assert smallest([7], 10) == [0, 0, 0, 0]
+    assert smallest([0, 0], 3) == [0, 0, 0, 0]
+
+
+def test_calibration_by_hand() -> None:
+    made = torch.tensor([[[0.5, 0.3, 0.2], [0.1, 0.9, 0.0], [1.0, 0.0, 0.0], [0.52, 0.48, 0.0]]])
+    found = calibration(made, torch.tensor([0, 0, 0, 1]))
+    assert BINS == 15
+    images, right, sums = (found[key][0] for key in ("images", "correct", "confidence"))
+    assert {b: n for b, n in enumerate(images) if n} == {7: 2, 13: 1, 14: 1}
+    assert {b: n for b, n in enumerate(right) if n} == {7: 1, 14: 1}
+    assert [sums[7], sums[13], sums[14]] == pytest.approx([1.02, 0.9, 1.0])
+
+
+def test_expected_calibration_error_by_hand() -> None:
+    """From the counts as from the images themselves."""
+    made, labels = chances(4, 300, 5, sharpness=0.7), truth(300, 5)
+    found = calibration(made, labels)
+    for k in range(4):
+        expected = 0.0
+        for b in range(BINS):
+            members = [
+                (max(p), p.index(max(p)) == y)
+                for p, y in zip(made[k].double().tolist(), labels.tolist(), strict=True)
+                if b / BINS < max(p) <= (b + 1) / BINS
+            ]
+            assert found["images"][k][b] == len(members)
+            if members:
+                gap = np.mean([hit for _, hit in members]) - np.mean([c for c, _ in members])
+                expected += len(members) / 300 * abs(float(gap))
+        gaps = zip(found["correct"][k], found["confidence"][k], strict=True)
+        assert sum(abs(hit - c) for hit, c in gaps) / 300 == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(("exits", "images"), [(1, 30), (3, 1), (1, 1), (3, 100)])
+def test_all_of_it(exits: int, images: int) -> None:
+    made, labels = chances(exits, images), truth(images)
+    validation, known = chances(exits, 50, seed=7), truth(50, seed=8)
+    found = inference(made, labels, validation, known)
+    canonical_json(found)
+    right = made.argmax(dim=2) == labels
+    for name, levels in (("confidence", CONFIDENCES), ("certainty", CERTAINTIES), ("budgeted", RATIOS)):
+        assert found[name]["level"] == list(levels)
+        assert len(found[name]["correct"]) == len(found[name]["leave"]) == len(levels)
+        assert all(len(row) == exits and sum(row) == images for row in found[name]["leave"])
+        assert all(0 <= n <= images for n in found[name]["correct"])
+    assert found["ensembles"][0] == int(right[0].sum())
+    assert found["budgeted"] == budgeted(confidence(made), right, confidence(validation))
+    hits = [int((validation[k].argmax(dim=1) == known).sum()) for k in range(exits)]
+    assert found["smallest"] == {"points": list(POINTS), "exit": smallest(hits, 50)}
+    if exits == 1:
+        assert {tuple(found[name]["correct"]) for name in ("confidence", "certainty")} == {
+            (int(right.sum()),) * 13
+        }
+
+
+def test_levels_of_confidence_and_certainty_are_naive_loops() -> None:
+    made, labels = chances(3, 120, 5, sharpness=1.0), truth(120, 5)
+    found = inference(made, labels, made[:, :0], labels[:0])
+    entropies = stats.entropy(made.double().numpy(), axis=2) / math.log(5)
+    for name, levels in (("confidence", CONFIDENCES), ("certainty", CERTAINTIES)):
+        for place, level in enumerate(levels):
+            counts, correct = [0, 0, 0], 0
+            for n in range(120):
+                for k in range(3):
+                    sure = max(made[k, n].tolist()) if name == "confidence" else 1 - entropies[k, n]
+                    if sure > level or k == 2:
+                        counts[k] += 1
+                        correct += int(made[k, n].argmax() == labels[n])
+                        break
+            assert (found[name]["leave"][place], found[name]["correct"][place]) == (counts, correct)
+        assert len({tuple(row) for row in found[name]["leave"]}) > 5  # the levels are not all alike
+
+
+def test_without_a_validation_set_two_of_them_are_none() -> None:
+    made, labels = chances(3, 20), truth(20)
+    found = inference(made, labels, torch.zeros(3, 0, 4), torch.zeros(0, dtype=torch.int64))
+    assert found["budgeted"] is None and found["smallest"] is None
+    whole = inference(made, labels, made, labels)
+    assert whole["budgeted"] is not None and whole["smallest"] is not None
+    for name in ("confidence", "certainty", "ensembles"):
+        assert found[name] == whole[name]
+
+
+def test_probabilities_of_exactly_zero_and_one() -> None:
+    """Every image is certain: all leave at once, whatever the level."""
+    labels = torch.tensor([0, 1, 2, 1])
+    made = torch.eye(3)[labels].expand(2, 4, 3)
+    found = inference(made, labels, made, labels)
+    canonical_json(found)
+    for name in ("confidence", "certainty"):
+        assert (found[name]["correct"], found[name]["leave"]) == ([4] * 13, [[4, 0]] * 13)
+    assert found["ensembles"] == [4, 4] and found["smallest"]["exit"] == [0, 0, 0, 0]
+    # all scores are equal, so they stay together, at the last exit
+    assert (found["budgeted"]["correct"], found["budgeted"]["leave"]) == ([4] * 20, [[0, 4]] * 20)
+
+
+def test_ties_go_to_the_first_class() -> None:
+    made = torch.full((2, 3, 4), 0.25)
+    found = inference(made, torch.tensor([0, 0, 1]), made, torch.tensor([0, 0, 1]))
+    assert found["ensembles"] == [2, 2] and found["confidence"]["correct"] == [2] * 13
+    assert found["confidence"]["leave"] == [[0, 3]] * 13 == found["certainty"]["leave"]

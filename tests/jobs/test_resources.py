@@ -1,0 +1,66 @@
+"""What a pack asks a scheduler for."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guidebp.hashing import readable_json
+from guidebp.jobs.resources import Needs
+from guidebp.runs.record import encode_record
+from guidebp.runs.store import TELEMETRY, RunStore
+from guidebp.study.plan import run_seconds, step_id
+from guidebp.study.resolve import Study, load_study
+from tests.support.tiny import ROOT
+
+RESULT = {"status": "finished"}
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return load_study("smoke", ROOT)
+
+
+def finish(store: RunStore, run: Any, **cost: float) -> None:
+    """As trained, at this cost."""
+    files = {"record.json": encode_record(run.spec, "data", RESULT, {}), TELEMETRY: readable_json(cost)}
+    store.publish(run.key, files)
+
+
+def test_what_nothing_is_known_of_gets_a_guess_on_the_safe_side(study: Study, tmp_path: Path) -> None:
+    needs = Needs(study, RunStore(tmp_path))
+    needs.step_times = {}
+    pack = study.packs[0]
+    assert needs.minutes(pack.id, 1) == 5 + round(1.5 * 60 * len(pack.runs))
+    assert [needs.megabytes(pack.id, attempt) for attempt in (1, 2)] == [4000, 8000]
+
+
+def test_other_seeds_say_what_a_pack_needs(study: Study, tmp_path: Path) -> None:
+    store, pack = RunStore(tmp_path), study.packs[0]
+    first = [run for run in pack.runs if run.seed == 0]
+    for run in first:
+        finish(store, run, seconds=600.0, host_memory=1e9)
+    finish(store, next(run for run in study.runs if run not in pack.runs), seconds=1e6, host_memory=1e12)
+    needs = Needs(study, store)
+    left = len(pack.runs) - len(first)
+    assert needs.minutes(pack.id, 1) == 5 + 15 * left
+    assert needs.minutes(pack.id, 2) == 5 + 30 * left
+    assert [needs.megabytes(pack.id, attempt) for attempt in (1, 2, 3)] == [1500, 3000, 4500]
+    for run in pack.runs[:-1]:
+        if not store.has(run.key):
+            finish(store, run, seconds=1.0, host_memory=2e9)
+    assert Needs(study, store).minutes(pack.id, 1) == 20, "what is done takes no time"
+    assert Needs(study, store).megabytes(pack.id, 1) == 3000, "the largest"
+
+
+def test_a_timed_step_says_how_long_new_runs_take(tmp_path: Path) -> None:
+    study = load_study("paper", ROOT)
+    run = next(run for run in study.runs if run.dataset == "cifar-10")
+    pack = next(pack for pack in study.packs if run in pack.runs)
+    times = {"slow": {"seconds": {step_id(study, one): 2.0 for one in pack.runs}}}
+    times["fast"] = {"seconds": {step_id(study, one): 1.0 for one in pack.runs}}
+    needs = Needs(study, RunStore(tmp_path))
+    needs.step_times = times
+    expected = sum(run_seconds(study, one, times["slow"]["seconds"]) or 0 for one in pack.runs)
+    assert needs.minutes(pack.id, 1) == 5 + round(1.5 * expected / 60)
+    assert needs.megabytes(pack.id, 1) == 4000

@@ -1,0 +1,232 @@
+"""Deconfliction against autograd exit by exit and TorchJD's projection with the same orders, in float64."""
+
+from typing import Any, cast
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torchjd.aggregation import PCGrad, UPGrad
+
+from guidebp.methods import build_method
+from guidebp.methods.contract import Method
+from guidebp.methods.deconfliction import Deconfliction
+from guidebp.methods.exits import equilibrium_outputs
+from guidebp.methods.rules import fixed_order
+from guidebp.models.contract import Chain
+from tests.support.manual_training import Sgd, assert_same, chain, differ, doubles, make, tiny
+from tests.support.tiny import METHODS, batch, maker, method
+
+DECONFLICTION = [name for name, spec in METHODS.items() if spec["family"] == "deconfliction"]
+CHAINS = ["resnet", "lenet", "msdnet"]
+
+
+def drawn_next(made: Method, count: int) -> Tensor:
+    """The orders that the method is about to draw, from a clone of its generator."""
+    generator = torch.Generator()
+    generator.set_state(cast(Deconfliction, made).generator.get_state())
+    return torch.stack([torch.randperm(count, generator=generator) for _ in range(count)])
+
+
+def torchjd_sum(monkeypatch: pytest.MonkeyPatch, rows: Tensor, order: Tensor) -> Tensor:
+    given = iter(order)
+    with monkeypatch.context() as patch:
+        patch.setattr("torchjd.aggregation._pcgrad.torch.randperm", lambda _: next(given))
+        found: Tensor = PCGrad()(rows)
+    return found
+
+
+def by_loops(rows: Tensor, order: Tensor) -> Tensor:
+    """Each row gives way, as vectors, to those it meets."""
+    projected = rows.clone()
+    for i, met in enumerate(order.tolist()):
+        for j in met:
+            inner = projected[i] @ rows[j]
+            if j != i and inner < 0:
+                projected[i] -= inner / (rows[j] @ rows[j]) * rows[j]
+    return projected.sum(dim=0)
+
+
+def own_losses(options: dict[str, Any], net: Chain, images: Tensor, labels: Tensor) -> list[Tensor]:
+    """Each exit's loss as the options have it."""
+    logits = (
+        torch.stack(equilibrium_outputs(net, images, "coarsest"))
+        if options.get("equilibrium")
+        else net(images)
+    )
+    mean = logits.detach().mean(dim=0)
+    found = []
+    for z in logits:
+        loss = F.cross_entropy(z, labels)
+        if options.get("distillation") == "mse":
+            loss = loss + (z - mean).square().mean()
+        if options.get("distillation") == "kl":
+            soft = (mean / 3).softmax(dim=1)
+            gap = (soft * (soft.log() - (z / 3).log_softmax(dim=1))).sum(dim=1).mean()
+            loss = loss + 0.9 * gap
+        found.append(loss)
+    return found
+
+
+def gradients_of_exits(losses: list[Tensor], parameters: list[nn.Parameter]) -> list[list[Tensor]]:
+    """Per exit, zeros where its loss does not reach."""
+    found = []
+    for loss in losses:
+        taken = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        found.append(
+            [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, taken, strict=True)]
+        )
+    return found
+
+
+def flat(gradients: list[list[Tensor]], places: list[int]) -> Tensor:
+    """Rows of the gradients at some of the parameters."""
+    return torch.stack([torch.cat([row[i].flatten() for i in places]) for row in gradients])
+
+
+def trunk(net: Chain) -> list[int]:
+    """Places of the parameters that serve several exits: all segments but the last."""
+    shared = {p for segment in net.segments[:-1] for p in segment.parameters()}
+    return [i for i, p in enumerate(net.parameters()) if p in shared]
+
+
+def grouped(net: Chain, over: str) -> list[list[int]]:
+    """Places of the parameters that are projected together; those in no group follow the plain sum."""
+    places = list(range(len(list(net.parameters()))))
+    return {"network": [places], "trunk": [trunk(net)], "tensor": [[i] for i in places]}[over]
+
+
+@pytest.mark.parametrize(
+    ("options", "architecture"),
+    [
+        *(({}, architecture) for architecture in CHAINS),
+        *(
+            ({"over": over}, architecture)
+            for over in ("trunk", "tensor")
+            for architecture in ("resnet", "msdnet")
+        ),
+        *(({"rule": rule}, "resnet") for rule in ("deeper-first", "earlier-first", "adjacent", "upgrad")),
+        ({"rule": "upgrad", "over": "tensor"}, "lenet"),
+        ({"rule": "deeper-first", "over": "trunk"}, "resnet"),
+        ({"equilibrium": True}, "resnet"),
+        ({"equilibrium": True}, "msdnet"),
+        ({"distillation": "mse"}, "resnet"),
+        ({"distillation": "kl"}, "resnet"),
+        ({"equilibrium": True, "distillation": "mse"}, "resnet"),
+    ],
+)
+def test_steps_follow_the_deconflicted_sum(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], architecture: str
+) -> None:
+    net = tiny(architecture)
+    made = make("deconfliction", net, **options)
+    rule, count = options.get("rule", "symmetric"), net.pathways
+    parameters = list(net.parameters())
+    optimiser = Sgd(parameters)
+    bent = False
+    for seed in range(4):
+        images, labels = doubles(seed=seed)
+        losses = own_losses(options, net, images, labels)
+        exits = gradients_of_exits(losses, parameters)
+        direction = [torch.stack(rows).sum(dim=0) for rows in zip(*exits, strict=True)]
+        order = drawn_next(made, count) if rule in ("symmetric", "upgrad") else fixed_order(rule, count)
+        for places in grouped(net, options.get("over", "network")):
+            rows = flat(exits, places)
+            if rule == "upgrad":
+                combined = count * UPGrad()(rows)
+            elif rule == "symmetric":
+                combined = torchjd_sum(monkeypatch, rows, order)
+            else:
+                combined = by_loops(rows, order)
+            bent = bent or not torch.allclose(combined, rows.sum(dim=0))
+            for i, part in zip(places, combined.split([parameters[i].numel() for i in places]), strict=True):
+                direction[i] = part.view_as(parameters[i])
+        optimiser.step(direction)
+        done = made.step(images, labels)
+        torch.testing.assert_close(done.loss, torch.stack(losses).sum().detach(), rtol=1e-9, atol=0)
+        shared = flat(exits, trunk(net))
+        torch.testing.assert_close(done.products, shared @ shared.T, rtol=1e-9, atol=1e-12)
+        assert_same(made.network, net, rtol=1e-7)
+    assert bent  # else the test says nothing of the rule
+
+
+def test_orders_are_drawn_anew_and_stored() -> None:
+    first = make("deconfliction", chain((1, 1, 1, 1)))
+    before = drawn_next(first, 4)
+    images = torch.randn(4, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.arange(4)
+    first.step(images, labels)
+    after = drawn_next(first, 4)
+    assert not torch.equal(before, after)
+    second = make("deconfliction", chain((1, 1, 1, 1)))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(drawn_next(second, 4), after)
+
+
+def test_readings_differ() -> None:
+    found = []
+    for name in DECONFLICTION:
+        made = make(name, tiny("resnet"))
+        for seed in range(2):
+            made.step(*doubles(seed=seed))
+        found.append(made.network)
+    same = [
+        (DECONFLICTION[i], DECONFLICTION[j])
+        for i in range(len(found))
+        for j in range(i)
+        if not differ(found[i], found[j])
+    ]
+    assert not same
+
+
+class LiveBytes(TorchDispatchMode):
+    """Bytes of all tensors that operations have made and that still live; those known before do not count."""
+
+    def __init__(self, known: list[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.ignored = {t.untyped_storage()._cdata for t in known}
+        self.live: dict[int, tuple[StorageWeakRef, int]] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self.ignored:
+                    self.live.setdefault(storage._cdata, (StorageWeakRef(storage), storage.nbytes()))
+        self.live = {key: kept for key, kept in self.live.items() if not kept[0].expired()}
+        self.peak = max(self.peak, sum(size for _, size in self.live.values()))
+        return out
+
+
+@pytest.mark.parametrize("name", DECONFLICTION)
+def test_gradients_take_k_plus_1_copies_of_the_parameters(name: str) -> None:
+    """Beside the weights and what the optimiser keeps (here: nothing), on a network with hardly any activations."""
+    net = chain((1, 1, 1), width=300)
+    made = build_method(METHODS[name], net, maker(momentum=0.0))
+    own = sum(p.numel() * p.element_size() for p in made.parameters())
+    images = torch.randn(2, 300, dtype=torch.float64)
+    labels = torch.tensor([0, 1])
+    live = LiveBytes([images, labels, *made.parameters(), *made.buffers()])
+    with live:
+        for _ in range(3):
+            made.step(images, labels)
+    copies = live.peak / own
+    assert net.pathways + 0.9 < copies < net.pathways + 1.05
+
+
+def test_products_are_not_rounded_under_autocast() -> None:
+    """Their signs decide; half-precision products of a long vector would lose them."""
+    made = method("deconfliction", "resnet")
+    images, labels = batch(8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        done = made.step(images, labels)
+    rows = cast(Deconfliction, made).gradients.rows
+    common = cast(Deconfliction, made).gradients.common
+    assert done.products is not None and done.products.dtype == torch.float32
+    expected = rows[:, common].double() @ rows[:, common].double().T
+    torch.testing.assert_close(done.products.double(), expected, rtol=1e-4, atol=1e-7)

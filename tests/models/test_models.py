@@ -1,0 +1,140 @@
+"""The contract of `models/contract.py`, for every entry of config/architectures.yaml and every tiny network."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from guidebp.models import build_network
+from guidebp.models.contract import Chain, Network, shared_parameters
+from guidebp.models.instances import Instances
+from guidebp.schema.families import families, plain
+from guidebp.schema.yaml_files import read_file
+from tests.support.tiny import ARCHITECTURES, CLASSES, ROOT, SHAPE
+
+CATALOGUE = read_file(ROOT / "config/architectures.yaml", "architectures")
+
+
+def resolved(name: str) -> tuple[dict[str, Any], int]:
+    """The spec of a catalogue entry and the smallest image it takes."""
+    entry = CATALOGUE[name]
+    family = families("models")[entry.family]
+    options, faults = family.resolve(entry.options)
+    assert not faults, faults
+    spec: dict[str, Any] = {"family": entry.family, "options": plain(options)}
+    if "base" in spec["options"]:
+        spec["base"], smallest = resolved(spec["options"].pop("base"))
+        return spec, smallest
+    return spec, options.smallest_image()
+
+
+SPECS = {name: resolved(name) for name in CATALOGUE} | {
+    f"tiny {name}": (spec, SHAPE[1]) for name, spec in ARCHITECTURES.items()
+}
+
+
+CHAINS = [name for name, (spec, _) in SPECS.items() if spec["family"] not in ("columns", "instances")]
+
+
+def build(name: str) -> tuple[Network, torch.Tensor]:
+    """The network, and images of the smallest side it says it takes, or a bit above, not square."""
+    spec, side = SPECS[name]
+    shape = (1, max(side, 8), max(side, 8) + 2)
+    torch.manual_seed(1)
+    net = build_network(spec, shape, CLASSES)
+    return net, torch.randn(3, *shape)
+
+
+def test_every_family_has_a_tiny_architecture() -> None:
+    """A new family needs an entry in tests/support/tiny.py; that alone puts it under every test of methods."""
+    assert {spec["family"] for spec in ARCHITECTURES.values()} == set(families("models"))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_contract(name: str) -> None:
+    net, images = build(name)
+    net.eval()
+    logits, features = net(images), net.features(images)
+    assert logits.shape == (net.pathways, 3, CLASSES) and logits.dtype == torch.float32
+    assert torch.isfinite(logits).all()
+    assert len(net.names) == len(set(net.names)) == len(net.exit_heads) == len(features) == len(net.stages())
+    assert net.primary in ("merge", "last")
+    for k, (head, feature) in enumerate(zip(net.exit_heads, features, strict=True)):
+        assert feature.ndim == 2 and len(feature) == 3
+        assert torch.equal(head(feature), logits[k])
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_stages_compose_to_the_logits(name: str) -> None:
+    net, images = build(name)
+    net.train()
+    net(images)  # moves the running statistics away from their start
+    net.eval()
+    logits = net(images)
+    for k, stages in enumerate(net.stages()):
+        maps = images.clone()
+        for stage in stages:
+            maps = stage(maps)
+        torch.testing.assert_close(maps, logits[k], rtol=1e-5, atol=1e-6)
+    staged = {id(p) for stages in net.stages() for stage in stages for p in stage.parameters()}
+    assert staged == {id(p) for p in net.parameters()}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_shared_parameters(name: str) -> None:
+    net, images = build(name)
+    owned = [{id(p) for stage in stages for p in stage.parameters()} for stages in net.stages()]
+    shared = sum(map(len, owned)) > len(set().union(*owned))
+    assert {id(p) for p in shared_parameters(net.stages())} == {
+        p for p in set().union(*owned) if sum(p in some for some in owned) > 1
+    }
+    bases = list(net.copies) if isinstance(net, Instances) else [net]
+    assert shared == any(isinstance(base, Chain) and base.pathways > 1 for base in bases)
+    # a pathway's logit depends on its own stages only
+    first = net(images)[0].square().sum()
+    gradients = torch.autograd.grad(first, list(net.parameters()), allow_unused=True)
+    touched = {id(p) for p, g in zip(net.parameters(), gradients, strict=True) if g is not None and g.any()}
+    assert touched and touched <= owned[0]
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_chain_exits_run_from_shallow_to_deep(name: str) -> None:
+    net, images = build(name)
+    assert isinstance(net, Chain)
+    net.eval()
+    assert net.primary == "last"
+    assert net.names == ["main"] or net.names == [f"exit {k + 1}" for k in range(net.pathways)]
+    stages = net.stages()
+    for k in range(net.pathways):
+        assert [id(s) for s in stages[k][: k + 1]] == [id(s) for s in list(net.segments)[: k + 1]]
+    maps = images
+    for k, segment in enumerate(net.segments):
+        maps = segment(maps)
+        assert torch.allclose(net.heads[k](net.exits[k](maps)), net(images)[k], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_no_1x1_convolution_strides(name: str) -> None:
+    """Below 16 channels oneDNN's write out of bounds on CPUs (its issue 6035): crashes, or wrong numbers."""
+    network, _ = build(name)
+    convolutions = [part for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
+    assert convolutions or "lenet" in name
+    assert not [c for c in convolutions if max(c.kernel_size) == 1 and max(c.stride) > 1]
+
+
+def test_instances_start_different_and_equal_their_base_drawn_in_turn() -> None:
+    spec = ARCHITECTURES["instances"]
+    torch.manual_seed(3)
+    net = build_network(spec, (1, 8, 8), CLASSES)
+    torch.manual_seed(3)
+    bases = [build_network(spec["base"], (1, 8, 8), CLASSES) for _ in range(3)]
+    for copy, base in zip(net.children().__next__().children(), bases, strict=True):
+        for mine, theirs in zip(copy.parameters(), base.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
+    first, second = ([p for s in stages for p in s.parameters()] for stages in net.stages()[:2])
+    assert not torch.equal(first[0], second[0])
+
+
+def test_columns_are_named_by_their_kernels() -> None:
+    net = build_network(ARCHITECTURES["columns"], (1, 8, 8), CLASSES)
+    assert net.names == ["kernel 3", "kernel 5", "kernel 3-5"]

@@ -1,0 +1,266 @@
+"""The tables of a study's results, and their three forms."""
+
+import csv
+import io
+import re
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from guidebp.analysis.comparisons import compare
+from guidebp.analysis.ranks import PAIRS, RANKS
+from guidebp.analysis.results import PATHWAYS, PRIMARY, Results
+from guidebp.rendering.catalogue import TABLES, places
+from guidebp.rendering.tables import results as tables
+from guidebp.rendering.tables.best import best
+from guidebp.rendering.tables.files import BEST, PAGE, table_bytes
+from guidebp.rendering.tables.text import behind, plain, probability, signed, spread
+from tests.support.made_up_results import METHODS, made_up
+
+NAMES = [name for name, shown in TABLES.items() if shown.per != "study"]  # that one is of claims
+ROWS = pd.DataFrame(
+    {
+        "net_work": ["A & B, 50 %", "{x}|y*", "#1 $ ~ ^ \\"],
+        "accuracy": ["97.10 ± 0.20", "-", "< 0.001"],
+        BEST: ["accuracy", "", ""],
+    }
+)
+
+
+def analysed(results: Results) -> Results:
+    """With comparisons, and with ranks of too few datasets."""
+    return replace(
+        results,
+        comparisons=compare(results),
+        ranks=pd.DataFrame(columns=RANKS),
+        rank_pairs=pd.DataFrame(columns=PAIRS),
+    )
+
+
+@cache
+def one_failed() -> Results:
+    """A made-up study with a run that diverged."""
+    return analysed(made_up(failed=("guidebp", 1)))
+
+
+def lifted(method: str, output: str, points: float) -> Results:
+    """A made-up study in which an output of a method is better by so many points at every seed."""
+    results = made_up()
+    chosen = (results.metrics["method"] == method) & (results.metrics["output"] == output)
+    raised = results.metrics["accuracy"] + points * chosen
+    return replace(results, metrics=results.metrics.assign(accuracy=raised))
+
+
+def cells(text: str) -> list[list[str]]:
+    """The rows of a pipe table."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [re.split(r" (?<!\\)\| ", line.strip("| ")) for line in lines if "---" not in line]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["md", "tex", "csv"])
+def test_every_table_is_written(name: str, kind: str) -> None:
+    table = tables.make(name, one_failed(), "digits")
+    text = table_bytes(table, "A caption.", kind, "label").decode()
+    assert all(column in text for column in table.columns if column != BEST and "%" not in column)
+    if TABLES[name].per == "across":
+        assert table.empty
+    else:
+        assert all(method in text for method in METHODS)
+        assert "4 of 5, 1 diverged" in text or name == "comparisons"
+
+
+def test_without_runs_that_finished_tables_keep_their_columns() -> None:
+    results = analysed(made_up())
+    none: dict[str, Any] = {"accuracy": np.nan, "calibration_error": np.nan, "status": "diverged"}
+    lost = replace(results, metrics=results.metrics.assign(**none), inference=results.inference.iloc[:0])
+    for name in NAMES:
+        table = tables.make(name, analysed(lost), "digits")
+        assert table.columns.to_list() == tables.make(name, results, "digits").columns.to_list()
+        read = pd.read_csv(io.BytesIO(table_bytes(table, "", "csv", "")), dtype=str)
+        assert read.columns.to_list() == table.columns.to_list()
+        assert table.empty or name in ("accuracy", "comparisons")
+
+
+def test_no_table_stands_in_two_places() -> None:
+    parts = made_up().about["parts"] * 2
+    parts[1] = parts[1] | {"name": "second"}
+    found = list(places(TABLES, parts))
+    assert len(found) == len(set(found))
+    assert [place for place in found if place[0] == "ranks"] == [("ranks", "", ""), ("ranks", "", "second")]
+
+
+def test_accuracy_is_mean_and_standard_deviation_of_the_finished_runs() -> None:
+    results = made_up(failed=("average", 1))
+    table = tables.accuracy(results, "digits").set_index("method")
+    rows = results.metrics[(results.metrics["method"] == "average") & (results.metrics["output"] == "merged")]
+    known = rows["accuracy"].dropna()
+    assert len(known) == 4
+    assert table.loc["average", "merged"] == f"{known.mean():.2f} ± {known.std():.2f}"
+    assert table.loc["average", "runs"] == "4 of 5, 1 diverged"
+    assert table.loc["guidebp", "runs"] == "5 of 5"
+
+
+def test_exit_tables_hold_the_numbers_of_the_runs() -> None:
+    results = made_up()
+    exits = tables.exits(results, "digits")
+    found = exits[(exits["method"] == "average") & (exits["output"] == "kernel 5")].iloc[0]
+    runs = results.metrics[
+        (results.metrics["method"] == "average") & (results.metrics["output"] == "kernel 5")
+    ]
+    assert found["accuracy"] == f"{runs['accuracy'].mean():.2f} ± {runs['accuracy'].std():.2f}"
+    sizes = found[["parameters (M)", "2 x parameters (M)", "operations (M)"]].to_list()
+    assert sizes == ["0.002", "0.004", "0.020"]
+    ways = tables.inference(results, "digits").set_index("method").loc["guidebp"]
+    rows = results.inference[
+        (results.inference["method"] == "guidebp") & (results.inference["way"] == "confidence")
+    ]
+    chosen = rows[rows["level"] == 0.95]["accuracy"]
+    assert ways["confidence 0.95"] == f"{chosen.mean():.2f} ± {chosen.std():.2f} (95 %)"
+    assert ways["runs"] == "5 of 5"
+
+
+@pytest.mark.parametrize("why", ["no exits", "untrained exits"])
+def test_tables_of_exits_may_have_no_rows(why: str) -> None:
+    results = made_up()
+    if why == "no exits":
+        results = replace(results, inference=results.inference.iloc[:0])
+    else:
+        results = replace(results, metrics=results.metrics.assign(trained=results.metrics["pathway"] != 1))
+    assert tables.exits(results, "digits").empty and tables.inference(results, "digits").empty
+
+
+def test_bold_is_what_the_tests_support() -> None:
+    assert set(tables.accuracy(made_up(), "digits")[BEST]) == {""}, "noise has no best method"
+    table = tables.accuracy(lifted("guidebp", "merged", 9), "digits").set_index("method")
+    assert table[BEST].to_dict() == {"average": "", "independent": "", "guidebp": "primary; merged"}
+    exits = tables.exits(lifted("average", "kernel 5", 9), "digits")
+    bold = exits[exits[BEST] != ""]
+    assert bold[["method", "output", BEST]].to_numpy().tolist() == [["average", "kernel 5", "accuracy"]]
+
+
+def test_bold_counts_failed_runs_as_chance() -> None:
+    for output, table in (("merged", tables.accuracy), ("kernel 5", tables.exits)):
+        lead = lifted("guidebp", output, 9)
+        lost = (lead.metrics["method"] == "guidebp") & (lead.metrics["seed"] == 2)
+        accuracy = lead.metrics["accuracy"].mask(lost)
+        status = lead.metrics["status"].mask(lost, "diverged")
+        made = table(replace(lead, metrics=lead.metrics.assign(accuracy=accuracy, status=status)), "digits")
+        assert set(made[made["method"] == "guidebp"]["runs"]) == {"4 of 5, 1 diverged"}
+        assert set(made[BEST]) == {""}
+
+
+def test_exits_of_another_size_are_not_compared() -> None:
+    results = lifted("average", "kernel 5", 9)
+    small = (results.metrics["method"] == "average") & (results.metrics["output"] == "kernel 5")
+    metrics = results.metrics.assign(operations=results.metrics["operations"].mask(small, 5000))
+    assert set(tables.exits(replace(results, metrics=metrics), "digits")[BEST]) == {""}
+
+
+def test_best_needs_every_comparison_after_holm() -> None:
+    steps = np.array([-0.5, 0.5, -0.5, 0.5, 0.0, 0.1])
+    values = pd.DataFrame({"a": 90 + steps, "b": 89 + np.zeros(6)})
+    assert best(values, 0.0, 0.0) == "a"
+    assert best(values, 2.0, 0.0) is None, "overlapping training sets widen the interval"
+    assert best(values, 0.0, 10.0) is None, "so does a coarse grid"
+    close = values.assign(c=values["a"] - 0.1 * steps[::-1])
+    assert best(close, 0.0, 0.0) is None, "one that is as good"
+    assert best(values[["a"]], 0.0, 0.0) is None
+    assert best(values.assign(b=np.nan), 0.0, 0.0) is None
+    assert best(values.iloc[:1], 0.0, 0.0) is None, "one pair proves nothing"
+    single = best(values.assign(b=89.5), 0.0, 0.0)
+    many = best(values.assign(b=89.5, **{f"m{i}": 89.5 for i in range(40)}), 0.0, 0.0)
+    assert (single, many) == ("a", None), "p of 0.03 does not outlive 41 comparisons"
+
+
+def test_the_three_forms_agree() -> None:
+    results = lifted("guidebp", "merged", 9)
+    table = tables.accuracy(results, "digits")
+    text = {kind: table_bytes(table, "C.", kind, "l").decode() for kind in ("md", "tex", "csv")}
+    plain_rows = list(csv.reader(io.StringIO(text["csv"])))
+    assert plain_rows[0][-1] == BEST
+    markdown = cells(text["md"])
+    body = text["tex"].split(r"\toprule")[1].split(r"\bottomrule")[0].replace(r"\midrule", "")
+    latex = [line.removesuffix(r" \\").split(" & ") for line in body.strip().splitlines() if line]
+    assert len(plain_rows) == len(markdown) == len(latex) == 1 + len(METHODS)
+    for number, row in enumerate(plain_rows):
+        bold = row[-1].split("; ") if number else []
+        marked = [(head in bold, value) for head, value in zip(plain_rows[0][:-1], row[:-1], strict=True)]
+        assert markdown[number] == [f"**{value}**" if is_best else value for is_best, value in marked]
+        assert [cell.replace(r"$\pm$", "±") for cell in latex[number]] == [
+            rf"\textbf{{{value}}}" if is_best else value for is_best, value in marked
+        ]
+    assert "**" in text["md"] and r"\textbf" in text["tex"] and "*" not in text["csv"]
+
+
+def test_latex_escapes_what_latex_would_eat() -> None:
+    text = table_bytes(ROWS, "100 % of `a_b`.", "tex", "a-b").decode()
+    assert r"\caption{100 \% of \texttt{a\_b}.}" in text and r"\label{tab:a-b}" in text
+    assert r"net\_work & accuracy \\" in text
+    assert r"A \& B, 50 \% & \textbf{97.10 $\pm$ 0.20} \\" in text
+    assert r"\{x\}|y* & - \\" in text
+    assert r"\#1 \$ \textasciitilde{} \textasciicircum{} \textbackslash{} & $<$ 0.001 \\" in text
+    assert r"\begin{tabular}{lr}" in text, "words to the left, numbers to the right"
+
+
+def test_bold_is_for_whole_names_of_columns() -> None:
+    table = pd.DataFrame({"average": ["1"], "softmax average": ["2"], BEST: ["softmax average"]})
+    assert cells(table_bytes(table, "C.", "md", "").decode())[1] == ["1", "**2**"]
+
+
+def test_markdown_keeps_its_columns() -> None:
+    assert cells(table_bytes(ROWS, "C.", "md", "").decode())[1:3] == [
+        ["A & B, 50 %", "**97.10 ± 0.20**"],
+        [r"{x}\|y\*", "-"],
+    ]
+
+
+@pytest.mark.parametrize(("rows", "environment"), [(PAGE, "table"), (PAGE + 1, "longtable")])
+def test_latex_floats_fit_on_a_page(rows: int, environment: str) -> None:
+    text = table_bytes(pd.DataFrame({"a": ["1"] * rows}), "C.", "tex", "l").decode()
+    opened = re.findall(r"\\begin\{(\w+)\}", text)
+    assert opened[0] == environment
+    assert sorted(opened) == sorted(re.findall(r"\\end\{(\w+)\}", text))
+    assert text.count("{") == text.count("}")
+    assert re.search(r"\\caption.*\n\\label", text)
+
+
+def test_comparisons_show_what_failed_and_what_is_not_known() -> None:
+    table = tables.comparisons(one_failed(), "digits")
+    assert set(table["measure"]) == {PRIMARY, PATHWAYS}
+    assert set(table["p (Wilcoxon)"]) == {"-"}, "five pairs are too few"
+    row = table[(table["method"] == "guidebp") & (table["minus"] == "average")].iloc[0]
+    other = table[(table["method"] == "independent") & (table["minus"] == "average")].iloc[0]
+    assert (row["failed"], other["failed"]) == ("1 / 0", "0 / 0")
+    assert re.fullmatch(r"[+-]?\d+\.\d\d \(4\)", row["finished pairs"]) and other["finished pairs"] == "all"
+    six = tables.comparisons(analysed(made_up(seeds=6)), "digits")
+    assert "-" not in set(six["p (Wilcoxon)"]) | set(six["effect size"]) | set(six["detectable"])
+
+
+def test_ranks_are_written_as_they_are() -> None:
+    ranks = pd.DataFrame([["", "guidebp", 1.25, 91.239, 6, 9.0, 12.0, 0.0001, 1.5]], columns=RANKS)
+    pairs = pd.DataFrame([["", "guidebp", "average", -0.5, 0.3, np.nan, np.nan]], columns=PAIRS)
+    results = replace(made_up(), ranks=ranks, rank_pairs=pairs)
+    shown = [tables.make(name, results, "").to_numpy().tolist() for name in ("ranks", "rank-pairs")]
+    assert shown == [
+        [["guidebp", "1.25", "91.24", "6", "1.50", "< 0.001"]],
+        [["guidebp", "average", "-0.50", "0.300", "-", "-"]],
+    ]
+
+
+def test_numbers_are_never_falsely_zero_and_unknown_ones_are_dashes() -> None:
+    assert probability(0.0004) == "< 0.001"
+    assert (signed(-0.001), signed(1.236), signed(-2.0)) == ("0.00", "+1.24", "-2.00")
+    nothing = float("nan")
+    assert (probability(nothing), signed(nothing), plain(nothing)) == ("-", "-", "-")
+    assert (spread(pd.Series(dtype=float)), spread(pd.Series([1.0]))) == ("-", "1.00")
+
+
+def test_runs_say_what_became_of_them() -> None:
+    statuses = pd.Series(["missing", "finished", "crashed", "diverged", "diverged"])
+    assert behind(statuses) == "1 of 5, 2 diverged, 1 crashed, 1 missing"
+    assert behind(statuses.iloc[:1]) == "0 of 1, 1 missing"

@@ -1,0 +1,138 @@
+"""What it takes to test a claim: hours from step times, and the step times themselves."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from guidebp.collect.collect import locks
+from guidebp.errors import UserError
+from guidebp.schema.datasets import Counts
+from guidebp.study.plan import deciding, plan, read_step_times, step_id
+from guidebp.study.resolve import Study, load_study
+from guidebp.training.step_time import step_seconds
+from tests.support.tiny import ARCHITECTURES, CLASSES, METHODS, ROOT, SHAPE, fits, recipe, spec
+
+
+@pytest.fixture(scope="module")
+def study() -> Study:
+    return load_study("paper", ROOT)
+
+
+def test_hours_by_hand(study: Study) -> None:
+    claim = study.claims["critic-cost"]
+    runs = list(deciding(claim, "published", study.runs))
+    # backprop, local-critic and, beside, local-critic-1 and local-critic-5, five seeds each
+    assert len(runs) == 20 and {run.dataset for run in runs} == {"cifar-10"}
+    seconds = {step_id(study, run): 0.5 if run.method == "backprop" else 1.0 for run in runs}
+    found = plan(
+        "critic-cost", claim, "published", study, {"here": {"seconds": seconds}, "there": {"seconds": {}}}
+    )
+    # 45,000 images, 351 steps of 128, 228 epochs: 80,028 steps; 5 runs at half a second, 15 at one
+    assert found["hours"] == {"here": round(80028 * (5 * 0.5 + 15 * 1.0) / 3600, 1)}
+    assert (found["runs"], found["scale"], found["study"]) == (20, "published", "paper")
+    assert found["command"].startswith("snakemake --config study=paper")
+
+
+def test_hours_need_every_step_and_every_count(study: Study) -> None:
+    claim = study.claims["critic-cost"]
+    runs = list(deciding(claim, "published", study.runs))
+    seconds = {step_id(study, run): 1.0 for run in runs}
+    some = dict(list(seconds.items())[1:])
+    assert plan("critic-cost", claim, "published", study, {"m": {"seconds": some}})["hours"] == {}
+    uncounted = {name: entry.model_copy(update={"counts": None}) for name, entry in study.datasets.items()}
+    unknown = replace(study, datasets=uncounted)
+    assert plan("critic-cost", claim, "published", unknown, {"m": {"seconds": seconds}})["hours"] == {}
+    none = plan("critic-cost", claim, "desk", study, {"m": {"seconds": seconds}})
+    assert (none["runs"], none["hours"]) == (0, {})
+
+
+def test_validation_and_a_drawn_test_set_are_not_trained_on(study: Study) -> None:
+    entry = study.datasets["cmaterdb"]
+    split = entry.split.model_copy(update={"test": 0.25, "validation": 0.2})
+    counted = entry.model_copy(update={"split": split, "counts": Counts(training=1000)})
+    assert counted.train_images == 600
+    official = entry.split.model_copy(update={"test": "official", "validation": 0.2})
+    assert counted.model_copy(update={"split": official}).train_images == 800
+
+
+def test_only_what_a_step_does_has_a_time_of_its_own(study: Study) -> None:
+    runs = [run for run in study.runs if run.architecture == "vgg"]
+    first = next(run for run in runs if run.method == "local-critic")
+    again = next(run for run in runs if run.method == "local-critic" and run.seed != first.seed)
+    other = next(run for run in runs if run.method == "backprop")
+    assert step_id(study, first) == step_id(study, again) != step_id(study, other)
+    longer = replace(first, spec=first.spec | {"recipe": first.spec["recipe"] | {"epochs": 1}})
+    larger = replace(first, spec=first.spec | {"recipe": first.spec["recipe"] | {"batch_size": 3}})
+    assert step_id(study, longer) == step_id(study, first) != step_id(study, larger)
+
+
+def test_no_step_times_yet(tmp_path: Path) -> None:
+    assert read_step_times(tmp_path / "none.json") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "\xff",
+        "[]",
+        "3",
+        "null",
+        '{"m": 1}',
+        '{"m": {}}',
+        '{"m": {"seconds": []}}',
+        '{"m": {"seconds": {"a": "b"}}}',
+        '{"m": {"seconds": {"a": null}}}',
+        '{"m": {"seconds": {"a": NaN}}}',
+        '{"m": {"seconds": {"a": 0}}}',
+        '{"m": {"seconds": {"a": -1}}}',
+        "[" * 100000,
+    ],
+)
+def test_damaged_step_times_are_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "step-times.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError) as caught:
+        read_step_times(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    assert "guidebp time" in str(caught.value)
+
+
+def kinds() -> list[tuple[str, str]]:
+    """A method of every family on the first tiny network that it can train."""
+    found: dict[str, tuple[str, str]] = {}
+    for method, entry in METHODS.items():
+        network = next((name for name in ARCHITECTURES if fits(method, name)), None)
+        if network:
+            found.setdefault(entry["family"], (method, network))
+    others = {"deconfliction": "resnet", "separate": "instances", "sub-models": "vgg"}
+    return [*found.values(), *(pair for pair in others.items() if fits(*pair))]
+
+
+@pytest.mark.parametrize(("method", "network"), list(dict.fromkeys(kinds())))
+def test_a_step_of_every_kind_of_method_is_timed(
+    method: str, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("guidebp.training.step_time.SECONDS", 0.0)
+    asked = spec(method, network, recipe=recipe(batch_size=32))
+    assert step_seconds(asked, SHAPE, CLASSES, torch.device("cpu")) > 0
+
+
+def test_rules_that_changed_after_the_runs_show() -> None:
+    trained = [
+        ({"a": "1", "b": "9"}, "c2"),
+        ({"a": "1"}, "c1"),
+        ({"a": "2"}, "c1"),
+        ({"a": "1"}, "c1"),
+        ({}, "c3"),
+    ]
+    assert locks({"a": "2", "unused": "3"}, trained) == {
+        "a": {
+            "now": "2",
+            "runs": {"1": {"count": 3, "commits": ["c1", "c2"]}, "2": {"count": 1, "commits": ["c1"]}},
+        },
+        "b": {"now": None, "runs": {"9": {"count": 1, "commits": ["c2"]}}},
+    }
