@@ -1,0 +1,151 @@
+"""The resolved specification of one run: everything that decides its result, and nothing else.
+
+Only the standard library: `guidebp.study` computes specs without importing torch, `guidebp.training` trains them on
+machines that have neither Snakemake nor pydantic.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
+
+from guidebp import ENGINE_VERSION
+from guidebp.hashing import json_hash
+from guidebp.runs.json_fields import JsonObject, from_json, to_json
+
+KEY_DIGITS = 20
+
+
+@dataclass(frozen=True)
+class SplitSpec:
+    """How the test and validation images are chosen.
+
+    Attributes:
+        test: "official", or the stratified share that each seed draws anew.
+        validation: stratified share of the images outside the test set.
+    """
+
+    test: Literal["official"] | float
+    validation: float
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What of a dataset decides results; its bytes are identified by the record's `data` hash."""
+
+    name: str
+    split: SplitSpec
+    classes: int
+
+
+@dataclass(frozen=True)
+class FamilySpec:
+    """A method or an architecture: its family's file with all options.
+
+    Attributes:
+        family: the file's name with "-" for "_".
+        options: every field of the file's `Options`, defaults filled in.
+        code: hash of the file's code; "" in specs that nobody keys.
+        base: the architecture that this one copies, for families with an option `base`.
+    """
+
+    family: str
+    options: JsonObject
+    code: str = ""
+    base: "FamilySpec | None" = None
+
+    @property
+    def module(self) -> str:
+        """The name of the family's Python module."""
+        return self.family.replace("-", "_")
+
+    def without_code(self) -> "FamilySpec":
+        """The same without hashes of code: an edit must not redraw initial weights."""
+        return replace(self, code="", base=self.base.without_code() if self.base else None)
+
+
+@dataclass(frozen=True)
+class OptimiserSpec:
+    """An optimiser by name ("sgd", "rmsprop" or "adam") with its base learning rate and other settings."""
+
+    name: str
+    lr: float
+    settings: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ScheduleSpec:
+    """How the learning rate moves over a run; see `guidebp.training.schedules.lr_factor`."""
+
+    name: Literal["constant", "cosine", "step"] = "constant"
+    warmup: float = 0.0
+    milestones: tuple[float, ...] = ()
+    factor: float = 0.1
+
+
+@dataclass(frozen=True)
+class AugmentationSpec:
+    """Random changes of training images, in pixels of the downsampled image; the default changes nothing."""
+
+    flip: bool = False
+    crop: int = 0
+    cutout: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything changes."""
+        return self.flip or self.crop > 0 or self.cutout > 0
+
+
+@dataclass(frozen=True)
+class RecipeSpec:
+    """How to train, whatever the method.
+
+    Attributes:
+        downsample: images are averaged over squares of so many pixels a side.
+        numerics: "exact" (fp32) or "fast" (bf16 autocast).
+    """
+
+    optimiser: OptimiserSpec
+    epochs: int
+    batch_size: int
+    schedule: ScheduleSpec = ScheduleSpec()
+    augmentation: AugmentationSpec = AugmentationSpec()
+    downsample: int = 1
+    numerics: Literal["exact", "fast"] = "exact"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers without a meaning."""
+        if min(self.epochs, self.batch_size, self.downsample) < 1:
+            raise ValueError("recipe: epochs, batch_size and downsample must be positive")
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One (dataset, architecture, method, recipe, seed) with everything resolved.
+
+    The key is the hash of all fields. Titles, claims and the study are not part of it.
+    """
+
+    dataset: DatasetSpec
+    architecture: FamilySpec
+    method: FamilySpec
+    recipe: RecipeSpec
+    seed: int
+    engine: int = ENGINE_VERSION
+
+    @cached_property
+    def key(self) -> str:
+        """20 hexadecimal digits."""
+        return json_hash(spec_to_json(self), KEY_DIGITS)
+
+
+def spec_to_json(spec: RunSpec) -> JsonObject:
+    """The JSON object of a spec; the engine is always in it."""
+    return to_json(spec) | {"engine": spec.engine}
+
+
+def spec_from_json(value: object) -> RunSpec:
+    """The spec of a JSON object. Raises ValueError that names the key at fault."""
+    spec = from_json(RunSpec, value)
+    if not isinstance(value, dict) or "engine" not in value:
+        raise ValueError("engine: missing")
+    return spec
