@@ -83,9 +83,10 @@ def one_process() -> None:
         sys.stdin.readline()
         print(json.dumps(loop.images_per_second(args.seconds)))
         return
+    from guidebp.training.epoch import train_epoch
     from guidebp.training.numerics import set_numerics
     from guidebp.training.state import new_state
-    from guidebp.training.trainer import start_run, train_epoch
+    from guidebp.training.trainer import start_run
 
     set_numerics(args.numerics, device)
     method, batches = start_run(spec, data.on(device), device)

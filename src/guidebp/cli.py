@@ -70,12 +70,12 @@ def verify(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train what the store lacks of one pack, then write the pack's index."""
-    from guidebp.jobs.pack import Training
-    from guidebp.runs.index import train_and_index
+    from guidebp.jobs.train import train_and_index
+    from guidebp.jobs.worker import TrainingOptions
     from guidebp.study.resolve import load_study
 
     study = load_study(args.study)
-    training = Training(
+    training = TrainingOptions(
         device=args.device or study.config.device,
         keep_weights=args.keep_weights or study.config.keep_weights,
         checkpoint_epochs=study.config.checkpoint_epochs,
@@ -87,9 +87,11 @@ def train(args: argparse.Namespace) -> None:
 
 def specs(args: argparse.Namespace) -> None:
     """Print the resolved specs of a study as JSON, for training elsewhere."""
+    from guidebp.runs.spec import planned_run_to_json
     from guidebp.study.resolve import load_study
 
-    json.dump([run.spec for run in load_study(args.study).runs], sys.stdout, indent=1)
+    planned = [planned_run_to_json(run.planned) for run in load_study(args.study).runs]
+    json.dump(planned, sys.stdout, indent=1)
     print()
 
 
@@ -166,12 +168,12 @@ def restore(args: argparse.Namespace) -> None:
 
 def doctor(args: argparse.Namespace) -> int:
     """What is wrong here and the command that mends it; exit code 1 when something is."""
-    from guidebp.study.resolve import all_studies, load_study
+    from guidebp.study.resolve import load_all_studies, load_study
     from guidebp.upkeep.doctor import diagnose, environment
 
     study = load_study(args.study)
     print(environment())
-    findings = diagnose(study, all_studies())
+    findings = diagnose(study, load_all_studies())
     for found in findings:
         print(f"{found.kind:<14}{found.text}\n{'':<14}-> {found.remedy}")
     faults = sum(found.fault for found in findings)
@@ -183,24 +185,24 @@ def gc(args: argparse.Namespace) -> None:
     """Free what no study of config/studies/ uses: runs, checkpoints, indexes, leftovers; asks first."""
     from guidebp.paths import RUNS
     from guidebp.runs.store import RunStore
-    from guidebp.study.resolve import all_studies
+    from guidebp.study.resolve import load_all_studies
     from guidebp.upkeep.gc import free
 
     def agreed(text: str) -> bool:
         print(text)
         return args.yes or input("delete all that? [y/N] ").strip().lower() in ("y", "yes")
 
-    print(free(all_studies(), RunStore(RUNS), agreed, args.crashed))
+    print(free(load_all_studies(), RunStore(RUNS), agreed, args.crashed))
 
 
-def status(args: argparse.Namespace) -> None:
+def format_status(args: argparse.Namespace) -> None:
     """Runs done of total, and what runs now."""
-    from guidebp.jobs.progress import status
+    from guidebp.jobs.progress import format_status
     from guidebp.paths import RUNS
     from guidebp.runs.store import RunStore
     from guidebp.study.resolve import load_study
 
-    print(status(load_study(args.study), RunStore(RUNS)))
+    print(format_status(load_study(args.study), RunStore(RUNS)))
 
 
 def check(args: argparse.Namespace) -> None:
@@ -275,7 +277,7 @@ def parser() -> argparse.ArgumentParser:
     add(restore, study=True).add_argument(
         "--records-only", action="store_true", help="render nothing, compare nothing"
     )
-    for verb in (specs, analyse, claims, render, tune, report, doctor, status, check):
+    for verb in (specs, analyse, claims, render, tune, report, doctor, format_status, check):
         add(verb, study=True)
     add(generate)
     return top

@@ -26,7 +26,8 @@ from guidebp.schema.catalogue import reader_name
 from guidebp.schema.datasets import Dataset, Folder, Npz, Subset, local_path
 from guidebp.schema.yaml_files import check, nearest, read_file
 from guidebp.study.plan import STEP_TIMES
-from guidebp.study.resolve import Pack, Study, begun, load_study
+from guidebp.study.resolve import load_study
+from guidebp.study.study import Pack, Study, restrict_to_packs
 
 
 def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dict[str, Any]]:
@@ -58,7 +59,7 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
                 + (f" and has no runs for claim '{settings.claim}'" if settings.claim else "")
                 + f"; run: snakemake --config study={study.name}"
             )
-        study = begun(study, packs)
+        study = restrict_to_packs(study, packs)
         found = files(study, packs)
     except UserError as error:
         raise WorkflowError(str(error)) from None
@@ -73,7 +74,7 @@ def wanted_packs(study: Study, claim: str | None) -> list[Pack]:
     return [
         pack
         for pack in study.packs
-        if layout.pack(pack.id).exists() or any(claim in run.spec["claims"] for run in pack.runs)
+        if layout.pack(pack.id).exists() or any(claim in run.planned.locks for run in pack.runs)
     ]
 
 

@@ -10,7 +10,8 @@ from guidebp.jobs.resources import Needs
 from guidebp.runs.record import encode_record
 from guidebp.runs.store import TELEMETRY, RunStore
 from guidebp.study.plan import run_seconds, step_id
-from guidebp.study.resolve import Study, load_study
+from guidebp.study.resolve import load_study
+from guidebp.study.study import Study
 from tests.support.tiny import ROOT
 
 RESULT = {"status": "finished"}

@@ -10,9 +10,10 @@ from guidebp.cli import main
 from guidebp.hashing import readable_json
 from guidebp.jobs.pack import publish_crashed
 from guidebp.paths import RUNS, Layout
-from guidebp.runs.index import data_hashes, write_index
+from guidebp.runs.index import write_index
 from guidebp.runs.record import encode_record
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, RunStore
+from guidebp.study.packs import read_data_hashes
 from guidebp.study.resolve import load_study
 from tests.support.finished_project import STUDY, build, contents, inside
 
@@ -88,8 +89,8 @@ def test_lost_predictions_are_damage_and_come_back_from_the_archive(
     with inside(project):
         assert main(["collect"]) == 2
         assert f"{run.name}/{PREDICTIONS}: missing or changed" in capsys.readouterr().err
-        assert not RunStore(RUNS).holds(run.name, data_hashes(["made"])["made"])
-        assert RunStore(RUNS, predictions=False).holds(run.name, data_hashes(["made"])["made"])
+        assert not RunStore(RUNS).holds(run.name, read_data_hashes(["made"])["made"])
+        assert RunStore(RUNS, predictions=False).holds(run.name, read_data_hashes(["made"])["made"])
         assert main(["restore", "--records-only"]) == 0
         assert "(1 unpacked" in capsys.readouterr().out
         assert (RUNS / run.name / PREDICTIONS).read_bytes() == content
@@ -99,7 +100,7 @@ def test_lost_predictions_are_damage_and_come_back_from_the_archive(
 def test_a_crashed_run_has_no_predictions_and_is_collected(project: Path) -> None:
     with inside(project):
         found, store = load_study("made"), RunStore(RUNS)
-        pack, checksum = found.packs[0], data_hashes(["made"])["made"]
+        pack, checksum = found.packs[0], read_data_hashes(["made"])["made"]
         spec = pack.runs[0].spec
         shutil.rmtree(store.folder(spec["key"]))
         publish_crashed(spec, checksum, store, "cpu")
@@ -120,7 +121,7 @@ def test_archives_of_a_study_that_tunes_have_no_predictions(project: Path) -> No
     (project / "config/studies/made.yaml").write_text(rates)
     with inside(project):
         found, store = load_study("made"), RunStore(RUNS)
-        checksum = data_hashes(["made"])["made"]
+        checksum = read_data_hashes(["made"])["made"]
         died: dict[str, Any] = {"status": "crashed", "outputs": [], "history": None, "test_correct": None}
         for run in found.runs:
             files = {PREDICTIONS: b"of every image"}

@@ -9,7 +9,8 @@ import pytest
 
 from guidebp.schema.claims import Claim, scale_of
 from guidebp.schema.yaml_files import read_file
-from guidebp.study.resolve import Study, load_study
+from guidebp.study.resolve import load_study
+from guidebp.study.study import Study
 from tests.support.tiny import ROOT
 
 CLAIMS: dict[str, Claim] = read_file(ROOT / "config/claims.yaml", "claims")

@@ -10,7 +10,8 @@ from guidebp.collect.collect import locks
 from guidebp.errors import UserError
 from guidebp.schema.datasets import Counts
 from guidebp.study.plan import deciding, plan, read_step_times, step_id
-from guidebp.study.resolve import Study, load_study
+from guidebp.study.resolve import load_study
+from guidebp.study.study import Study
 from guidebp.training.step_time import step_seconds
 from tests.support.tiny import ARCHITECTURES, CLASSES, METHODS, ROOT, SHAPE, fits, recipe, spec
 

@@ -15,10 +15,11 @@ from safetensors.numpy import save
 from guidebp.cli import main
 from guidebp.hashing import readable_json
 from guidebp.paths import RUNS
-from guidebp.runs.index import data_hashes, write_index
+from guidebp.runs.index import write_index
 from guidebp.runs.record import encode_record
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, RunStore
 from guidebp.schema.yaml_files import read_yaml
+from guidebp.study.packs import read_data_hashes
 from guidebp.study.resolve import load_study
 from tests.support.tiny import ROOT
 
@@ -144,7 +145,7 @@ def build(
     with inside(folder):
         for verb in ("fetch", "prepare"):
             assert main([verb, "made"]) == 0
-        found, store, hashes = load_study("made"), RunStore(RUNS), data_hashes(["made"])
+        found, store, hashes = load_study("made"), RunStore(RUNS), read_data_hashes(["made"])
         for run in found.runs:
             files = {PREDICTIONS: save({"predictions": np.zeros((len(OUTPUTS), TEST), np.uint8)})}
             files[RECORD] = encode_record(run.spec, hashes["made"], result(random), files)

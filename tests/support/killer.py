@@ -12,7 +12,7 @@ def print_then_die(*values, **options):
     real(*values, **options)
     event = json.loads(values[0]) if values and str(values[0]).startswith("{") else {}
     plan = folder / event.get("key", "none")
-    if event.get("event") == "start" and plan.exists() and (left := plan.read_text().split()):
+    if event.get("kind") == "start" and plan.exists() and (left := plan.read_text().split()):
         plan.write_text(" ".join(left[1:]))
         os.kill(os.getpid(), signal.Signals[left[0]])
 

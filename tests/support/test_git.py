@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from guidebp.paths import Layout
-from guidebp.study.resolve import Study
+from guidebp.study.study import Study
 from guidebp.upkeep.restore import changed_since_commit
 from tests.support.git import EMAIL, NAME, clean_environment, git
 from tests.support.project import ROOT, Project

@@ -7,7 +7,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from guidebp import ENGINE_VERSION
 from guidebp.data.manifest import content_hash
 from guidebp.data.prepared import Prepared
 from guidebp.hashing import readable_json
@@ -15,6 +14,19 @@ from guidebp.methods import build_method
 from guidebp.methods.contract import MakeOptimiser, Method
 from guidebp.models import build_network
 from guidebp.models.contract import Network
+from guidebp.runs.json_fields import to_json
+from guidebp.runs.spec import (
+    AugmentationSpec,
+    DatasetSpec,
+    FamilySpec,
+    OptimiserSpec,
+    PlannedRun,
+    RecipeSpec,
+    RunSpec,
+    ScheduleSpec,
+    SplitSpec,
+)
+from guidebp.schema.datasets import Augmentation
 from guidebp.schema.families import families, plain, unmet
 from guidebp.schema.recipes import Recipe
 from guidebp.schema.yaml_files import read_file
@@ -25,40 +37,36 @@ ROOT = Path(__file__).parents[2]
 CLASSES = 4
 SHAPE = (1, 12, 12)
 
-_COLUMN: dict[str, Any] = {"family": "columns", "options": {"kernels": [[3, 3]], "widths": [4, 8]}}
-_BRANCHES: dict[str, Any] = {"family": "branches", "options": {"stem": 4, "widths": [8, 8, 16], "head": 8}}
+_COLUMN = FamilySpec("columns", {"kernels": [[3, 3]], "widths": [4, 8]})
+_BRANCHES = FamilySpec("branches", {"stem": 4, "widths": [8, 8, 16], "head": 8})
 # One or more per family; `test_every_family_has_a_tiny_architecture` asks for one of each new family.
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "columns": {"family": "columns", "options": {"kernels": [[3, 3], [5, 5], [3, 5]], "widths": [4, 8]}},
-    "columns-average": {
-        "family": "columns",
-        "options": {"kernels": [[3], [5]], "widths": [8], "features": "average"},
-    },
+ARCHITECTURES = {
+    "columns": FamilySpec("columns", {"kernels": [[3, 3], [5, 5], [3, 5]], "widths": [4, 8]}),
+    "columns-average": FamilySpec("columns", {"kernels": [[3], [5]], "widths": [8], "features": "average"}),
     "one-column": _COLUMN,
-    "instances": {"family": "instances", "options": {"copies": 3}, "base": _COLUMN},
+    "instances": FamilySpec("instances", {"copies": 3}, base=_COLUMN),
     "branches": _BRANCHES,
-    "instances-of-branches": {"family": "instances", "options": {"copies": 2}, "base": _BRANCHES},
-    "resnet": {"family": "resnet", "options": {"depth": 14, "exits": [3, 7]}},
-    "plain-resnet": {"family": "resnet", "options": {"depth": 14}},
-    "msdnet": {
-        "family": "msdnet",
-        "options": {"blocks": 3, "first": 2, "step": 1, "channels": 4, "growth": 4, "head": 8},
-    },
-    "vgg": {"family": "vgg", "options": {"depths": [2, 2, 2], "widths": [4, 8, 8]}},
-    "lenet": {"family": "lenet", "options": {"exits": [1], "widths": [16, 8]}},
-    "mobilenet": {"family": "mobilenet-v2", "options": {"exits": [2, 4], "width": 0.25, "head": 8}},
+    "instances-of-branches": FamilySpec("instances", {"copies": 2}, base=_BRANCHES),
+    "resnet": FamilySpec("resnet", {"depth": 14, "exits": [3, 7]}),
+    "plain-resnet": FamilySpec("resnet", {"depth": 14}),
+    "msdnet": FamilySpec(
+        "msdnet", {"blocks": 3, "first": 2, "step": 1, "channels": 4, "growth": 4, "head": 8}
+    ),
+    "vgg": FamilySpec("vgg", {"depths": [2, 2, 2], "widths": [4, 8, 8]}),
+    "lenet": FamilySpec("lenet", {"exits": [1], "widths": [16, 8]}),
+    "mobilenet": FamilySpec("mobilenet-v2", {"exits": [2, 4], "width": 0.25, "head": 8}),
 }
 
 
-def method_specs() -> dict[str, dict[str, Any]]:
+def method_specs() -> dict[str, FamilySpec]:
     """Every entry of config/methods.yaml, resolved: a new entry joins all tests by itself."""
-    found = {}
+    specs = {}
     for name, entry in read_file(ROOT / "config/methods.yaml", "methods").items():
         family = families("methods")[entry.family]
         options, faults = family.resolve(entry.options)
         assert not faults, faults
-        found[name] = {"family": entry.family, "options": plain(options)}
-    return found
+        specs[name] = FamilySpec(entry.family, to_json(plain(options)))
+    return specs
 
 
 METHODS = method_specs()
@@ -68,38 +76,48 @@ def fits(method: str, architecture: str) -> bool:
     """Whether the architecture offers what the method needs."""
     resolved = []
     for kind, entry in (("methods", METHODS[method]), ("models", ARCHITECTURES[architecture])):
-        family = families(kind)[entry["family"]]
-        resolved.append(family.resolve(entry["options"])[0])
+        family = families(kind)[entry.family]
+        resolved.append(family.resolve(entry.options)[0])
     return unmet(*resolved) is None
 
 
 PAIRS = [(method, name) for name in ARCHITECTURES for method in METHODS if fits(method, name)]
 
 
-def recipe(lr: float = 0.05, momentum: float = 0.9, **changes: Any) -> dict[str, Any]:
-    """A resolved recipe."""
+def recipe(lr: float = 0.05, momentum: float = 0.9, **changes: Any) -> RecipeSpec:
+    """A resolved recipe; `changes` are its fields, optimiser and schedule as a recipe file has them."""
     optimiser = {"name": "sgd", "lr": lr, "momentum": momentum, "nesterov": momentum > 0}
-    made = Recipe.model_validate({"optimiser": optimiser, "epochs": 2, "batch_size": 8} | changes)
-    resolved: dict[str, Any] = made.model_dump(mode="json")
-    if not isinstance(resolved["augmentation"], dict):  # the tiny dataset has none
-        del resolved["augmentation"]
-    return resolved
+    entry = Recipe.model_validate({"optimiser": optimiser, "epochs": 2, "batch_size": 8} | changes)
+    settings = entry.optimiser.model_dump(mode="json", exclude={"name", "lr"})
+    schedule, augmentation = entry.schedule, entry.augmentation
+    if not isinstance(augmentation, Augmentation):  # the tiny dataset has none
+        augmentation = Augmentation()
+    return RecipeSpec(
+        OptimiserSpec(entry.optimiser.name, entry.optimiser.lr, settings),
+        entry.epochs,
+        entry.batch_size,
+        ScheduleSpec(schedule.name, schedule.warmup, tuple(schedule.milestones), schedule.factor),
+        AugmentationSpec(augmentation.flip, augmentation.crop, augmentation.cutout),
+        entry.downsample,
+        entry.numerics,
+    )
 
 
-def spec(
-    method_name: str, architecture_name: str, seed: int = 0, key: str = "k0", **changes: Any
-) -> dict[str, Any]:
-    """A resolved spec as `resolve` makes it; the key is given, not computed."""
-    return {
-        "key": key,
-        "claims": {},
-        "engine": ENGINE_VERSION,
-        "dataset": {"name": "tiny", "split": {"test": 0.2, "validation": 0.2}, "classes": CLASSES},
+def spec(method_name: str, architecture_name: str, seed: int = 0, **changes: Any) -> RunSpec:
+    """A resolved spec; `changes` are its fields."""
+    made_of: dict[str, Any] = {
+        "dataset": DatasetSpec("tiny", SplitSpec(0.2, 0.2), CLASSES),
         "architecture": ARCHITECTURES[architecture_name],
         "method": METHODS[method_name],
         "recipe": recipe(),
         "seed": seed,
-    } | changes
+    }
+    return RunSpec(**made_of | changes)
+
+
+def planned(method_name: str, architecture_name: str, seed: int = 0, **changes: Any) -> PlannedRun:
+    """The run of `spec`, without locks."""
+    return PlannedRun(spec(method_name, architecture_name, seed, **changes))
 
 
 def maker(**changes: Any) -> MakeOptimiser:

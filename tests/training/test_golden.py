@@ -46,7 +46,7 @@ def compute(method_name: str, architecture: str, recipe_name: str) -> list[list[
     found = []
     for step, (images, labels) in zip(range(STEPS), batches.epoch(0, method.streams), strict=False):
         for optimiser in method.optimisers.values():
-            set_lr(optimiser, lr_factor(RECIPES[recipe_name], step, STEPS))
+            set_lr(optimiser, lr_factor(RECIPES[recipe_name].schedule, step, STEPS))
         done = method.step(images.double(), labels)
         found.append([done.loss.item(), *done.gradient.tolist()])
     method.eval()

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import torch
 from safetensors.torch import load_file
 
 from guidebp.errors import UserError
-from guidebp.jobs.pack import Event, Training, train_pack
+from guidebp.jobs.pack import train_pack
+from guidebp.jobs.worker import TrainingOptions
 from guidebp.methods import guidebp as guidebp_method
+from guidebp.runs.json_fields import to_json
 from guidebp.runs.store import PREDICTIONS, RECORD, WEIGHTS, RunStore
 from guidebp.training.__main__ import train_all
+from guidebp.training.events import TrainingEvent, read_event
 from guidebp.training.trainer import train_run
 from tests.support.killer import KILLER
-from tests.support.tiny import CLASSES, PAIRS, ROOT, prepared, recipe, spec, write_prepared
+from tests.support.tiny import CLASSES, PAIRS, ROOT, planned, prepared, recipe, spec, write_prepared
 
 CPU = torch.device("cpu")
 NAMES = ["guidebp-class", "separate", "learned", "concatenate", "average"]
@@ -37,85 +41,85 @@ def checksum() -> str:
 
 @pytest.mark.parametrize("architecture", ["columns", "branches"])
 def test_alone_equals_in_a_pack_after_others(data: Path, tmp_path: Path, architecture: str) -> None:
-    specs = [spec(name, architecture, seed, key=f"{name}-{seed}") for seed in (0, 1) for name in NAMES]
+    specs = [planned(name, architecture, seed) for seed in (0, 1) for name in NAMES]
     together = RunStore(tmp_path / "together")
-    train_all(specs, data, together, torch.device("cpu"), keep=True)
+    train_all(specs, data, together, torch.device("cpu"), keep_weights=True)
     torch.rand(3)
     alone = RunStore(tmp_path / "alone")
     for one in reversed(specs):
-        train_all([one], data, alone, torch.device("cpu"), keep=True)
+        train_all([one], data, alone, torch.device("cpu"), keep_weights=True)
     for one in specs:
         for file in (RECORD, PREDICTIONS, WEIGHTS):
-            first, second = (store.folder(one["key"]) / file for store in (together, alone))
+            first, second = (store.folder(one.key) / file for store in (together, alone))
             assert first.read_bytes() == second.read_bytes()
-        found = load_file(together.folder(one["key"]) / PREDICTIONS)["predictions"]
-        record = together.read(one["key"])
+        found = load_file(together.folder(one.key) / PREDICTIONS)["predictions"]
+        record = together.read(one.key)
         assert found.dtype == torch.uint8
-        assert found.shape == (record["result"]["pathways"] + 2, record["result"]["sizes"]["test"])
-        assert record["spec"] == one and record["data"] == checksum()
+        assert record.result.sizes is not None
+        assert found.shape == (record.result.pathways + 2, record.result.sizes.test)
+        assert record.spec == one.spec and record.data == checksum()
 
 
 def test_a_finished_run_is_not_trained_again(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store, specs = (
-        RunStore(tmp_path),
-        [spec("add", "one-column", key="a"), spec("max", "one-column", key="b")],
-    )
-    train_all(specs[:1], data, store, torch.device("cpu"), keep=False)
-    before = store.folder("a").stat().st_mtime_ns
+    store, specs = RunStore(tmp_path), [planned("add", "one-column"), planned("max", "one-column")]
+    first, second = (run.key for run in specs)
+    train_all(specs[:1], data, store, torch.device("cpu"), keep_weights=False)
+    before = store.folder(first).stat().st_mtime_ns
     capsys.readouterr()
-    train_all(specs, data, store, torch.device("cpu"), keep=False)
-    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(e["event"], e["key"]) for e in events if e["event"] != "epoch"] == [
-        ("held", "a"),
-        ("start", "b"),
-        ("done", "b"),
+    train_all(specs, data, store, torch.device("cpu"), keep_weights=False)
+    events = [read_event(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(e.kind, e.key) for e in events if e.kind != "epoch"] == [
+        ("held", first),
+        ("start", second),
+        ("done", second),
     ]
-    assert [e["epoch"] for e in events if e["event"] == "epoch"] == [0, 1]
-    assert store.folder("a").stat().st_mtime_ns == before
-    assert not (store.folder("a") / WEIGHTS).exists()
+    assert [e.epoch for e in events if e.kind == "epoch"] == [0, 1]
+    assert store.folder(first).stat().st_mtime_ns == before
+    assert not (store.folder(first) / WEIGHTS).exists()
 
 
 def test_result_counts_what_the_predictions_say() -> None:
     data, made_of = prepared(120), spec("guidebp", "columns", recipe=recipe(epochs=6))
     outcome = train_run(made_of, data, CPU)
     result = outcome.result
-    assert result["status"] == "finished" and result["outputs"][-2:] == ["merged", "softmax average"]
-    assert result["outputs"][:3] == ["kernel 3", "kernel 5", "kernel 3-5"] and result["primary"] == "merged"
-    assert sum(result["sizes"].values()) == 120
-    assert [len(column) for column in result["history"].values()] == [6] * 5
-    for shares in result["history"]["gradient_share"]:
+    assert result.status == "finished" and result.outputs[-2:] == ["merged", "softmax average"]
+    assert result.outputs[:3] == ["kernel 3", "kernel 5", "kernel 3-5"] and result.primary == "merged"
+    assert result.sizes is not None and result.test_correct is not None
+    assert sum(asdict(result.sizes).values()) == 120
+    assert [len(column) for column in asdict(result.history).values()] == [6] * 5
+    for shares in result.history.gradient_share:
         assert sum(shares) == pytest.approx(1, abs=2e-4)
-    assert result["history"]["loss"][-1] < result["history"]["loss"][0]
-    test = result["sizes"]["test"]
-    assert all(0 <= right <= test for right in result["test_correct"])
-    assert max(result["test_correct"]) > 2 * test / CLASSES  # it learned something
+    assert result.history.loss[-1] < result.history.loss[0]
+    test = result.sizes.test
+    assert all(0 <= right <= test for right in result.test_correct)
+    assert max(result.test_correct) > 2 * test / CLASSES  # it learned something
     again = train_run(made_of, data, CPU)
     assert again.result == result and torch.equal(again.predictions, outcome.predictions)
     assert all(torch.equal(again.weights[name], tensor) for name, tensor in outcome.weights.items())
-    other = train_run(made_of | {"seed": 1}, data, CPU)
-    assert other.result["history"] != result["history"]
+    other = train_run(replace(made_of, seed=1), data, CPU)
+    assert other.result.history != result.history
 
 
 @pytest.mark.parametrize("method", ["guidebp", "separate"])
 def test_run_with_augmentation_is_a_function_of_its_spec(method: str) -> None:
     data, plain = prepared(), spec(method, "columns")
-    augmented = plain | {"recipe": recipe(augmentation={"flip": True, "crop": 2, "cutout": 3})}
+    augmented = replace(plain, recipe=recipe(augmentation={"flip": True, "crop": 2, "cutout": 3}))
     first, again = train_run(augmented, data, CPU), train_run(augmented, data, CPU)
-    assert first.result["status"] == "finished" and again.result == first.result
+    assert first.result.status == "finished" and again.result == first.result
     assert all(torch.equal(again.weights[name], tensor) for name, tensor in first.weights.items())
-    assert train_run(plain, data, CPU).result["history"] != first.result["history"]
+    assert train_run(plain, data, CPU).result.history != first.result.history
 
 
 @pytest.mark.parametrize(("method", "architecture"), [p for p in PAIRS if p[1] in ("columns", "branches")])
 def test_huge_learning_rate_is_recorded_as_diverged(method: str, architecture: str) -> None:
     made_of = spec(method, architecture, recipe=recipe(lr=1e36, epochs=3))
     outcome = train_run(made_of, prepared(), CPU)
-    assert outcome.result["status"] == "diverged" and outcome.result["test_correct"] is None
-    assert outcome.result["diverged_in_epoch"] < 3
-    assert outcome.predictions.shape == (len(outcome.result["outputs"]), 0)
-    json.dumps(outcome.result, allow_nan=False)
+    assert outcome.result.status == "diverged" and outcome.result.test_correct is None
+    assert outcome.result.diverged_in_epoch is not None and outcome.result.diverged_in_epoch < 3
+    assert outcome.predictions.shape == (len(outcome.result.outputs), 0)
+    json.dumps(to_json(outcome.result), allow_nan=False)
 
 
 def test_parameters_of_the_last_step_count_for_divergence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +138,7 @@ def test_parameters_of_the_last_step_count_for_divergence(monkeypatch: pytest.Mo
     last = train_run(spec("guidebp", "columns"), prepared(), CPU).telemetry["steps"]
     monkeypatch.setattr(guidebp_method.GuideBP, "step", poisoned)
     result = train_run(spec("guidebp", "columns"), prepared(), CPU).result
-    assert (result["status"], result["diverged_in_epoch"], result["test_correct"]) == ("diverged", 1, None)
+    assert (result.status, result.diverged_in_epoch, result.test_correct) == ("diverged", 1, None)
     assert steps == last
 
 
@@ -178,37 +182,38 @@ def test_killed_once_is_retried_and_killed_twice_is_crashed(
     kills = tmp_path / "kills"
     kills.mkdir()
     (kills / "sitecustomize.py").write_text(KILLER)
-    (kills / "once").write_text("SIGKILL")
-    (kills / "twice").write_text("SIGKILL SIGSEGV")
     monkeypatch.setenv("GUIDEBP_TEST_KILLS", str(kills))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(kills), str(ROOT / "src")]))
-    specs = [spec("add", "one-column", r, key=key) for r, key in enumerate(["once", "twice", "fine"])]
-    store, events = RunStore(tmp_path / "runs"), list[Event]()
-    train_pack(specs, data, {"tiny": checksum()}, store, Training("cpu"), events.append)
-    statuses = {key: store.read(key)["result"]["status"] for key in ("once", "twice", "fine")}
-    assert statuses == {"once": "finished", "twice": "crashed", "fine": "finished"}
-    deaths = [(e["key"], e["signal"]) for e in events if e["event"] == "death"]
-    assert deaths == [("once", "SIGKILL"), ("twice", "SIGKILL"), ("twice", "SIGSEGV")]
-    assert [e["key"] for e in events if e["event"] == "start"] == ["once", "once", "twice", "twice", "fine"]
-    assert {e["key"]: e["status"] for e in events if e["event"] == "done"} == statuses
-    crashed = store.read("twice")
-    assert crashed["result"]["test_correct"] is None and store.holds("twice", checksum())
+    specs = [planned("add", "one-column", seed) for seed in range(3)]
+    once, twice, fine = (run.key for run in specs)
+    (kills / once).write_text("SIGKILL")
+    (kills / twice).write_text("SIGKILL SIGSEGV")
+    store, events = RunStore(tmp_path / "runs"), list[TrainingEvent]()
+    train_pack(specs, data, {"tiny": checksum()}, store, TrainingOptions("cpu"), events.append)
+    statuses = {key: store.read(key).result.status for key in (once, twice, fine)}
+    assert statuses == {once: "finished", twice: "crashed", fine: "finished"}
+    deaths = [(e.key, e.signal) for e in events if e.kind == "death"]
+    assert deaths == [(once, "SIGKILL"), (twice, "SIGKILL"), (twice, "SIGSEGV")]
+    assert [e.key for e in events if e.kind == "start"] == [once, once, twice, twice, fine]
+    assert {e.key: e.status for e in events if e.kind == "done"} == statuses
+    crashed = store.read(twice)
+    assert crashed.result.test_correct is None and store.holds(specs[1].spec, checksum())
     events.clear()
-    train_pack(specs, data, {"tiny": checksum()}, store, Training("cpu"), events.append)
+    train_pack(specs, data, {"tiny": checksum()}, store, TrainingOptions("cpu"), events.append)
     assert events == []
     alone = RunStore(tmp_path / "alone")
-    train_all(specs[:1], data, alone, torch.device("cpu"), keep=False)
-    assert (alone.folder("once") / RECORD).read_bytes() == (store.folder("once") / RECORD).read_bytes()
+    train_all(specs[:1], data, alone, torch.device("cpu"), keep_weights=False)
+    assert (alone.folder(once) / RECORD).read_bytes() == (store.folder(once) / RECORD).read_bytes()
 
 
 def test_a_child_that_fails_by_itself_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match=r"training stopped \(exit code 2\)"):
         train_pack(
-            [spec("add", "one-column")],
+            [planned("add", "one-column")],
             tmp_path / "nowhere",
             {"tiny": checksum()},
             RunStore(tmp_path / "runs"),
-            Training("cpu"),
+            TrainingOptions("cpu"),
             lambda _: None,
         )
     assert "no manifest of dataset 'tiny'" in capfd.readouterr().err

@@ -14,7 +14,8 @@ import yaml
 
 from guidebp.rendering.catalogue import FIGURES, TABLES, places
 from guidebp.schema.families import families
-from guidebp.study.resolve import Study, load_study
+from guidebp.study.resolve import load_study
+from guidebp.study.study import Study
 from tests.support.project import ROOT, Project, long
 from tests.workflow.test_datasets import FENCE
 

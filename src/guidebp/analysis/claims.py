@@ -31,7 +31,7 @@ from guidebp.files import check_checksums
 from guidebp.paths import Layout
 from guidebp.schema.claims import DECIDING
 from guidebp.study.plan import described
-from guidebp.study.resolve import Study
+from guidebp.study.study import Study
 
 Json = dict[str, Any]
 Cell = tuple[Hashable, ...]  # dataset, network, network_than

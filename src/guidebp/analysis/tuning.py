@@ -14,7 +14,7 @@ import yaml
 from guidebp.analysis.comparisons import chances
 from guidebp.analysis.results import Results
 from guidebp.errors import UserError
-from guidebp.study.resolve import Study
+from guidebp.study.study import Study
 
 CELL = ["dataset", "architecture", "method"]
 # One row per rate that was tried. `runs`, `failed`: how many, and how many of them diverged or crashed; `accuracy`:
@@ -33,10 +33,7 @@ def tuned_recipes(study: Study) -> Path:
 
 def tried(study: Study) -> dict[str, tuple[str, float]]:
     """Key to the recipe that is tuned and the rate tried instead of its own."""
-    return {
-        run.key: (run.recipe.rpartition("-lr-")[0], run.spec["recipe"]["optimiser"]["lr"])
-        for run in study.runs
-    }
+    return {run.key: (run.recipe.rpartition("-lr-")[0], run.spec.recipe.optimiser.lr) for run in study.runs}
 
 
 def rates(results: Results, tried: dict[str, tuple[str, float]]) -> pd.DataFrame:

@@ -5,7 +5,9 @@ is not the one its pack was indexed with.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 
 import pandas as pd
 
@@ -15,14 +17,16 @@ from guidebp.errors import UserError
 from guidebp.files import write_atomic, write_checksums
 from guidebp.hashing import canonical_json, readable_json
 from guidebp.paths import COLLECTED, PREPARED, Layout
-from guidebp.runs.archive import write_archives
-from guidebp.runs.index import data_hashes, indexed, store_of, trained_packs
+from guidebp.runs.archive import SUFFIX, write_archive
+from guidebp.runs.record import RunRecord
+from guidebp.runs.spec import Locks
 from guidebp.runs.store import RunStore
 from guidebp.schema.published import to_json
 from guidebp.schema.recipes import TunedRecipe
 from guidebp.study.keys import Run
+from guidebp.study.packs import list_trained_packs, open_store, read_data_hashes, read_indexes
 from guidebp.study.plan import described
-from guidebp.study.resolve import Study, begun
+from guidebp.study.study import Study, restrict_to_packs
 
 
 def collect(study: Study, partial: bool = False) -> None:
@@ -31,30 +35,29 @@ def collect(study: Study, partial: bool = False) -> None:
     Their checksums come last. Runs of packs that are not trained are an error or, if `partial`, have the status
     "missing".
     """
-    layout, store = Layout(study.name), store_of(study)
-    planned, kept = len(study.runs), {(run.dataset, run.architecture) for run in study.runs}
+    layout, store = Layout(study.name), open_store(study)
+    planned, pairs = len(study.runs), {(run.dataset, run.architecture) for run in study.runs}
     if partial:
-        study = begun(study, trained_packs(study))
+        study = restrict_to_packs(study, list_trained_packs(study))
         if not study.runs:
             raise UserError(
-                f"{layout.folder}: nothing is trained yet; run: snakemake --config study={study.name}"
+                f"{layout.folder}: nothing is trained yet. Run: snakemake --config study={study.name}"
             )
-    index = indexed(study, partial)
-    done = [run for run in study.runs if run.key in index]
-    hashes = data_hashes(study.datasets)
+    index = read_indexes(study, partial)
+    hashes = read_data_hashes(study.datasets)
     tables = {name: Columns(columns) for name, (columns, _) in TABLES.items()}
     telemetry: list[bytes] = []
-    trained: list[tuple[dict[str, str], str]] = []
+    locks: list[tuple[Locks, str]] = []
     for run in study.runs:
         if run.key not in index:
             tables["metrics"].add(run_names(run) | {"device_class": "none"}, [{"status": "missing"}])
             continue
-        record = checked_record(run, store, index, hashes[run.dataset])
+        record = read_checked_record(run, store, index, hashes[run.dataset])
         cost = store.telemetry(run.key)
         names = run_names(run) | {"device_class": cost.get("device_class", "unknown")}
         for name, (_, rows_of) in TABLES.items():
-            tables[name].add(names, rows_of(record))
-        trained.append((record["spec"]["claims"], cost.get("commit") or "unknown"))
+            tables[name].add(names, rows_of(record.result))
+        locks.append((record.locks, str(cost.get("commit") or "unknown")))
         telemetry.append(canonical_json({"key": run.key} | cost))
     write_atomic(layout.about, readable_json(describe(study, planned)))
     for name, columns in tables.items():
@@ -65,46 +68,66 @@ def collect(study: Study, partial: bool = False) -> None:
             table.to_csv(index=False, lineterminator="\n").encode() if text else table.to_parquet(index=False)
         )
         write_atomic(path, content)
-    write_atomic(layout.lock, readable_json(locks(study.claim_locks, trained)))
+    write_atomic(layout.lock, readable_json(compare_locks(study.claim_locks, locks)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
-    archives = write_archives(layout, store, done, kept)
+    archives = write_archives(layout, store, (run for run in study.runs if run.key in index), pairs)
     write_checksums(layout.collected_sums, [*(getattr(layout, name) for name in COLLECTED), *archives])
 
 
-def checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> Row:
-    """The run's record, if it is what the pack index and the data manifest say."""
-    what = f"{run.dataset}/{run.architecture}/{run.method}/seed {run.seed} ({run.key})"
+def read_checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> RunRecord:
+    """The run's record, if it is what the spec, the pack index and the data manifest say; else UserError."""
+    folder, what = store.folder(run.key), f"run {run.label} ({run.key})"
+    remedy = "Run: rm -r results/*/packs && snakemake"
     if not store.has(run.key):
         raise UserError(
-            f"{store.folder(run.key)}: run {what} is indexed but gone; "
-            f"run: rm -r results/*/packs && snakemake, which trains what is missing and nothing else"
+            f"{folder}: {what} is indexed but gone. {remedy}, which trains what is missing and nothing else"
         )
     record = store.read(run.key)
-    if record["data"] != data:
+    if record.spec != run.spec:
+        raise UserError(f"{folder}: {what} was trained by another spec. {remedy}")
+    if record.data != data:
         raise UserError(
-            f"{store.folder(run.key)}: run {what} was trained on other data than data/prepared/{run.dataset}.json "
-            f"describes; run: rm -r results/*/packs && snakemake, which trains it anew"
+            f"{folder}: {what} was trained on other data than data/prepared/{run.dataset}.json "
+            f"describes. {remedy}, which trains it anew"
         )
-    if index.get(run.key) != record["sha256"]:
+    if index[run.key] != record.sha256:
         raise UserError(
-            f"{store.folder(run.key)}: run {what} is not the one its pack was indexed with (another study trained "
-            f"it anew?); run: rm -r results/*/packs && snakemake"
+            f"{folder}: {what} is not the one its pack was indexed with (another study trained it anew?). {remedy}"
         )
     return record
 
 
-def locks(now: dict[str, str], trained: list[tuple[dict[str, str], str]]) -> Row:
-    """Per claim the hash of its rule now, and of those under which its runs were trained, with number and commits.
+def compare_locks(now: dict[str, str], trained: Iterable[tuple[Locks, str]]) -> Row:
+    """Per claim and setting the hash of the rule now, and of those under which its runs were trained.
 
-    `trained` holds, for every run, the hashes of the claims that it may help to decide, and the commit of the code.
+    `trained` holds, for every run, its locks and the commit of the code. A rule's entry has the number of its
+    runs and their commits.
     """
-    found: Row = {}
-    for rules, commit in trained:
-        for name, rule in rules.items():
-            runs = found.setdefault(name, {"now": now.get(name), "runs": {}})["runs"]
-            known = runs.setdefault(rule, {"count": 0, "commits": []})
-            known |= {"count": known["count"] + 1, "commits": sorted({*known["commits"], commit})}
-    return found
+    comparison: Row = {}
+    for locks, commit in trained:
+        for claim, settings in locks.items():
+            for _, rule in settings.items():
+                entry = comparison.setdefault(claim, {"now": now.get(claim), "runs": {}})
+                known = entry["runs"].setdefault(rule, {"count": 0, "commits": []})
+                known |= {"count": known["count"] + 1, "commits": sorted({*known["commits"], commit})}
+    return comparison
+
+
+def write_archives(
+    layout: Layout, store: RunStore, runs: Iterable[Run], pairs: set[tuple[str, str]]
+) -> list[Path]:
+    """Write an archive per dataset and architecture; returns their paths.
+
+    Archives of other pairs than `pairs`, which the study plans, are removed.
+    """
+    keys: dict[Path, set[str]] = {}
+    for run in runs:
+        keys.setdefault(layout.archive(run.dataset, run.architecture), set()).add(run.key)
+    for path, keys_of_path in keys.items():
+        write_archive(path, store, sorted(keys_of_path))
+    for path in set(layout.records.glob(f"*{SUFFIX}")) - {layout.archive(*pair) for pair in pairs}:
+        path.unlink()
+    return list(keys)
 
 
 def describe(study: Study, planned: int) -> Row:
@@ -151,5 +174,5 @@ def described_recipe(study: Study, name: str) -> Row:
         for run in study.runs:
             if run.recipe == name:
                 of_network = found["rates"].setdefault(run.dataset, {}).setdefault(run.architecture, {})
-                of_network[run.method] = run.spec["recipe"]["optimiser"]["lr"]
+                of_network[run.method] = run.spec.recipe.optimiser.lr
     return found

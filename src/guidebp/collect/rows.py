@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
+from guidebp.runs.result import Calibration, RunResult
 from guidebp.study.keys import Run
 
 VERSION = 1  # of all tables together; the analysis refuses others
@@ -48,126 +49,115 @@ class Columns:
                 self.values[name].extend(repeat(value, count))
 
 
-def metric_rows(record: Row) -> Iterator[Row]:
+def metric_rows(result: RunResult) -> Iterator[Row]:
     """One row per output: test accuracy and calibration error in percent, empty for a run without one.
 
     Parameters and operations are those of a pathway by itself; of all of them for the merged outputs.
     """
-    result = record["result"]
-    status = {"status": result["status"]}
-    if not result["outputs"]:  # crashed: nothing is known but that
+    status = {"status": result.status}
+    if result.sizes is None:  # crashed: nothing is known but that
         yield status
         return
-    sizes, price, count = result["sizes"], result["cost"], result["pathways"]
-    unknown = [None] * len(result["outputs"])
-    correct = result["test_correct"] or unknown
-    errors = calibration_errors(result["calibration"]) or unknown
-    for number, (name, right) in enumerate(zip(result["outputs"], correct, strict=True)):
-        kind, place = ("alone", number) if number < count else ("together", count - 1)
+    count, unknown = result.pathways, [None] * len(result.outputs)
+    correct = result.test_correct or unknown
+    errors = calibration_errors(result.calibration) or unknown
+    for number, (name, right) in enumerate(zip(result.outputs, correct, strict=True)):
+        parameters, operations = result.cost.parameters, result.cost.operations
+        alone = number < count
         yield status | {
             "output": name,
-            "pathway": number + 1 if number < count else None,
-            "primary": name == result["primary"],
-            "trained": result["trained"][number] if number < count else all(result["trained"]),
-            "accuracy": None if right is None else 100 * right / sizes["test"],
+            "pathway": number + 1 if alone else None,
+            "primary": name == result.primary,
+            "trained": result.trained[number] if alone else all(result.trained),
+            "accuracy": None if right is None else 100 * right / result.sizes.test,
             "calibration_error": errors[number],
-            "parameters": price["parameters"][kind][place],
-            "operations": price["operations"][kind][place],
-            "backward_passes": result["backward_passes"],
-            "train_images": sizes["train"],
-            "test_images": sizes["test"],
+            "parameters": parameters.alone[number] if alone else parameters.together[-1],
+            "operations": operations.alone[number] if alone else operations.together[-1],
+            "backward_passes": result.backward_passes,
+            "train_images": result.sizes.train,
+            "test_images": result.sizes.test,
         }
 
 
-def calibration_errors(bins: Row | None) -> list[float]:
+def calibration_errors(bins: Calibration | None) -> list[float]:
     """Expected calibration error in percent per output: mean distance of confidence and accuracy over the bins."""
     if bins is None:
         return []
-    rows = zip(bins["images"], bins["correct"], bins["confidence"], strict=True)
     return [
         round(100 * sum(abs(r - c) for r, c in zip(right, confidence, strict=True)) / sum(images), 6)
-        for images, right, confidence in rows
+        for images, right, confidence in zip(bins.images, bins.correct, bins.confidence, strict=True)
     ]
 
 
-def history_rows(record: Row) -> Iterator[Row]:
+def history_rows(result: RunResult) -> Iterator[Row]:
     """One row per epoch, output and quantity: loss, gradient share, cosine, conflict, validation accuracy."""
-    result = record["result"]
-    history = result["history"]
-    if not history:
-        return
-    for epoch, loss in enumerate(history["loss"]):
+    history = result.history
+    for epoch, loss in enumerate(history.loss):
         row = {"epoch": epoch + 1, "output": None, "primary": False}
         yield row | {"quantity": "loss", "value": loss}
-        for quantity in ("cosine", "conflict"):
-            if history[quantity][epoch] is not None:
-                yield row | {"quantity": quantity, "value": history[quantity][epoch]}
-        for name, share in zip(result["outputs"], history["gradient_share"][epoch], strict=False):
+        for quantity, values in (("cosine", history.cosine), ("conflict", history.conflict)):
+            if values[epoch] is not None:
+                yield row | {"quantity": quantity, "value": values[epoch]}
+        for name, share in zip(result.outputs, history.gradient_share[epoch], strict=False):
             yield row | {"output": name, "quantity": "gradient share", "value": share}
-        for name, right in zip(result["outputs"], history["validation_correct"][epoch], strict=False):
-            accuracy = 100 * right / result["sizes"]["validation"]
-            named = {"output": name, "primary": name == result["primary"]}
-            yield row | named | {"quantity": "validation accuracy", "value": accuracy}
+        for name, right in zip(result.outputs, history.validation_correct[epoch], strict=False):
+            assert result.sizes is not None
+            accuracy = 100 * right / result.sizes.validation
+            names = {"output": name, "primary": name == result.primary}
+            yield row | names | {"quantity": "validation accuracy", "value": accuracy}
 
 
-def inference_rows(record: Row) -> Iterator[Row]:
+def inference_rows(result: RunResult) -> Iterator[Row]:
     """One row per way of using several exits and its level: test accuracy in percent, mean operations per image."""
-    result = record["result"]
-    found = result.get("inference")
-    if not found:
+    ways, sizes = result.inference, result.sizes
+    if ways is None or sizes is None:
         return
-    images, price = result["sizes"]["test"], result["cost"]["operations"]
+    operations = result.cost.operations
 
-    def row(way: str, level: float, right: int, operations: float) -> Row:
-        return {"way": way, "level": level, "accuracy": 100 * right / images, "operations": operations}
+    def row(way: str, level: float, right: int, cost: float) -> Row:
+        return {"way": way, "level": level, "accuracy": 100 * right / sizes.test, "operations": cost}
 
-    for way in ("confidence", "certainty", "budgeted"):
-        if found[way]:
-            for level, right, leave in zip(
-                *(found[way][k] for k in ("level", "correct", "leave")), strict=True
-            ):
-                spent = sum(count * cost for count, cost in zip(leave, price["together"], strict=True))
-                yield row(way, level, right, spent / images)
-    for way, key in (("ensemble", "ensembles"), ("logit ensemble", "logit_ensembles")):
-        for exits, right in enumerate(found[key], start=1):
-            yield row(way, exits, right, price["together"][exits - 1])
-    chosen = found["smallest"] or {"points": [], "exit": []}
-    for points, place in zip(chosen["points"], chosen["exit"], strict=True):
-        yield row("smallest within", points, result["test_correct"][place], price["alone"][place])
+    exits = {"confidence": ways.confidence, "certainty": ways.certainty, "budgeted": ways.budgeted}
+    for way, tallies in exits.items():
+        if tallies:
+            for level, right, leave in zip(tallies.level, tallies.correct, tallies.leave, strict=True):
+                spent = sum(images * cost for images, cost in zip(leave, operations.together, strict=True))
+                yield row(way, level, right, spent / sizes.test)
+    for way, counts in (("ensemble", ways.ensembles), ("logit ensemble", ways.logit_ensembles)):
+        for number, right in enumerate(counts, start=1):
+            yield row(way, number, right, operations.together[number - 1])
+    if ways.smallest and result.test_correct:
+        for points, number in zip(ways.smallest.points, ways.smallest.exit, strict=True):
+            yield row("smallest within", points, result.test_correct[number], operations.alone[number])
 
 
-def calibration_rows(record: Row) -> Iterator[Row]:
+def calibration_rows(result: RunResult) -> Iterator[Row]:
     """One row per output and bin of confidence that holds test images.
 
     `correct` of its `images` were right; `confidence` is the sum of the largest probabilities.
     """
-    result = record["result"]
-    bins = result["calibration"] if result["outputs"] else None
+    bins = result.calibration
     if bins is None:
         return
-    for name, *output in zip(
-        result["outputs"], bins["images"], bins["correct"], bins["confidence"], strict=True
-    ):
+    for name, *output in zip(result.outputs, bins.images, bins.correct, bins.confidence, strict=True):
         for number, (images, right, confidence) in enumerate(zip(*output, strict=True), start=1):
             if images:
                 counts = {"images": images, "correct": right, "confidence": confidence}
                 yield {"output": name, "bin": number} | counts
 
 
-def cosine_rows(record: Row) -> Iterator[Row]:
+def cosine_rows(result: RunResult) -> Iterator[Row]:
     """One row per pair of pathways that share parameters: the mean cosine of their gradients in the last epoch."""
-    result = record["result"]
-    matrix = result.get("cosines")
-    if matrix is None:
+    if result.cosines is None:
         return
-    names = result["outputs"][: result["pathways"]]
-    for first, row in zip(names, matrix, strict=True):
+    names = result.outputs[: result.pathways]
+    for first, row in zip(names, result.cosines, strict=True):
         for second, value in zip(names, row, strict=True):
             yield {"first": first, "second": second, "cosine": value}
 
 
 # What `collect` writes, by the name of the file in `Layout`.
-TABLES: dict[str, tuple[list[str], Callable[[Row], Iterator[Row]]]] = {
+TABLES: dict[str, tuple[list[str], Callable[[RunResult], Iterator[Row]]]] = {
     "metrics": (METRICS, metric_rows),
     "history": (HISTORY, history_rows),
     "inference": (INFERENCE, inference_rows),

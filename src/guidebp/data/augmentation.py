@@ -9,11 +9,11 @@ column to integer division; ours does not.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from guidebp.runs.spec import AugmentationSpec
 from guidebp.seeds import stream_seed
 
 
@@ -37,7 +37,7 @@ class Draws:
         return Draws(*found)
 
 
-def draw(augmentation: dict[str, Any], count: int, size: tuple[int, int], *stream: object) -> Draws:
+def draw(augmentation: AugmentationSpec, count: int, size: tuple[int, int], *stream: object) -> Draws:
     """Parameters for `count` images of `size` (height, width); `stream` names what they may depend on."""
 
     def integers(purpose: str, low: int, high: int) -> Tensor:
@@ -45,11 +45,11 @@ def draw(augmentation: dict[str, Any], count: int, size: tuple[int, int], *strea
         return torch.randint(low, high, (count,), generator=generator)
 
     flip = crop = cutout = None
-    if augmentation["flip"]:
+    if augmentation.flip:
         flip = integers("flip", 0, 2).bool()
-    if padding := augmentation["crop"]:
+    if padding := augmentation.crop:
         crop = torch.stack([integers(f"crop {axis}", 0, 2 * padding + 1) for axis in ("row", "column")])
-    if side := augmentation["cutout"]:
+    if side := augmentation.cutout:
         centres = [
             integers(f"cutout {axis}", 0, length)
             for axis, length in zip(("row", "column"), size, strict=True)
@@ -68,7 +68,7 @@ def joined(parts: list[Draws]) -> Draws:
     return Draws(cat("flip"), cat("crop"), cat("cutout"))
 
 
-def move(images: Tensor, augmentation: dict[str, Any], draws: Draws, index: Tensor) -> Tensor:
+def move(images: Tensor, augmentation: AugmentationSpec, draws: Draws, index: Tensor) -> Tensor:
     """Crop and flip uint8 images [B, C, H, W]; `index` [B] says which images of the epoch they are."""
     if draws.flip is None and draws.crop is None:
         return images
@@ -78,20 +78,20 @@ def move(images: Tensor, augmentation: dict[str, Any], draws: Draws, index: Tens
     if draws.flip is not None:
         columns = torch.where(draws.flip[index, None], width - 1 - columns, columns)
     if draws.crop is not None:
-        images = torch.nn.functional.pad(images, (augmentation["crop"],) * 4)
+        images = torch.nn.functional.pad(images, (augmentation.crop,) * 4)
         rows, columns = rows + draws.crop[0, index, None], columns + draws.crop[1, index, None]
     places = rows[:, :, None] * images.shape[3] + columns[:, None, :]
     places = places.view(count, 1, -1).expand(count, channels, -1)
     return images.flatten(2).gather(2, places).view(count, channels, height, width)
 
 
-def cut(images: Tensor, augmentation: dict[str, Any], draws: Draws, index: Tensor) -> Tensor:
+def cut(images: Tensor, augmentation: AugmentationSpec, draws: Draws, index: Tensor) -> Tensor:
     """Set the squares of normalised images [B, C, H, W] to zero, in place."""
     if draws.cutout is None:
         return images
     inside = []
     for axis, length in enumerate(images.shape[2:]):
         place = torch.arange(length, device=images.device) - draws.cutout[axis, index, None]
-        inside.append((place >= 0) & (place < augmentation["cutout"]))
+        inside.append((place >= 0) & (place < augmentation.cutout))
     square = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return images.masked_fill_(square, 0.0)

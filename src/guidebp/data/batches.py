@@ -1,7 +1,6 @@
 """Batches of a run: the data stays as it is; a batch is gathered, augmented and normalised on the device."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from guidebp.data.augmentation import cut, draw, joined, move
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import Split
 from guidebp.errors import UserError
+from guidebp.runs.spec import RunSpec
 from guidebp.seeds import permutation
 
 BLOCK = 1 << 22  # bytes of images looked at together, so that nothing of a dataset's size is ever copied
@@ -36,12 +36,11 @@ def channel_statistics(images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 class Batches:
     """The images of one run on its device, and its batches in an order that follows from streams."""
 
-    def __init__(self, data: Prepared, split: Split, spec: dict[str, Any], device: torch.device) -> None:
+    def __init__(self, data: Prepared, split: Split, spec: RunSpec, device: torch.device) -> None:
         """`data` lies on the device; the statistics are those of the run's training images."""
-        self.dataset: str = spec["dataset"]["name"]
-        self.seed: int = spec["seed"]
-        self.size: int = spec["recipe"]["batch_size"]
-        self.augmentation: dict[str, Any] | None = spec["recipe"].get("augmentation")
+        self.dataset, self.seed = spec.dataset.name, spec.seed
+        self.size = spec.recipe.batch_size
+        self.augmentation = spec.recipe.augmentation
         self.device = device
         self.images = data.images
         self.index = {name: index.to(device) for name, index in split._asdict().items()}

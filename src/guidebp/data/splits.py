@@ -5,11 +5,12 @@ seed: for small sets without a hallowed split. The validation set is a stratifie
 by seed where the test set is, and fixed for the dataset otherwise.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from guidebp.runs.spec import DatasetSpec
 from guidebp.seeds import permutation
 
 
@@ -33,14 +34,14 @@ def stratified(labels: Tensor, among: Tensor, share: float, purpose: str, *parts
     return chosen
 
 
-def draw_split(labels: Tensor, official_test: Tensor, dataset: dict[str, Any], seed: int) -> Split:
+def draw_split(labels: Tensor, official_test: Tensor, dataset: DatasetSpec, seed: int) -> Split:
     """The split of one run, from labels [N], the official test mask [N] and the resolved dataset."""
-    split = dataset["split"]
-    parts: list[object] = [dataset["name"]]
+    split = dataset.split
+    stream: list[object] = [dataset.name]
     test = official_test
-    if split["test"] != "official":
-        parts.append(seed)
-        test = stratified(labels, torch.ones_like(official_test), split["test"], "test split", *parts)
-    validation = stratified(labels, ~test, split["validation"], "validation split", *parts)
+    if split.test != "official":
+        stream.append(seed)
+        test = stratified(labels, torch.ones_like(official_test), split.test, "test split", *stream)
+    validation = stratified(labels, ~test, split.validation, "validation split", *stream)
     train = ~test & ~validation
     return Split(*(torch.nonzero(mask).flatten() for mask in (train, validation, test)))

@@ -3,11 +3,13 @@
 import torch
 from torch import Tensor
 
+from guidebp.runs.result import Calibration
+
 BINS = 15  # equal widths, as in Guo et al., "On calibration of modern neural networks" (2017)
 
 
-def calibration(probabilities: Tensor, labels: Tensor) -> dict[str, list[list[float]]]:
-    """Images, right predictions and sum of confidences per output and bin of confidence.
+def calibration(probabilities: Tensor, labels: Tensor) -> Calibration:
+    """Images, correct predictions and sum of confidences per output and bin of confidence.
 
     From probabilities [K, N, classes] and labels [N]. Bin b holds confidences in (b / BINS, (b + 1) / BINS].
     """
@@ -18,8 +20,8 @@ def calibration(probabilities: Tensor, labels: Tensor) -> dict[str, list[list[fl
     def per_bin(values: Tensor) -> Tensor:
         return torch.zeros(len(bins), BINS, dtype=torch.float64).scatter_add_(1, bins, values)
 
-    return {
-        "images": per_bin(torch.ones_like(right)).long().tolist(),
-        "correct": per_bin(right).long().tolist(),
-        "confidence": [[float(f"{value:.6g}") for value in row] for row in per_bin(confidences).tolist()],
-    }
+    return Calibration(
+        images=per_bin(torch.ones_like(right)).long().tolist(),
+        correct=per_bin(right).long().tolist(),
+        confidence=[[float(f"{value:.6g}") for value in row] for row in per_bin(confidences).tolist()],
+    )

@@ -8,12 +8,12 @@ layer, one per element of a ReLU, and the window's elements per value of a pooli
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from guidebp.models.layers import GlobalAverage
+from guidebp.runs.result import NetworkCost, PathwayCounts
 
 
 def operations_of(module: nn.Module, given: Tensor, found: Tensor) -> int:
@@ -34,41 +34,43 @@ def operations_of(module: nn.Module, given: Tensor, found: Tensor) -> int:
 
 
 @torch.inference_mode()
-def cost(stages: Sequence[Sequence[nn.Module]], image: Tensor) -> dict[str, dict[str, list[int]]]:
+def cost(stages: Sequence[Sequence[nn.Module]], image: Tensor) -> NetworkCost:
     """Parameters and operations of each pathway, from its modules in order and an image [1, C, H, W].
 
-    `alone`: of the pathway by itself, a sub-model. `together`: of this and all earlier pathways, each module
-    once: what has been computed when the image leaves here.
+    The counts `together` are what has been computed when the image leaves at this pathway.
     """
-    counted: dict[nn.Module, int] = {}
+    operations: dict[nn.Module, int] = {}
 
-    def count(module: nn.Module, given: tuple[Any, ...], found: Any) -> None:
-        if isinstance(given[0], Tensor) and isinstance(found, Tensor):
-            counted[module] = operations_of(module, given[0], found)
+    def count(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
+        if isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+            operations[module] = operations_of(module, inputs[0], output)
 
-    result: dict[str, dict[str, list[int]]] = {
-        kind: {"alone": [], "together": []} for kind in ("parameters", "operations")
-    }
-    seen: set[nn.Module] = set()
+    alone: list[set[nn.Module]] = []
     training = {
         module: module.training for modules in stages for part in modules for module in part.modules()
     }
     hooks = [module.register_forward_hook(count) for module in training]
     try:
         for modules in stages:
-            state: Any = image
+            state: object = image
             for part in modules:
                 part.eval()
                 state = part(state)
-            own = {module for part in modules for module in part.modules()}
-            seen |= own
-            for kind, among in (("alone", own), ("together", seen)):
-                parameters = {p for module in among for p in module.parameters(recurse=False)}
-                result["parameters"][kind].append(sum(p.numel() for p in parameters))
-                result["operations"][kind].append(sum(counted.get(module, 0) for module in among))
+            alone.append({module for part in modules for module in part.modules()})
     finally:
         for hook in hooks:
             hook.remove()
-        for module, was in training.items():
-            module.training = was
-    return result
+        for module, mode in training.items():
+            module.training = mode
+    together = [set().union(*alone[: k + 1]) for k in range(len(alone))]
+
+    def count_parameters(modules: set[nn.Module]) -> int:
+        return sum(p.numel() for p in {p for m in modules for p in m.parameters(recurse=False)})
+
+    def count_operations(modules: set[nn.Module]) -> int:
+        return sum(operations.get(module, 0) for module in modules)
+
+    return NetworkCost(
+        parameters=PathwayCounts([*map(count_parameters, alone)], [*map(count_parameters, together)]),
+        operations=PathwayCounts([*map(count_operations, alone)], [*map(count_operations, together)]),
+    )

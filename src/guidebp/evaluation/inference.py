@@ -6,10 +6,11 @@ give curves.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from guidebp.runs.result import EarlyExit, Inference, SmallestExit
 
 # Local critic training reports 0.9 and 0.95 (docs/methods/local-critic.md).
 CONFIDENCES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99, 0.995, 0.999)
@@ -48,14 +49,10 @@ def tally(chosen: Tensor, right: Tensor) -> tuple[int, list[int]]:
     return int(correct), torch.bincount(chosen, minlength=len(right)).tolist()
 
 
-def progressive(scores: Tensor, right: Tensor, levels: tuple[float, ...]) -> dict[str, list[Any]]:
+def progressive(scores: Tensor, right: Tensor, levels: tuple[float, ...]) -> EarlyExit:
     """One threshold for all exits: an image leaves where its score first exceeds it (BranchyNet, local critics)."""
     tallies = [tally(leave(scores, torch.full((len(scores),), level)), right) for level in levels]
-    return {
-        "level": list(levels),
-        "correct": [found for found, _ in tallies],
-        "leave": [counts for _, counts in tallies],
-    }
+    return EarlyExit(list(levels), [correct for correct, _ in tallies], [counts for _, counts in tallies])
 
 
 def budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
@@ -80,15 +77,11 @@ def budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
     return thresholds
 
 
-def budgeted(scores: Tensor, right: Tensor, validation: Tensor) -> dict[str, list[Any]]:
+def budgeted(scores: Tensor, right: Tensor, validation: Tensor) -> EarlyExit:
     """For each of RATIOS: thresholds from validation scores [K, V], tallies of test scores and hits [K, N]."""
     thresholds = [budget_thresholds(validation, ratio) for ratio in RATIOS]
     tallies = [tally(leave(scores, levels), right) for levels in thresholds]
-    return {
-        "level": list(RATIOS),
-        "correct": [found for found, _ in tallies],
-        "leave": [counts for _, counts in tallies],
-    }
+    return EarlyExit(list(RATIOS), [correct for correct, _ in tallies], [counts for _, counts in tallies])
 
 
 def ensembles(scores: Tensor, labels: Tensor) -> list[int]:
@@ -104,22 +97,25 @@ def smallest(right: list[int], images: int) -> list[int]:
 
 
 def inference(
-    test: Tensor, test_labels: Tensor, validation: Tensor, validation_labels: Tensor
-) -> dict[str, Any]:
-    """All of it, from the pathways' probabilities [K, N, classes] on test and validation images, on the CPU.
+    logits: Tensor, probabilities: Tensor, labels: Tensor, validation: Tensor, validation_labels: Tensor
+) -> Inference:
+    """All ways of using several exits; everything lies on the CPU.
 
-    What needs a validation set is None without one.
+    From the pathways' logits and probabilities [K, N, classes] and labels [N] on test images, and the probabilities
+    [K, V, classes] and labels [V] on validation images. What needs validation images is None without any.
     """
-    right = test.argmax(dim=2) == test_labels
-    found: dict[str, Any] = {
-        "confidence": progressive(confidence(test), right, CONFIDENCES),
-        "certainty": progressive(certainty(test), right, CERTAINTIES),
-        "ensembles": ensembles(test, test_labels),
-        "budgeted": None,
-        "smallest": None,
-    }
+    right = probabilities.argmax(dim=2) == labels
+    budgets = smallest_exit = None
     if len(validation_labels):
         hits = (validation.argmax(dim=2) == validation_labels).sum(dim=1).tolist()
-        found["budgeted"] = budgeted(confidence(test), right, confidence(validation))
-        found["smallest"] = {"points": list(POINTS), "exit": smallest(hits, len(validation_labels))}
-    return found
+        budgets = budgeted(confidence(probabilities), right, confidence(validation))
+        smallest_exit = SmallestExit(list(POINTS), smallest(hits, len(validation_labels)))
+    return Inference(
+        confidence=progressive(confidence(probabilities), right, CONFIDENCES),
+        certainty=progressive(certainty(probabilities), right, CERTAINTIES),
+        ensembles=ensembles(probabilities, labels),
+        # of the mean logits, as the authors of local critic training ensemble
+        logit_ensembles=ensembles(logits, labels),
+        budgeted=budgets,
+        smallest=smallest_exit,
+    )

@@ -11,7 +11,7 @@ from typing import Any
 from guidebp.runs.store import RunStore
 from guidebp.study.keys import Run
 from guidebp.study.plan import read_step_times, run_seconds
-from guidebp.study.resolve import Pack, Study
+from guidebp.study.study import Pack, Study
 
 MEGABYTE = 1e6
 START_MINUTES, LEAST_MINUTES = 5, 10  # imports and data; what no scheduler should be asked for less
@@ -58,7 +58,9 @@ class Needs:
                 if cost.get("ended", "finished") != "finished":  # too early to say
                     continue
                 for name in ("seconds", "host_memory"):
-                    most[name] = max(most.get(name, 0.0), cost.get(name, 0.0))
+                    value = cost.get(name, 0.0)
+                    if isinstance(value, int | float):
+                        most[name] = max(most.get(name, 0.0), value)
         return {kind: most for kind, most in found.items() if most.get("seconds")}
 
     @cached_property

@@ -6,7 +6,7 @@ from guidebp.files import write_atomic
 from guidebp.hashing import readable_json
 from guidebp.provenance import machine
 from guidebp.study.plan import STEP_TIMES, read_step_times, shape_of, step_id
-from guidebp.study.resolve import Study
+from guidebp.study.study import Study
 from guidebp.training.numerics import check_torch, choose_device
 from guidebp.training.step_time import ON_CPU, step_seconds
 
@@ -21,8 +21,7 @@ def time_steps(study: Study, device: str) -> None:
     known = read_step_times()
     entry = known.get(name, {"seconds": {}})
     for run in {step_id(study, run): run for run in study.runs}.values():
-        dataset = study.datasets[run.dataset]
-        seconds = step_seconds(run.spec, shape_of(study, run), dataset.class_count, chosen)
+        seconds = step_seconds(run.spec, shape_of(study, run), chosen)
         print(f"{run.dataset} {run.architecture} {run.method}: {seconds:.4g} s", file=sys.stderr, flush=True)
         entry["seconds"][step_id(study, run)] = float(f"{seconds:.4g}")
     images = f"a step of {ON_CPU} images, scaled to the batch" if chosen.type == "cpu" else "a whole step"

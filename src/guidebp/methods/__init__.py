@@ -7,15 +7,15 @@ otherwise.
 """
 
 from importlib import import_module
-from typing import Any
 
 from guidebp.methods.contract import MakeOptimiser, Method
 from guidebp.models.contract import Network
+from guidebp.runs.spec import FamilySpec
 
 
-def build_method(spec: dict[str, Any], network: Network, make_optimiser: MakeOptimiser) -> Method:
+def build_method(spec: FamilySpec, network: Network, make_optimiser: MakeOptimiser) -> Method:
     """The method of a resolved entry {"family", "options"}, ready to train `network`."""
-    module = import_module("guidebp.methods." + spec["family"].replace("-", "_"))
-    method = module.METHOD(network, module.Options(**spec["options"]), make_optimiser)
+    module = import_module(f"guidebp.methods.{spec.module}")
+    method = module.METHOD(network, module.Options(**spec.options), make_optimiser)
     assert isinstance(method, Method)
     return method

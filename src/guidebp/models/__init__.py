@@ -9,17 +9,17 @@ says in `offers() -> dict[str, int]`:
 """
 
 from importlib import import_module
-from typing import Any
 
 from guidebp.models.contract import Network
+from guidebp.runs.spec import FamilySpec
 
 
-def build_network(spec: dict[str, Any], shape: tuple[int, int, int], classes: int) -> Network:
+def build_network(spec: FamilySpec, shape: tuple[int, int, int], classes: int) -> Network:
     """The network of a resolved architecture: {"family", "options"} and, for one made of others, {"base"}."""
-    module = import_module("guidebp.models." + spec["family"].replace("-", "_"))
-    options = module.Options(**spec["options"])
-    if "base" in spec:
-        copies = [build_network(spec["base"], shape, classes) for _ in range(options.copies)]
+    module = import_module(f"guidebp.models.{spec.module}")
+    options = module.Options(**spec.options)
+    if spec.base:
+        copies = [build_network(spec.base, shape, classes) for _ in range(options.copies)]
         network = module.build(options, copies)
     else:
         network = module.build(options, shape, classes)

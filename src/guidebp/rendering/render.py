@@ -19,7 +19,7 @@ from guidebp.rendering.style import file_bytes, settle
 from guidebp.rendering.tables.files import table_bytes
 from guidebp.rendering.tables.results import make
 from guidebp.schema.published import from_json
-from guidebp.study.resolve import Study
+from guidebp.study.study import Study
 
 PICTURE_KINDS = ("pdf", "svg", "png")
 

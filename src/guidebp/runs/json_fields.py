@@ -17,11 +17,11 @@ JsonObject = dict[str, object]
 def to_json(value: object) -> Any:
     """The JSON value of a dataclass, without the fields that equal their defaults; tuples become lists."""
     if is_dataclass(value) and not isinstance(value, type):
-        found = {field.name: getattr(value, field.name) for field in fields(value)}
+        entries = ((field, getattr(value, field.name)) for field in fields(value))
         return {
-            field.name: to_json(found[field.name])
-            for field in fields(value)
-            if not _has_default(field) or found[field.name] != _default(field)
+            field.name: to_json(entry)
+            for field, entry in entries
+            if not _has_default(field) or entry != _default(field)
         }
     if isinstance(value, Mapping):
         return {str(key): to_json(entry) for key, entry in value.items()}

@@ -1,41 +1,77 @@
-"""The record of one finished run."""
+"""The record of one finished run: record.json, verified against its own checksum and its spec's key."""
 
 import hashlib
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from guidebp.errors import UserError
 from guidebp.hashing import canonical_json, json_hash
+from guidebp.runs.json_fields import from_json, to_json
+from guidebp.runs.result import RunResult
+from guidebp.runs.spec import Locks, PlannedRun, RunSpec, spec_from_json, spec_to_json
 
-RECORD_VERSION = 3
+RECORD_VERSION = 4
 
 
-def encode_record(spec: dict[str, Any], data: str, result: dict[str, Any], files: dict[str, bytes]) -> bytes:
-    """The bytes of record.json; `data` is the content hash of the prepared dataset."""
-    record: dict[str, Any] = {
+@dataclass(frozen=True)
+class RunRecord:
+    """What is stored of a run.
+
+    Attributes:
+        data: content hash of the prepared dataset that it was trained on.
+        files: checksums of the run's other files, by name.
+        locks: the rules of the claims as they were when the run was trained. They are no part of the key.
+        sha256: checksum of all of the above.
+    """
+
+    spec: RunSpec
+    data: str
+    result: RunResult
+    files: dict[str, str] = field(default_factory=dict)
+    locks: Locks = field(default_factory=dict)
+    sha256: str = ""
+
+
+def encode_record(run: PlannedRun, data: str, result: RunResult, files: dict[str, bytes]) -> bytes:
+    """The bytes of record.json; `data` is the content hash of the dataset, `files` are the run's other files."""
+    body = {
         "version": RECORD_VERSION,
-        "spec": spec,
+        "spec": spec_to_json(run.spec),
         "data": data,
-        "result": result,
+        "result": to_json(result),
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        "locks": run.locks,
     }
-    return canonical_json(record | {"sha256": json_hash(record)})
+    return canonical_json(body | {"sha256": json_hash(body)})
 
 
-def decode_record(raw: bytes, key: str, path: Path, remedy: str) -> dict[str, Any]:
-    """The record in the bytes of a record.json, checked against its own checksum; UserError names `path`."""
+def decode_record(content: bytes, key: str, path: Path, remedy: str) -> RunRecord:
+    """The record in the bytes of a record.json.
+
+    Raises UserError, naming `path` and `remedy`, when the bytes are no record of this version, when they do not
+    match their checksum, or when the spec does not hash to `key`.
+    """
     try:
-        record = json.loads(raw)
+        value = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a record ({error}); {remedy}") from error
-    if not isinstance(record, dict) or record.get("version") != RECORD_VERSION:
+    if not isinstance(value, dict) or value.get("version") != RECORD_VERSION:
         raise UserError(f"{path}: not a record of version {RECORD_VERSION}; {remedy}")
-    body = {name: value for name, value in record.items() if name != "sha256"}
+    body = {name: entry for name, entry in value.items() if name != "sha256"}
     try:
-        intact = record.get("sha256") == json_hash(body) and record["spec"]["key"] == key
-    except (ValueError, TypeError, LookupError):  # NaN, which json reads and no record holds; no spec
-        intact = False
-    if not intact:
-        raise UserError(f"{path}: its checksum does not match its contents; {remedy}")
+        if value.get("sha256") != json_hash(body):
+            raise UserError(f"{path}: its checksum does not match its contents; {remedy}")
+        record = RunRecord(
+            spec=spec_from_json(body.get("spec")),
+            data=from_json(str, body.get("data"), "data"),
+            result=from_json(RunResult, body.get("result"), "result"),
+            files=from_json(dict[str, str], body.get("files"), "files"),
+            locks=from_json(Locks, body.get("locks"), "locks"),
+            sha256=value["sha256"],
+        )
+    except (ValueError, TypeError, LookupError) as error:
+        raise UserError(f"{path}: not a record ({error}); {remedy}") from error
+    if record.spec.key != key:
+        raise UserError(f"{path}: its spec has the key {record.spec.key}, not {key}; {remedy}")
     return record

@@ -13,6 +13,8 @@ from guidebp.hashing import json_hash
 from guidebp.runs.json_fields import JsonObject, from_json, to_json
 
 KEY_DIGITS = 20
+# Claim to setting to the hash of the rule that decides the claim there.
+Locks = dict[str, dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -140,12 +142,45 @@ class RunSpec:
 
 def spec_to_json(spec: RunSpec) -> JsonObject:
     """The JSON object of a spec; the engine is always in it."""
-    return to_json(spec) | {"engine": spec.engine}
+    value: JsonObject = to_json(spec)
+    return value | {"engine": spec.engine}
 
 
 def spec_from_json(value: object) -> RunSpec:
     """The spec of a JSON object. Raises ValueError that names the key at fault."""
-    spec = from_json(RunSpec, value)
-    if not isinstance(value, dict) or "engine" not in value:
+    if isinstance(value, dict) and "engine" not in value:
         raise ValueError("engine: missing")
-    return spec
+    return from_json(RunSpec, value)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run to be trained: its spec and, beside it, the rules of the claims that it may help to decide."""
+
+    spec: RunSpec
+    locks: Locks = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The spec's key."""
+        return self.spec.key
+
+
+def planned_run_to_json(run: PlannedRun) -> JsonObject:
+    """The JSON object of a planned run, with its key for people to read."""
+    return {"key": run.key, "spec": spec_to_json(run.spec), "locks": run.locks}
+
+
+def planned_run_from_json(value: object) -> PlannedRun:
+    """The planned run of a JSON object. Raises ValueError for a spec that does not hash to its key, or is none."""
+    if not isinstance(value, dict):
+        raise ValueError("expected an object")
+    for name in ("key", "spec", "locks"):
+        if name not in value:
+            raise ValueError(f"{name}: missing")
+    if unknown := set(value) - {"key", "spec", "locks"}:
+        raise ValueError(f"{min(unknown)}: unknown key")
+    spec = spec_from_json(value["spec"])
+    if spec.key != value["key"]:
+        raise ValueError(f"key: the spec has the key {spec.key}, not {value['key']!r:.60}")
+    return PlannedRun(spec, from_json(Locks, value["locks"], "locks"))

@@ -1,10 +1,10 @@
 """The run store: one folder per finished run, shared by all studies, complete or absent.
 
-`results/runs/<key>/` holds `record.json` (spec, data hash, result, checksums of the other files, and a
-checksum of itself), `predictions.safetensors`, `telemetry.json` (what depends on the machine) and, if kept,
-`weights.safetensors`. A folder is written beside its place, flushed to disk and renamed. Beside the runs,
-`.locks/` has a file per run that somebody trains or has trained, `.unfinished/<key>/` the checkpoints of a run,
-`.users/` a file per other project whose `results/runs` is a link to this one.
+`results/runs/<key>/` holds `record.json`, `predictions.safetensors`, `telemetry.json` (what depends on the machine)
+and, if kept, `weights.safetensors`. A folder is written beside its final place, flushed to disk and renamed.
+
+Beside the runs lie `.locks/` (a file per run that is or was trained), `.unfinished/<key>/` (the checkpoints of a
+run) and `.users/` (a file per other project whose `results/runs` is a link to this store).
 """
 
 import fcntl
@@ -15,12 +15,14 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from guidebp.errors import UserError
 from guidebp.files import file_hash, locked, sync_folder, write_atomic
 from guidebp.hashing import canonical_json
-from guidebp.runs.record import decode_record
+from guidebp.runs.checkpoint_name import CheckpointName
+from guidebp.runs.json_fields import JsonObject
+from guidebp.runs.record import RunRecord, decode_record
+from guidebp.runs.spec import RunSpec
 
 RECORD, PREDICTIONS, TELEMETRY, WEIGHTS = (
     "record.json",
@@ -33,61 +35,62 @@ RECORD, PREDICTIONS, TELEMETRY, WEIGHTS = (
 class RunStore:
     """The folder of all finished runs.
 
-    Without `predictions`, as for studies that tune, whose archives leave them out, runs need not have theirs.
+    With `predictions=False`, runs may lack their predictions: the archives of tuning studies leave them out.
     """
 
     def __init__(self, root: Path, predictions: bool = True) -> None:
         self.root, self.predictions = root, predictions
 
     def folder(self, key: str) -> Path:
-        """Where the run is, or will be."""
+        """The folder of a run, whether it exists or not."""
         return self.root / key
 
     def has(self, key: str) -> bool:
-        """Whether the run is finished; does not read it."""
+        """Whether the run is finished; its files are not read."""
         return (self.folder(key) / RECORD).exists()
 
-    def holds(self, key: str, data: str) -> bool:
-        """Whether the run is finished, intact and was trained on the data with this hash."""
+    def holds(self, spec: RunSpec, data: str) -> bool:
+        """Whether the run of this spec is finished, intact and was trained on the data with this content hash."""
         try:
-            return self.has(key) and self.read(key)["data"] == data
+            record = self.read(spec.key) if self.has(spec.key) else None
         except UserError:
             return False
+        return record is not None and record.data == data and record.spec == spec
 
-    def read(self, key: str) -> dict[str, Any]:
-        """The record of a run, verified against its own checksum and those of its files.
+    def read(self, key: str) -> RunRecord:
+        """The record of a run, verified against its checksums and its key.
 
-        Raises UserError when it is absent, of another version or not what its checksums say.
+        Raises UserError when the run is absent, of another version or damaged.
         """
         folder = self.folder(key)
         path = folder / RECORD
-        remedy = f"delete {folder} and run snakemake again"
+        remedy = f"Run: rm -r {folder} && snakemake"
         try:
-            raw = path.read_bytes()
+            content = path.read_bytes()
         except FileNotFoundError as error:
-            raise UserError(f"{path}: no such run; run snakemake to train it") from error
-        record = decode_record(raw, key, path, remedy)
-        for name, checksum in record["files"].items():
+            raise UserError(f"{path}: no such run. Run: snakemake") from error
+        record = decode_record(content, key, path, remedy)
+        for name, checksum in record.files.items():
             absent = not (folder / name).exists()
             if absent and name == PREDICTIONS and not self.predictions:
                 continue
             if absent or file_hash(folder / name) != checksum:
-                raise UserError(f"{folder / name}: missing or changed since it was recorded; {remedy}")
+                raise UserError(f"{folder / name}: missing or changed since it was recorded. {remedy}")
         return record
 
-    def telemetry(self, key: str) -> dict[str, Any]:
-        """What the run cost and where it ran; empty when that is not known."""
+    def telemetry(self, key: str) -> JsonObject:
+        """What the run cost and where it ran; empty when that is unknown."""
         path = self.folder(key) / TELEMETRY
         if not path.exists():
             return {}
         try:
-            found: dict[str, Any] = dict(json.loads(path.read_bytes()).items())
-            canonical_json(found)  # refuses NaN
+            telemetry: JsonObject = dict(json.loads(path.read_bytes()).items())
+            canonical_json(telemetry)  # refuses NaN
         except (ValueError, AttributeError, RecursionError) as error:
             raise UserError(
-                f"{path}: not a run's telemetry ({error}); delete it, and its costs are unknown"
+                f"{path}: not a run's telemetry ({error}); without it the costs are unknown. Run: rm -r {path}"
             ) from error
-        return found
+        return telemetry
 
     def publish(self, key: str, files: dict[str, bytes]) -> None:
         """Make the run's folder appear at once, with all its files, replacing what was there."""
@@ -112,36 +115,42 @@ class RunStore:
         sync_folder(self.root)
         shutil.rmtree(self.unfinished(key), ignore_errors=True)
 
-    def join(self) -> None:
-        """Leave word that this project uses the store, where it lies in another one."""
+    def register_project(self) -> None:
+        """Register this project as a user of the store, where the store lies in another project."""
         if not self.root.resolve().is_relative_to(Path.cwd().resolve()):
             here = str(Path.cwd().resolve())
             write_atomic(self.root / ".users" / hashlib.sha256(here.encode()).hexdigest()[:16], here.encode())
 
-    def shared(self) -> bool:
-        """Whether other projects may use the store: it lies in another one, or they have left word."""
+    def is_shared(self) -> bool:
+        """Whether other projects may use the store: it lies in another one, or others have registered."""
         elsewhere = not self.root.resolve().is_relative_to(Path.cwd().resolve())
         return elsewhere or any((self.root / ".users").glob("*"))
 
     def unfinished(self, key: str) -> Path:
-        """Where the checkpoints of a run lie that is not finished."""
+        """The folder with the checkpoints of a run that is not finished."""
         return self.root / ".unfinished" / key
 
     def checkpoints(self, key: str) -> list[Path]:
-        """EPOCH-STEP.SHA256.safetensors, the newest first."""
-        return sorted(self.unfinished(key).glob("*-*.*.safetensors"), reverse=True)
+        """The checkpoint files of a run, the newest first."""
+        paths = self.unfinished(key).glob("*.safetensors")
+        return sorted((path for path in paths if CheckpointName.parse(path.name)), reverse=True)
+
+    def newest_checkpoint(self, key: str) -> CheckpointName | None:
+        """The name of the newest checkpoint of a run, None without any."""
+        paths = self.checkpoints(key)
+        return CheckpointName.parse(paths[0].name) if paths else None
 
     def lock(self, key: str, stop: Callable[[], bool] | None = None) -> AbstractContextManager[None]:
-        """Hold the run alone, waiting if need be; raises Stopped when `stop` says so meanwhile."""
+        """Lock a run exclusively, waiting if necessary; raises StopRequested when `stop()` becomes true."""
         return locked(self.root / ".locks", key, stop)
 
-    def running(self) -> set[str]:
+    def running_keys(self) -> set[str]:
         """Keys of the runs that some process trains now."""
-        found = set()
+        keys = set()
         for path in (self.root / ".locks").glob("*"):
-            with path.open() as file:  # shared: that needs no right to write
+            with path.open() as file:  # a shared lock needs no right to write
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    found.add(path.name)
-        return found
+                    keys.add(path.name)
+        return keys

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from guidebp.schema.entry import Entry, Name, Text
 
@@ -14,8 +14,13 @@ class Block(Entry):
     architectures: Annotated[list[Name], Field(min_length=1)]
     methods: Annotated[list[Name], Field(min_length=1)]
     recipe: Name
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
-        description="Each index stands for one set of random streams; methods are paired by it."
+    seeds: Annotated[
+        Annotated[int, Field(ge=1), Tag("<count>")]
+        | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1), Tag("<list>")],
+        Discriminator(lambda value: "<list>" if isinstance(value, list) else "<count>"),
+    ] = Field(
+        description="A list, or their number: 3 means 0, 1, 2. A seed fixes all random streams of a run; methods "
+        "are paired by it."
     )
     part: Name | None = Field(
         None, description="The part of the report it belongs to: blocks of one part share figures and tables."
@@ -25,9 +30,16 @@ class Block(Entry):
         description="In a study that `tunes`: the learning rates to try in place of the recipe's.",
     )
 
+    @property
+    def seed_numbers(self) -> list[int]:
+        """The seeds, each by its number."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
     @field_validator("datasets", "architectures", "methods", "seeds", "rates")
     @classmethod
-    def _no_duplicates(cls, values: list[Any]) -> list[Any]:
+    def _no_duplicates(cls, values: Any) -> Any:
+        if isinstance(values, int):
+            return values
         twice = sorted({str(value) for value in values if values.count(value) > 1})
         if twice:
             raise ValueError(f"listed twice: {', '.join(twice)}")

@@ -13,9 +13,11 @@ from typing import Any
 
 from guidebp.errors import MissingRateError, UserError
 from guidebp.hashing import json_hash
+from guidebp.runs.json_fields import to_json
 from guidebp.schema.claims import Claim, scale_of
 from guidebp.study.keys import Run
-from guidebp.study.resolve import Study, load_study
+from guidebp.study.resolve import load_study
+from guidebp.study.study import Study
 
 STEP_TIMES = Path("results/step-times.json")
 Json = dict[str, Any]
@@ -23,21 +25,16 @@ Json = dict[str, Any]
 
 def step_id(study: Study, run: Run) -> str:
     """What decides how long a step takes: all but data, length, schedule, seed and the code of families."""
-
-    def plain(part: Json) -> Json:
-        kept = {key: value for key, value in part.items() if key != "code"}
-        return kept | {"base": plain(kept["base"])} if "base" in kept else kept
-
-    recipe = run.spec["recipe"]
+    spec = run.spec
     return json_hash(
         {
-            "architecture": plain(run.spec["architecture"]),
-            "method": plain(run.spec["method"]),
-            "optimiser": recipe["optimiser"]["name"],
-            "batch_size": recipe["batch_size"],
-            "numerics": recipe["numerics"],
+            "architecture": to_json(spec.architecture.without_code()),
+            "method": to_json(spec.method.without_code()),
+            "optimiser": spec.recipe.optimiser.name,
+            "batch_size": spec.recipe.batch_size,
+            "numerics": spec.recipe.numerics,
             "shape": list(shape_of(study, run)),
-            "classes": study.datasets[run.dataset].class_count,
+            "classes": spec.dataset.classes,
         },
         16,
     )
@@ -46,8 +43,8 @@ def step_id(study: Study, run: Run) -> str:
 def shape_of(study: Study, run: Run) -> tuple[int, int, int]:
     """Channels, height and width of the images as the network sees them."""
     channels, height, width = study.datasets[run.dataset].shape
-    downsample = run.spec["recipe"].get("downsample", 1)
-    return channels, height // downsample, width // downsample
+    side = run.spec.recipe.downsample
+    return channels, height // side, width // side
 
 
 def read_step_times(path: Path = STEP_TIMES) -> dict[str, Json]:
@@ -123,5 +120,5 @@ def run_seconds(study: Study, run: Run, step_seconds: dict[str, float]) -> float
     images, step = study.datasets[run.dataset].train_images, step_seconds.get(step_id(study, run))
     if images is None or step is None:
         return None
-    recipe = run.spec["recipe"]
-    return float(recipe["epochs"] * (images // recipe["batch_size"]) * step)
+    recipe = run.spec.recipe
+    return float(recipe.epochs * (images // recipe.batch_size) * step)

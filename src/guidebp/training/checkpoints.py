@@ -1,7 +1,7 @@
 """The checkpoints of one run: when one is due, how it is written and read.
 
-A file is named EPOCH-STEP.SHA256.safetensors after its own contents: a damaged one is known by its name, and
-the one before it, which is kept, takes its place. What it must fit is inside.
+A file is named after its own contents (`CheckpointName`): a damaged one is recognised, and the one before it, which
+is kept, takes its place. What a checkpoint must fit is inside.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,21 +21,34 @@ from torch import Tensor
 from guidebp.errors import StopRequested, UserError
 from guidebp.files import file_hash, write_atomic
 from guidebp.provenance import processor
+from guidebp.runs.checkpoint_name import CheckpointName
+from guidebp.runs.json_fields import JsonObject
 from guidebp.runs.store import RunStore
 
-VERSION = 1
+VERSION = 2
 KEPT = 2
 
 
-class ElsewhereError(UserError):
-    """A run cannot go on here."""
+class MachineMismatchError(UserError):
+    """A checkpoint was made on another kind of machine; resuming here would give other bytes."""
+
+
+class Checkpoint(NamedTuple):
+    """The state of a run before step `step` of epoch `epoch`: tensors by name, and all the rest as JSON."""
+
+    epoch: int
+    step: int
+    tensors: dict[str, Tensor]
+    about: JsonObject
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Every how many epochs or minutes a checkpoint is due; a wish to stop makes one due at once.
+class CheckpointPolicy:
+    """When a checkpoint is due: every so many epochs or minutes, and at once when asked to stop.
 
-    `warn` is told when one could not be written; training goes on.
+    Attributes:
+        stop: whether this process was asked to stop.
+        warn: told when a checkpoint could not be written; training continues.
     """
 
     epochs: int | None = None
@@ -49,78 +62,85 @@ class Checkpoints:
     """The checkpoints of a run in the store.
 
     Attributes:
-        data: the content hash of the prepared dataset; a checkpoint of other data is passed over.
-        where: the machine's `birthplace`: going on elsewhere would give other bytes, so it is refused.
+        data: content hash of the prepared dataset; a checkpoint of other data is dropped.
+        machine: `describe_machine` here; a checkpoint of another kind of machine is refused.
+        written: when the newest one was written, by `time.monotonic`.
     """
 
     store: RunStore
     key: str
     data: str
-    where: dict[str, str]
-    plan: Plan
+    machine: dict[str, str]
+    policy: CheckpointPolicy
     written: float = field(default_factory=time.monotonic)
 
-    def due(self, ended: int = 0) -> bool:
-        """Whether to save now: between two steps or, with their number, when so many epochs have ended."""
-        if self.plan.stop():
+    def due(self, epochs: int = 0) -> bool:
+        """Whether to save now: between two steps or, given their number, after so many epochs."""
+        policy = self.policy
+        if policy.stop():
             return True
-        if ended and self.plan.epochs and ended % self.plan.epochs == 0:
+        if epochs and policy.epochs and epochs % policy.epochs == 0:
             return True
-        return self.plan.minutes is not None and time.monotonic() - self.written >= 60 * self.plan.minutes
+        return policy.minutes is not None and time.monotonic() - self.written >= 60 * policy.minutes
 
-    def save(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Write a checkpoint and keep the one before; raises Stopped where that is why it was due."""
-        fits = {"version": VERSION, "key": self.key, "data": self.data, "where": self.where}
-        content = save(tensors, {"run": json.dumps({**fits, "about": about})})
-        name = f"{about['epoch']:06d}-{about['step']:08d}.{hashlib.sha256(content).hexdigest()}.safetensors"
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint and keep the one before; raises StopRequested when we were asked to stop."""
+        header = {
+            "version": VERSION,
+            "key": self.key,
+            "data": self.data,
+            "machine": self.machine,
+            "about": checkpoint.about,
+        }
+        content = save(checkpoint.tensors, {"run": json.dumps(header)})
+        name = CheckpointName(checkpoint.epoch, checkpoint.step, hashlib.sha256(content).hexdigest())
         try:
-            write_atomic(self.store.unfinished(self.key) / name, content)
+            write_atomic(self.store.unfinished(self.key) / str(name), content)
         except OSError as error:
-            self.plan.warn(f"no checkpoint written ({error}); the run goes on without")
-        for old in self.store.checkpoints(self.key)[KEPT:]:
-            old.unlink(missing_ok=True)
+            self.policy.warn(f"no checkpoint written ({error}); the run continues without")
+        for path in self.store.checkpoints(self.key)[KEPT:]:
+            path.unlink(missing_ok=True)
         self.written = time.monotonic()
-        if self.plan.stop():
+        if self.policy.stop():
             raise StopRequested
 
-    def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was saved last and is sound; None without any.
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint that is intact and of the same data; None without any.
 
-        Raises ElsewhereError when it was made on another kind of machine or with another torch.
+        Raises MachineMismatchError when it was made on another kind of machine or with another torch.
         """
         for path in self.store.checkpoints(self.key):
-            tensors, header = read_checkpoint(path)
-            if (header.get("version"), header.get("data")) != (VERSION, self.data):
-                path.unlink(missing_ok=True)  # or it would stand before those to come
+            name = CheckpointName.parse(path.name)
+            tensors, header = _read_checkpoint(path, name)
+            if name is None or (header.get("version"), header.get("data")) != (VERSION, self.data):
+                path.unlink(missing_ok=True)  # or it would come before those to be written
                 continue
-            if header["where"] != self.where:
-                there, here = (", ".join(where.values()) for where in (header["where"], self.where))
-                raise ElsewhereError(
-                    f"{path.parent}: this run was begun on {there}; here ({here}) it would end otherwise: "
-                    f"go on there, or give up what is done of it: rm -r {path.parent}"
+            if header["machine"] != self.machine:
+                there, here = (", ".join(machine.values()) for machine in (header["machine"], self.machine))
+                raise MachineMismatchError(
+                    f"{path.parent}: checkpoint was made on {there} and cannot resume on {here} with identical "
+                    f"results; resume there, or delete it: rm -r {path.parent}"
                 )
-            about: dict[str, Any] = header["about"]
-            return tensors, about
+            return Checkpoint(name.epoch, name.step, tensors, header["about"])
         return None
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def _read_checkpoint(path: Path, name: CheckpointName | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and header of a file, both empty where it is damaged or gone."""
     try:
-        if file_hash(path) == path.name.split(".")[1]:
+        if name and file_hash(path) == name.sha256:
             with safe_open(path, "pt") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, json.loads(  # noqa: SIM118
-                    file.metadata()["run"]
-                )
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                return tensors, dict(json.loads(file.metadata()["run"]))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         pass
     return {}, {}
 
 
-def birthplace(device_class: str) -> dict[str, str]:
+def describe_machine(device_class: str) -> dict[str, str]:
     """What of a machine decides the bytes of a result, for a person to read."""
-    found = {"device_class": device_class, "torch": f"torch {torch.__version__}"}
+    description = {"device_class": device_class, "torch": f"torch {torch.__version__}"}
     if device_class == "cpu":  # libraries choose their kernels by it
         capability = torch.backends.cpu.get_cpu_capability()
-        return found | {"processor": f"{platform.machine()} {processor().split()[0]} with {capability}"}
-    return found | {"cuda": f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"}
+        return description | {"processor": f"{platform.machine()} {processor().split()[0]} with {capability}"}
+    return description | {"cuda": f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"}

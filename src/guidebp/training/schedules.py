@@ -2,41 +2,40 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
 from guidebp.methods.contract import MakeOptimiser
 from guidebp.optimisers import KINDS
+from guidebp.runs.spec import RecipeSpec, ScheduleSpec
 
 
-def optimiser_maker(recipe: dict[str, Any]) -> MakeOptimiser:
+def optimiser_maker(recipe: RecipeSpec) -> MakeOptimiser:
     """A function from parameters to the recipe's optimiser over them."""
-    settings = dict(recipe["optimiser"])
-    kind = KINDS[settings.pop("name")]
+    optimiser = recipe.optimiser
+    kind = KINDS[optimiser.name]
 
     def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return kind(parameters, **settings)
+        return kind(parameters, lr=optimiser.lr, **optimiser.settings)
 
     return make
 
 
-def lr_factor(recipe: dict[str, Any], step: int, steps: int) -> float:
+def lr_factor(schedule: ScheduleSpec, step: int, steps: int) -> float:
     """What the base learning rate is multiplied by in step `step` (from 0) of `steps`.
 
     constant: 1. step: `factor` for each milestone (a share of training) passed. cosine: half a cosine to 0.
     `warmup` (a share of training) rises linearly before any of them.
     """
-    schedule = recipe["schedule"]
     done = step / steps
-    warmup = schedule["warmup"]
+    warmup = schedule.warmup
     if done < warmup:
         return float((step + 1) / math.ceil(warmup * steps))
-    if schedule["name"] == "cosine":
+    if schedule.name == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
-    if schedule["name"] == "step":
-        return float(schedule["factor"] ** sum(done >= milestone for milestone in schedule["milestones"]))
+    if schedule.name == "step":
+        return float(schedule.factor ** sum(done >= milestone for milestone in schedule.milestones))
     return 1.0
 
 

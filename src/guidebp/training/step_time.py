@@ -2,12 +2,12 @@
 
 import statistics
 import time
-from typing import Any
 
 import torch
 
 from guidebp.methods import build_method
 from guidebp.models import build_network
+from guidebp.runs.spec import RunSpec
 from guidebp.training.numerics import autocast, set_numerics
 from guidebp.training.schedules import optimiser_maker
 
@@ -15,23 +15,21 @@ ON_CPU = 16  # images; a step of the whole batch is taken to cost in proportion
 SECONDS, STEPS = 1.0, 20  # at most, after one step to warm up
 
 
-def step_seconds(
-    spec: dict[str, Any], shape: tuple[int, int, int], classes: int, device: torch.device
-) -> float:
-    """Seconds of one step of a resolved spec's method on random images of `shape`; its seed is ignored."""
-    recipe = spec["recipe"]
-    set_numerics(recipe["numerics"], device)
-    network = build_network(spec["architecture"], shape, classes)
+def step_seconds(spec: RunSpec, shape: tuple[int, int, int], device: torch.device) -> float:
+    """Seconds of one step of a spec's method on random images of `shape`; its seed is ignored."""
+    recipe, classes = spec.recipe, spec.dataset.classes
+    set_numerics(recipe.numerics, device)
+    network = build_network(spec.architecture, shape, classes)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    method = build_method(spec["method"], network, optimiser_maker(recipe)).train()
-    size = min(recipe["batch_size"], ON_CPU) if device.type == "cpu" else recipe["batch_size"]
+    method = build_method(spec.method, network, optimiser_maker(recipe)).train()
+    size = min(recipe.batch_size, ON_CPU) if device.type == "cpu" else recipe.batch_size
     count = size * method.streams
     images = torch.randn(count, *shape, device=device).to(memory_format=torch.channels_last)
     labels = torch.randint(classes, (count,), device=device)
     times: list[float] = []
     while len(times) <= 1 or (sum(times) < SECONDS and len(times) <= STEPS):
         started = time.perf_counter()
-        with autocast(recipe["numerics"], device):
+        with autocast(recipe.numerics, device):
             method.step(images, labels).loss.item()  # waits for the device
         times.append(time.perf_counter() - started)
-    return float(statistics.median(times[1:]) * recipe["batch_size"] / size)
+    return float(statistics.median(times[1:]) * recipe.batch_size / size)

@@ -1,56 +1,64 @@
-"""The wish that a process should stop: a signal, or the end of its parent. It is asked for, never interrupts."""
+"""Requests that a process stop: a signal, or the end of its parent. They are polled and never interrupt."""
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 # Exit codes, as sysexits.h means them.
-CONTINUE = 75  # not finished: the same command goes on
+CONTINUE = 75  # not finished: the same command resumes
 OUT_OF_MEMORY = 71
 
-Note = Callable[[int, FrameType | None], None]
+Handler = Callable[[int, FrameType | None], None]
 
 
-class Wish:
-    """Whether this process is wished to stop: call it between two steps."""
+class StopRequest:
+    """Whether this process was asked to stop: call it between two steps."""
 
     def __init__(self, parent: int | None = None) -> None:
-        """Signals are noted from now on; `parent`: our parent, without which there is no sense in going on."""
+        """Signals are recorded from now on; `parent`: the process without which going on is pointless."""
         self.parent = parent
-        self.came = False
-        handle(self.note)
+        self.signalled = False
+        _handle_signals(self._record)
 
     def __call__(self) -> bool:
         """Whether a signal came or the parent is gone."""
-        return self.came or (self.parent is not None and os.getppid() != self.parent)
+        return self.signalled or (self.parent is not None and os.getppid() != self.parent)
 
-    def note(self, number: int, frame: FrameType | None) -> None:
-        """A signal came; the second Ctrl-C ends the process at once."""
-        if self.came and number == signal.SIGINT:
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        """Record a signal; the second Ctrl-C ends the process at once."""
+        if self.signalled and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.came = True
-
-
-def handle(note: Note) -> dict[int, Note | int | None]:
-    """Have `note` called for signals that ask to stop, but for those ignored (nohup); who was called before."""
-    asking = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
-    return {n: signal.signal(n, note) for n in asking if signal.getsignal(n) != signal.SIG_IGN}
+        self.signalled = True
 
 
 @contextmanager
-def passed_on(stop: Callable[[], None], kill: Callable[[], None]) -> Iterator[list[int]]:
-    """Within the block such a signal calls `stop`, a second one `kill`; yields the signals that came."""
-    came: list[int] = []
+def forward_signals(stop: Callable[[], None], kill: Callable[[], None]) -> Iterator[list[int]]:
+    """Within the block the first signal to stop calls `stop`, a second one `kill`; yields the signals so far."""
+    signals: list[int] = []
 
-    def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        (stop if len(came) == 1 else kill)()
+    def forward(number: int, frame: FrameType | None) -> None:
+        signals.append(number)
+        (stop if len(signals) == 1 else kill)()
 
-    before = handle(note)
+    before = _handle_signals(forward)
     try:
-        yield came
+        yield signals
     finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def exit_now(code: int) -> NoReturn:
+    """End the process at once; nothing is left to write, and standard output may be closed."""
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _handle_signals(handler: Handler) -> dict[int, Handler | int | None]:
+    """Call `handler` for signals that ask to stop, except ignored ones (nohup); returns the handlers before."""
+    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    return {n: signal.signal(n, handler) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}

@@ -14,10 +14,11 @@ from guidebp.ingest.verify import verify
 from guidebp.jobs.pack import DEATHS
 from guidebp.paths import PREPARED, RAW, Layout
 from guidebp.provenance import code, processor
-from guidebp.runs.index import store_of
+from guidebp.runs.checkpoint_name import CheckpointName
 from guidebp.runs.store import RECORD, RunStore
 from guidebp.study.keys import Run
-from guidebp.study.resolve import Study
+from guidebp.study.packs import open_store
+from guidebp.study.study import Study
 from guidebp.upkeep.gc import rubbish, size_text
 from guidebp.upkeep.processes import snakemake_locked, workers
 
@@ -36,7 +37,7 @@ class Finding(NamedTuple):
 
 def diagnose(study: Study, studies: Iterable[Study]) -> list[Finding]:
     """All findings on a study; `studies` are all of this project, whose runs are none's rubbish."""
-    store = store_of(study)
+    store = open_store(study)
     return [*locks(study), *data(study), *runs(study, store), *left(studies, store)]
 
 
@@ -130,15 +131,15 @@ def state_of(run: Run, store: RunStore, data_hash: str | None) -> tuple[str, str
             record = store.read(run.key)
         except UserError as error:
             return "corrupt", str(error).split("; ", 1)[0]
-        if data_hash is not None and record["data"] != data_hash:
+        if data_hash is not None and record.data != data_hash:
             return "stale", "trained on other data than the manifest describes"
-        return str(record["result"]["status"]), ""
+        return record.result.status, ""
     checkpoints = store.checkpoints(run.key)
     notes = []
-    if checkpoints:
-        epoch = int(checkpoints[0].name.split("-")[0]) + 1
-        notes.append(f"goes on in epoch {epoch} of {run.spec['recipe']['epochs']}")
-        if any(file_hash(path) != path.name.split(".")[1] for path in checkpoints):
+    if newest := store.newest_checkpoint(run.key):
+        notes.append(f"resumes in epoch {newest.epoch + 1} of {run.spec.recipe.epochs}")
+        names = [(path, CheckpointName.parse(path.name)) for path in checkpoints]
+        if any(name and file_hash(path) != name.sha256 for path, name in names):
             notes.append("a checkpoint is damaged, the one before it is taken")
     if (store.unfinished(run.key) / DEATHS).exists():
         notes.append("its process has died")

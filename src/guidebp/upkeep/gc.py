@@ -12,7 +12,7 @@ from typing import NamedTuple
 from guidebp.errors import UserError
 from guidebp.paths import PREPARED, Layout
 from guidebp.runs.store import RunStore
-from guidebp.study.resolve import Study
+from guidebp.study.study import Study
 from guidebp.upkeep.processes import workers
 
 KEY = re.compile(r"[0-9a-f]{20}")
@@ -33,7 +33,7 @@ class Rubbish(NamedTuple):
 def rubbish(studies: Iterable[Study], store: RunStore, crashed: bool = False) -> Iterator[Rubbish]:
     """What none of the studies uses; with `crashed` also crashed runs, which are then trained again."""
     studies = list(studies)
-    if not store.shared():  # else others may use what is of no use here
+    if not store.is_shared():  # else others may use what is of no use here
         yield from unused_runs({run.key for study in studies for run in study.runs}, store)
     for study in studies:
         yield from unused_indexes(study)
@@ -47,7 +47,7 @@ def rubbish(studies: Iterable[Study], store: RunStore, crashed: bool = False) ->
 
 def unused_runs(used: set[str], store: RunStore) -> Iterator[Rubbish]:
     """Runs and checkpoints of other keys, and what was being written."""
-    running = store.running()
+    running = store.running_keys()
     for path in sorted(store.root.glob("*")):
         key = path.name.lstrip(".").split(".")[0]
         if key in running or not KEY.fullmatch(key):
@@ -84,7 +84,7 @@ def crashed_runs(study: Study, store: RunStore) -> Iterator[Rubbish]:
 def is_crashed(key: str, store: RunStore) -> bool:
     """Whether the run is recorded as crashed; a damaged one is not."""
     try:
-        return bool(store.read(key)["result"]["status"] == "crashed")
+        return store.read(key).result.status == "crashed"
     except UserError:
         return False
 

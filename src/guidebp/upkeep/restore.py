@@ -7,17 +7,17 @@ import sys
 from pathlib import Path
 
 from guidebp.analysis.tuning import tuned_recipes
-from guidebp.collect.rows import Row
 from guidebp.errors import UserError
 from guidebp.git import run_git
 from guidebp.hashing import readable_json
 from guidebp.paths import PREPARED, Layout
 from guidebp.runs.archive import SUFFIX, read_archive
-from guidebp.runs.index import data_hashes, store_of, write_index
-from guidebp.runs.record import decode_record
+from guidebp.runs.index import write_index
+from guidebp.runs.record import RunRecord, decode_record
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY
 from guidebp.schema.catalogue import wholes
-from guidebp.study.resolve import Study
+from guidebp.study.packs import open_store, read_data_hashes
+from guidebp.study.study import Study
 
 
 def restore(study: Study, records_only: bool = False) -> str:
@@ -55,26 +55,28 @@ def restore(study: Study, records_only: bool = False) -> str:
 
 def unpack(study: Study) -> int:
     """Bring the records into the store and index the packs; how many the store did not have."""
-    layout, store, hashes = Layout(study.name), store_of(study), data_hashes(study.datasets)
-    store.join()
+    layout, store, hashes = Layout(study.name), open_store(study), read_data_hashes(study.datasets)
+    store.register_project()
     costs = read_telemetry(layout)
-    datasets = {run.key: run.dataset for run in study.runs}
+    runs = {run.key: run for run in study.runs}
     unpacked = 0
     archives = sorted(layout.records.glob(f"*{SUFFIX}"))
     if not archives:
         raise UserError(f"{layout.records}: no archives of records; run snakemake to train the study")
     for archive in archives:
-        for key, files in read_archive(archive, set(datasets)):
-            if verify(files, key, archive, store.predictions)["data"] != hashes[datasets[key]]:
+        for key, files in read_archive(archive, set(runs)):
+            run = runs[key]
+            record = verify(files, key, archive, store.predictions)
+            if record.data != hashes[run.dataset] or record.spec != run.spec:
                 continue
             with store.lock(key):
-                if not store.holds(key, hashes[datasets[key]]):
+                if not store.holds(run.spec, hashes[run.dataset]):
                     store.publish(key, files | {TELEMETRY: costs.get(key, b"{}\n")})
                     unpacked += 1
-    missing = {run.key: run for run in study.runs if not store.holds(run.key, hashes[run.dataset])}
+    missing = {run.key: run for run in study.runs if not store.holds(run.spec, hashes[run.dataset])}
     for pack in study.packs:
         if not any(run.key in missing for run in pack.runs):
-            write_index(study, pack, store, keep_time=True)
+            write_index(layout.pack(pack.id), [run.key for run in pack.runs], store, keep_time=True)
     if missing:
         first = next(iter(missing.values()))
         lost = sorted(
@@ -140,11 +142,11 @@ def changed_since_commit(study: Study) -> list[str] | None:
     return [line[3:] for line in done.stdout.splitlines()]
 
 
-def verify(files: dict[str, bytes], key: str, archive: Path, predictions: bool) -> Row:
+def verify(files: dict[str, bytes], key: str, archive: Path, predictions: bool) -> RunRecord:
     """The record; UserError when an archived run, with `predictions` or without, is not what its checksums say."""
     remedy = f"run: git checkout {archive}"
     record = decode_record(files.get(RECORD, b""), key, archive, remedy)
-    for name, checksum in record["files"].items():
+    for name, checksum in record.files.items():
         if name not in files and name == PREDICTIONS and not predictions:
             continue
         if hashlib.sha256(files.get(name, b"")).hexdigest() != checksum:

@@ -1,0 +1,96 @@
+"""A resolved study: its runs, the packs that train them and the sections that show them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from guidebp.hashing import json_hash
+from guidebp.schema.architectures import Architecture
+from guidebp.schema.claims import Claim
+from guidebp.schema.config import Config
+from guidebp.schema.datasets import Dataset
+from guidebp.schema.methods import Method
+from guidebp.schema.published import PaperTable
+from guidebp.schema.recipe_files import Recipes
+from guidebp.schema.studies import StudyFile
+from guidebp.study.keys import Run
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Runs of one dataset and architecture that one process trains; `id` changes whenever a key does."""
+
+    name: str
+    runs: list[Run]
+
+    @property
+    def id(self) -> str:
+        """NAME.HASH of the keys."""
+        return f"{self.name}.{json_hash([run.key for run in self.runs], 12)}"
+
+    @property
+    def dataset(self) -> str:
+        """The dataset of all its runs."""
+        return self.runs[0].dataset
+
+    @property
+    def architecture(self) -> str:
+        """The architecture of all its runs."""
+        return self.runs[0].architecture
+
+
+@dataclass(frozen=True)
+class Part:
+    """What shares figures and tables: (dataset, architecture, method) cells.
+
+    `exits` when some have several exits, `trunk` when some of those are the architecture's own and share gradients.
+    """
+
+    name: str
+    title: str
+    cells: list[tuple[str, str, str]]
+    exits: bool
+    trunk: bool
+
+
+@dataclass(frozen=True)
+class Study:
+    """A resolved study; the catalogues hold only what it uses, but for `all_datasets`.
+
+    Attributes:
+        claim_locks: claim to setting to the hash of the rule that decides the claim there.
+        all_datasets: a dataset that is used may be a subset of one that is not.
+    """
+
+    name: str
+    file: StudyFile
+    runs: list[Run]
+    packs: list[Pack]
+    parts: list[Part]
+    datasets: dict[str, Dataset]
+    architectures: dict[str, Architecture]
+    methods: dict[str, Method]
+    recipes: Recipes
+    claims: dict[str, Claim]
+    published: dict[str, PaperTable]
+    claim_locks: dict[str, str]
+    config: Config
+    all_datasets: dict[str, Dataset]
+
+
+def restrict_to_packs(study: Study, packs: Iterable[Pack]) -> Study:
+    """Keep only the (dataset, architecture) pairs that occur in `packs`."""
+    pairs = {(pack.dataset, pack.architecture) for pack in packs}
+    runs = [run for run in study.runs if (run.dataset, run.architecture) in pairs]
+    datasets = {run.dataset for run in runs}
+    parts = [
+        replace(part, cells=[cell for cell in part.cells if cell[:2] in pairs])
+        for part in study.parts
+        if any(cell[:2] in pairs for cell in part.cells)
+    ]
+    return replace(
+        study,
+        runs=runs,
+        packs=[pack for pack in study.packs if (pack.dataset, pack.architecture) in pairs],
+        parts=parts,
+        datasets={name: entry for name, entry in study.datasets.items() if name in datasets},
+    )

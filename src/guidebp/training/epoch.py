@@ -1,0 +1,101 @@
+"""One epoch of a run: its steps, what they report, and the validation after them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from guidebp.data.batches import Batches
+from guidebp.evaluation.conflict import conflicts, cosines, probe
+from guidebp.evaluation.outputs import all_logits, correct, predicted_classes
+from guidebp.runs.spec import RecipeSpec
+from guidebp.seeds import stream_seed
+from guidebp.training.checkpoints import Checkpoints
+from guidebp.training.numerics import autocast
+from guidebp.training.schedules import lr_factor, set_lr
+from guidebp.training.state import EpochEntry, State
+
+
+class Angles(NamedTuple):
+    """Sums over the steps that compared the pathways' gradients: cosines [K, K], conflicts, number of steps."""
+
+    cosines: Tensor
+    conflicts: Tensor
+    steps: int
+
+
+def train_epoch(
+    state: State, batches: Batches, recipe: RecipeSpec, checkpoints: Checkpoints | None = None
+) -> bool:
+    """The rest of an epoch and its validation, into `state`; whether the loss was finite.
+
+    Everything is summed on the device and fetched once at the end. Gradients of the pathways are compared at
+    every step by methods that have them, else on the last batch once more.
+    """
+    method = state.method
+    if state.step == 0:
+        torch.manual_seed(stream_seed("chance within a step", batches.dataset, batches.seed, state.epoch))
+    method.train()
+    images, labels = run_steps(state, batches, recipe, checkpoints)
+    loss, gradient = state.sums["loss"], state.sums["gradient"]
+    if not bool(torch.isfinite(loss + gradient.sum())):
+        return False
+    angles = Angles(state.sums["angles"], state.sums["conflicting"], state.compared)
+    if not method.compares:
+        with autocast(recipe.numerics, batches.device):
+            products = probe(method, images, labels)
+        if products is not None:
+            angles = Angles(cosines(products), conflicts(products), 1)
+    validation_correct: list[int] = []
+    if len(batches.labels["validation"]):
+        with autocast(recipe.numerics, batches.device):
+            predictions = predicted_classes(method, all_logits(method, batches.evaluation("validation")))
+        validation_correct = correct(predictions, batches.labels["validation"]).tolist()
+    state.end_epoch(summarise_epoch(state, batches.steps, angles, validation_correct))
+    return True
+
+
+def run_steps(
+    state: State, batches: Batches, recipe: RecipeSpec, checkpoints: Checkpoints | None
+) -> tuple[Tensor, Tensor]:
+    """Train on the epoch's batches from `state.step` on; the images and labels of the last one."""
+    method, total = state.method, batches.steps * recipe.epochs
+    state.start_clock()
+    for images, labels in batches.epoch(state.epoch, method.streams, state.step):
+        if checkpoints and checkpoints.due():
+            state.stop_clock()
+            checkpoints.save(state.capture())
+        factor = lr_factor(recipe.schedule, state.epoch * batches.steps + state.step, total)
+        for name, optimiser in method.optimisers.items():
+            if name not in method.constant:
+                set_lr(optimiser, factor)
+        with autocast(recipe.numerics, batches.device):
+            step = method.step(images, labels)
+        state.add(step)
+    state.stop_clock()
+    return images, labels
+
+
+def summarise_epoch(state: State, steps: int, angles: Angles, validation_correct: list[int]) -> EpochEntry:
+    """The sums of an epoch of `steps` steps as means, rounded to what they can promise."""
+    loss, gradient = state.sums["loss"], state.sums["gradient"]
+    share = gradient / gradient.sum().clamp(min=torch.finfo(torch.float64).tiny)
+    entry = EpochEntry(
+        loss=round_significant(loss.item() / steps),
+        gradient_share=[round(value, 4) for value in share.tolist()],
+        validation_correct=validation_correct,
+    )
+    if angles.steps == 0 or state.method.pathways < 2 or not bool(torch.isfinite(angles.cosines).all()):
+        return entry
+    mean = (angles.cosines / angles.steps).cpu()
+    above = mean[torch.ones_like(mean, dtype=torch.bool).triu(diagonal=1)]
+    return entry._replace(
+        cosine=round(above.mean().item(), 4),
+        conflict=round(angles.conflicts.item() / angles.steps, 4),
+        cosines=[[round(value, 4) for value in row] for row in mean.tolist()],
+    )
+
+
+def round_significant(value: float) -> float:
+    """Six significant digits: what a float32 sum can promise, and half the size of a record."""
+    return float(f"{value:.6g}")
