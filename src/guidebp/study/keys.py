@@ -6,7 +6,7 @@ of it.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 from guidebp import ENGINE_VERSION
 from guidebp.errors import MissingRateError, UserError
@@ -60,19 +60,26 @@ class Run:
         return f"{self.dataset}/{self.architecture}/{self.method}/{self.recipe}/seed {self.seed}"
 
 
+class SizedOptions(Protocol):
+    """The `Options` of an architecture that does not copy another one."""
+
+    def smallest_image(self) -> int:
+        """Pixels a side of the smallest image that it takes."""
+
+
 @dataclass(frozen=True)
 class ResolvedFamily:
     """A catalogue entry of a method or an architecture with its family and validated options.
 
     Attributes:
         options: the family's `Options` object.
-        sized: the `Options` that know the smallest image: those of the base, for an architecture that copies one.
+        sized: of an architecture, the `Options` that know its smallest image: those of its base, if it has one.
     """
 
     spec: FamilySpec
     family: Family
-    options: Any
-    sized: Any
+    options: object
+    sized: SizedOptions
 
 
 @dataclass(frozen=True)
@@ -237,15 +244,15 @@ class Resolver:
         if faults:
             raise UserError("\n".join(f"{where}.options.{fault}" for fault in faults))
         values: JsonObject = to_json(plain(options))
-        if not hasattr(options, "base"):
+        if "base" not in values:
             return ResolvedFamily(FamilySpec(family.name, values, family.code), family, options, options)
-        if options.base in (name, *within):
-            raise UserError(f"{where}.options.base: '{options.base}' is made of itself")
-        if options.base not in catalogue:
+        base_name = str(values.pop("base"))  # what the name stands for is the spec's `base`
+        if base_name in (name, *within):
+            raise UserError(f"{where}.options.base: '{base_name}' is made of itself")
+        if base_name not in catalogue:
             raise UserError(
-                f"{where}.options.base: unknown name '{options.base}'; {nearest(options.base, catalogue)}"
+                f"{where}.options.base: unknown name '{base_name}'; {nearest(base_name, catalogue)}"
             )
-        base = self._resolve_family(kind, options.base, (name, *within))
-        del values["base"]  # a name; what it stands for is the spec's `base`
+        base = self._resolve_family(kind, base_name, (name, *within))
         spec = FamilySpec(family.name, values, family.code, base.spec)
         return ResolvedFamily(spec, family, options, base.sized)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,7 +22,7 @@ from guidebp.errors import StopRequested, UserError
 from guidebp.files import file_hash, write_atomic
 from guidebp.provenance import processor
 from guidebp.runs.checkpoint_name import CheckpointName
-from guidebp.runs.json_fields import JsonObject
+from guidebp.runs.json_fields import JsonObject, from_json, to_json
 from guidebp.runs.store import RunStore
 
 VERSION = 2
@@ -39,6 +39,17 @@ class Checkpoint(NamedTuple):
     epoch: int
     step: int
     tensors: dict[str, Tensor]
+    about: JsonObject
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a checkpoint file holds beside its tensors."""
+
+    version: int
+    key: str
+    data: str
+    machine: dict[str, str]
     about: JsonObject
 
 
@@ -85,14 +96,8 @@ class Checkpoints:
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint and keep the one before; raises StopRequested when we were asked to stop."""
-        header = {
-            "version": VERSION,
-            "key": self.key,
-            "data": self.data,
-            "machine": self.machine,
-            "about": checkpoint.about,
-        }
-        content = save(checkpoint.tensors, {"run": json.dumps(header)})
+        header = _Header(VERSION, self.key, self.data, self.machine, checkpoint.about)
+        content = save(checkpoint.tensors, {"run": json.dumps(to_json(header))})
         name = CheckpointName(checkpoint.epoch, checkpoint.step, hashlib.sha256(content).hexdigest())
         try:
             write_atomic(self.store.unfinished(self.key) / str(name), content)
@@ -112,29 +117,29 @@ class Checkpoints:
         for path in self.store.checkpoints(self.key):
             name = CheckpointName.parse(path.name)
             tensors, header = _read_checkpoint(path, name)
-            if name is None or (header.get("version"), header.get("data")) != (VERSION, self.data):
+            if name is None or header is None or (header.version, header.data) != (VERSION, self.data):
                 path.unlink(missing_ok=True)  # or it would come before those to be written
                 continue
-            if header["machine"] != self.machine:
-                there, here = (", ".join(machine.values()) for machine in (header["machine"], self.machine))
+            if header.machine != self.machine:
+                there, here = (", ".join(machine.values()) for machine in (header.machine, self.machine))
                 raise MachineMismatchError(
                     f"{path.parent}: checkpoint was made on {there} and cannot resume on {here} with identical "
                     f"results; resume there, or delete it: rm -r {path.parent}"
                 )
-            return Checkpoint(name.epoch, name.step, tensors, header["about"])
+            return Checkpoint(name.epoch, name.step, tensors, header.about)
         return None
 
 
-def _read_checkpoint(path: Path, name: CheckpointName | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of a file, both empty where it is damaged or gone."""
+def _read_checkpoint(path: Path, name: CheckpointName | None) -> tuple[dict[str, Tensor], _Header | None]:
+    """Tensors and header of a file; no header where it is damaged or gone."""
     try:
         if name and file_hash(path) == name.sha256:
             with safe_open(path, "pt") as file:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-                return tensors, dict(json.loads(file.metadata()["run"]))
+                return tensors, from_json(_Header, json.loads(file.metadata()["run"]))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         pass
-    return {}, {}
+    return {}, None
 
 
 def describe_machine(device_class: str) -> dict[str, str]:
