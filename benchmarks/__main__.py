@@ -19,7 +19,7 @@ from benchmarks.figure import draw
 from benchmarks.measure import AbsentError, measured
 from benchmarks.text import markdown
 from guidebp.hashing import readable_json
-from guidebp.provenance import machine
+from guidebp.provenance import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 CASES = ("throughput", "rules", "packs", "pipeline", "memory", "equivalence")
@@ -37,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     if unknown := set(args.cases) - set(CASES):
         parser.error(f"no case {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    where = machine(args.device) | {"edited": edited()}
+    where = describe_machine(args.device) | {"edited": edited()}
     cpu = args.device == "cpu"
     name = f"{where['processor']} {where['instructions']}" if cpu else str(where["device"])
     path = RESULTS / f"{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{args.device}.json"

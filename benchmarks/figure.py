@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.text import number
-from guidebp.rendering.style import COLOURS, FAINT, INK, file_bytes, look, page, settle
+from guidebp.rendering.style import (
+    COLOURS,
+    FAINT,
+    INK,
+    apply_figure_style,
+    create_figure,
+    encode_figure,
+    freeze_layout,
+)
 
 
-@look()
+@apply_figure_style()
 def draw(known: dict[str, Any], path: Path) -> None:
     """A panel per case: each side's ratio to the first, median and range over the rounds; grey: what is wanted."""
     cases = [entry for entry in known.values() if "sides" in entry]
@@ -15,7 +23,7 @@ def draw(known: dict[str, Any], path: Path) -> None:
         return
     shown = [[name for name, side in case["sides"].items() if "ratio" in side] for case in cases]
     heights = [0.2 * len(names) for names in shown]
-    figure = page(sum(heights) + 0.75 * len(cases), side=0.1)
+    figure = create_figure(sum(heights) + 0.75 * len(cases), side=0.1)
     axes = figure.subplots(len(cases), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     for axis, case, names in zip(axes, cases, shown, strict=True):
         axis.axvline(1, color=INK, lw=0.7)
@@ -33,5 +41,5 @@ def draw(known: dict[str, Any], path: Path) -> None:
         more = "more" if case["more is better"] else "less"
         axis.set_title(case["title"])
         axis.set_xlabel(f"{case['unit']}, in units of '{names[0]}' ({more} is better)")
-    settle(figure)
-    path.write_bytes(file_bytes(figure, "png"))
+    freeze_layout(figure)
+    path.write_bytes(encode_figure(figure, "png"))

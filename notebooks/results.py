@@ -20,30 +20,30 @@ from IPython.display import HTML, display
 from scipy import stats
 
 from guidebp.analysis.results import load_results
-from guidebp.paths import Layout
+from guidebp.paths import StudyPaths
 from guidebp.rendering.figures import calibration, curves, early_exit
 
 os.chdir(next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "Snakefile").exists()))
 STUDY = os.environ.get("GUIDEBP_STUDY", "demo")
 pd.options.display.precision = 3
 
-layout = Layout(STUDY)
-results = load_results(layout, analysed=True)
-title, text = (escape(results.about[part]) for part in ("title", "about"))
+paths = StudyPaths(STUDY)
+results = load_results(paths, analysed=True)
+title, text = (escape(results.about[name]) for name in ("title", "about"))
 display(HTML(f"<p><strong>{title}.</strong> {text}</p>"))
 results.metrics.drop_duplicates("key")["status"].value_counts().to_frame("runs")
 
 # %% [markdown]
 # ## The tables
 #
-# All are tidy: one observation per row, the same names in front. `results.NAME` is a table, `layout.NAME` its
+# All are tidy: one observation per row, the same names in front. `results.NAME` is a table, `paths.NAME` its
 # file (those of `costs` are the lines of `telemetry.jsonl`).
 
 # %%
 tables = {field.name: getattr(results, field.name) for field in fields(results)}
 tables = {name: table for name, table in tables.items() if isinstance(table, pd.DataFrame)}
 files = {name: "telemetry" if name == "costs" else name for name in tables}
-about = {name: (getattr(layout, file).name, getattr(Layout, file).__doc__) for name, file in files.items()}
+about = {name: (getattr(paths, file).name, getattr(StudyPaths, file).__doc__) for name, file in files.items()}
 overview = pd.DataFrame(about, ["file", "what it holds"]).T
 overview.insert(1, "rows", {name: len(table) for name, table in tables.items()})
 overview["columns"] = [
@@ -84,7 +84,7 @@ history.pivot(index="epoch", columns=["quantity", "output"], values="value")
 # %% [markdown]
 # ## A paired comparison by hand
 #
-# Methods of one seed start from equal weights and see equal batches, so their accuracies are subtracted
+# Methods compared at one seed start from equal weights and see equal batches, so their accuracies are subtracted
 # seed by seed. A row of `comparisons.csv`, on one network, for the primary output:
 
 # %%
@@ -185,19 +185,20 @@ else:
 # %% [markdown]
 # ## A figure with one's own choice
 #
-# Each figure is a module with two functions: `data(results, dataset)` gives the numbers, `draw(data)` the
-# picture. What lies between is a table and can be filtered. The same table lies as CSV beside the figure.
+# Each figure is a module with two functions. `prepare_figure_data(results, dataset)` returns the numbers as a
+# table, and `draw_figure(data)` draws them. In between, the table can be filtered. It is also a CSV file beside the
+# figure.
 
 # %%
-part = results.about["parts"][0]["name"]
+section = results.about["sections"][0]["name"]
 dataset = next(iter(results.about["datasets"]))
-data = curves.data(results.part(part), dataset)
+data = curves.prepare_figure_data(results.section(section), dataset)
 chosen = [
     name for name in ("average", "independent", "guidebp", "guidebp-hard") if name in set(data["method"])
 ]
 chosen = chosen or list(data["method"].unique()[:4])
-network = data["architecture"].iloc[0]
-curves.draw(data[data["method"].isin(chosen) & (data["architecture"] == network)])
+architecture = data["architecture"].iloc[0]
+curves.draw_figure(data[data["method"].isin(chosen) & (data["architecture"] == architecture)])
 
 # %% [markdown]
 # ## A figure of one's own
@@ -207,7 +208,7 @@ curves.draw(data[data["method"].isin(chosen) & (data["architecture"] == network)
 # %%
 alone = metrics[metrics["pathway"].notna() & (metrics["status"] == "finished")]
 alone = alone[
-    (alone["dataset"] == dataset) & (alone["architecture"] == network) & alone["method"].isin(chosen)
+    (alone["dataset"] == dataset) & (alone["architecture"] == architecture) & alone["method"].isin(chosen)
 ]
 alone = alone.astype({"accuracy": float})
 axes = sns.stripplot(
@@ -226,16 +227,17 @@ sns.move_legend(axes, "upper left", bbox_to_anchor=(1, 1))
 # %% [markdown]
 # ## Early exits
 #
-# A network with several exits may answer early: `inference` holds, per run, the accuracy and the mean
-# operations of each way of using the exits. Of the first part with such networks:
+# A network with several exits can answer early. `inference` has the accuracy and the mean operations of each run
+# and each way of using the exits. The first section with such networks:
 
 # %%
-views = (results.part(part["name"]) for part in results.about["parts"] if part["exits"])
-exits = next((data for view in views if len(data := early_exit.data(view, dataset))), None)
+views = (results.section(entry["name"]) for entry in results.about["sections"] if entry["exits"])
+sections = (early_exit.prepare_figure_data(view, dataset) for view in views)
+exits = next((table for table in sections if len(table)), None)
 if exits is None:
     print(f"The study {STUDY} has no finished run with several trained exits on {dataset}.")
 else:
-    display(early_exit.draw(exits[exits["architecture"] == exits["architecture"].iloc[0]]))
+    display(early_exit.draw_figure(exits[exits["architecture"] == exits["architecture"].iloc[0]]))
 
 # %% [markdown]
 # ## Calibration
@@ -244,11 +246,11 @@ else:
 # right.
 
 # %%
-reliability = calibration.data(results.part(part), dataset)
-reliability = reliability[reliability["architecture"] == network]
-calibration.draw(reliability[reliability["method"].isin(chosen)])
+reliability = calibration.prepare_figure_data(results.section(section), dataset)
+reliability = reliability[reliability["architecture"] == architecture]
+calibration.draw_figure(reliability[reliability["method"].isin(chosen)])
 
 # %%
-reliability.groupby("title", sort=False)["calibration_error"].first().to_frame(
+reliability.groupby("method_title", sort=False)["calibration_error"].first().to_frame(
     "expected calibration error (%)"
 )

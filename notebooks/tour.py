@@ -29,15 +29,14 @@ from guidebp.methods import build_method
 from guidebp.methods.contract import pathway_norms
 from guidebp.methods.guidebp import class_error, select
 from guidebp.models import build_network
-from guidebp.paths import PREPARED, Layout
+from guidebp.paths import PREPARED, StudyPaths
 from guidebp.rendering.figures import accuracy, gradient_share, samples
-from guidebp.rendering.style import COLOURS, WIDTH, look
+from guidebp.rendering.style import COLOURS, PAGE_WIDTH, apply_figure_style
 from guidebp.seeds import seeded
 
 os.chdir(next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "Snakefile").exists()))
 STUDY = os.environ.get("GUIDEBP_STUDY", "demo")
-layout = Layout(STUDY)
-results = load_results(layout, analysed=True)
+results = load_results(StudyPaths(STUDY), analysed=True)
 dataset = next(iter(results.about["datasets"]))
 print(results.about["title"], "-", results.title("datasets", dataset))
 
@@ -57,13 +56,13 @@ mean, deviation = pixels.mean((0, 2, 3), keepdim=True), pixels.std((0, 2, 3), ke
 images, labels = (pixels - mean) / deviation, torch.arange(down).repeat_interleave(across)
 classes = results.about["data"][dataset]["classes"][:down]
 
-samples.draw(samples.data(results, dataset))
+samples.draw_figure(samples.prepare_figure_data(results, dataset))
 
 # %% [markdown]
 # ## Three pathways that know nothing yet
 #
-# Three small columns that differ in kernel size, drawn from the stream of seed 0 as at the start of a
-# run. What they say about one image, as probabilities: little, and each something else.
+# Three small columns that differ in kernel size, initialised from seed 0 as at the start of a run. Their
+# probabilities for one image are almost uniform and differ between pathways.
 
 # %%
 COLUMNS = {
@@ -158,7 +157,7 @@ table.rename_axis(columns="one logit for training").style.format("{:.2f}").backg
 # ## The gradient that reaches each pathway
 #
 # Every method of the project is a class that gives a loss from logits and labels. These are the usual merges,
-# `independent` (each pathway its own loss, the yardstick) and the seven readings.
+# `independent` (each pathway its own loss, the baseline) and the seven readings.
 
 # %%
 METHODS = {
@@ -209,16 +208,20 @@ heat(
 
 
 # %%
-@look()
+@apply_figure_style()
 def shares(states):
     """Stacked bars: the share of the gradient per pathway, a panel per state of the logits."""
-    figure, grid = plt.subplots(1, len(states), figsize=(WIDTH, 2.6), layout="constrained", sharey=True)
+    figure, grid = plt.subplots(1, len(states), figsize=(PAGE_WIDTH, 2.6), layout="constrained", sharey=True)
     for axes, (title, logits) in zip(grid, states.items(), strict=True):
         norms = torch.stack([pathway_norms(gradient(name, logits)) for name in METHODS])
-        parts = (norms / norms.sum(dim=1, keepdim=True)).numpy()
+        portions = (norms / norms.sum(dim=1, keepdim=True)).numpy()
         for k, pathway in enumerate(network.names):
             axes.barh(
-                list(METHODS), parts[:, k], left=parts[:, :k].sum(axis=1), color=COLOURS[k], label=pathway
+                list(METHODS),
+                portions[:, k],
+                left=portions[:, :k].sum(axis=1),
+                color=COLOURS[k],
+                label=pathway,
             )
         for k in range(1, len(network.names)):
             axes.axvline(k / len(network.names), color="white", lw=0.8, ls="--")
@@ -233,21 +236,23 @@ shares({"fresh": fresh, "supposed": supposed})
 # %% [markdown]
 # ## What came of it in training
 #
-# From here on the study's results. A figure is a module: `data` gives its numbers, `draw` the picture.
+# From here on the study's results. A figure is a module: `prepare_figure_data` returns its numbers and
+# `draw_figure` draws them.
 
 # %%
 merging = {name for name, entry in results.about["methods"].items() if entry["family"] == "guidebp"}
-cells = [(part["name"], *cell) for part in results.about["parts"] for cell in part["cells"]]
-guided_cells = [cell for cell in cells if cell[1] == dataset and cell[3] in merging]
+sections = results.about["sections"]
+combinations = [(section["name"], *names) for section in sections for names in section["combinations"]]
+guided_combinations = [names for names in combinations if names[1] == dataset and names[3] in merging]
 
 
 def redraw(figure):
     """A figure of the first network with a guided method."""
-    if not guided_cells:
+    if not guided_combinations:
         return print(f"The study {STUDY} has no guided merge on {dataset}: nothing to show here.")
-    part, _, architecture, _ = guided_cells[0]
-    data = figure.data(results.part(part), dataset)
-    return figure.draw(data[data["architecture"] == architecture])
+    section, _, architecture, _ = guided_combinations[0]
+    data = figure.prepare_figure_data(results.section(section), dataset)
+    return figure.draw_figure(data[data["architecture"] == architecture])
 
 
 redraw(gradient_share)
@@ -264,9 +269,9 @@ redraw(accuracy)
 # only what they say together is trained. Means over the seeds:
 
 # %%
-if guided_cells:
-    part, _, architecture, _ = guided_cells[0]
-    runs = run_measures(results.part(part).metrics)
+if guided_combinations:
+    section, _, architecture, _ = guided_combinations[0]
+    runs = run_measures(results.section(section).metrics)
     runs = runs[(runs["dataset"] == dataset) & (runs["architecture"] == architecture)]
     table = runs.groupby("method", sort=False)[[PATHWAYS, MERGED]].mean().round(1)
     table["runs"] = runs.groupby("method")["status"].apply(lambda status: (status == "finished").sum())

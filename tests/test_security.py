@@ -24,8 +24,8 @@ from guidebp.analysis.analyse import csv_bytes
 from guidebp.cli import main
 from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
-from guidebp.paths import NOTEBOOKS, Layout
-from guidebp.rendering.tables.files import table_bytes
+from guidebp.paths import NOTEBOOKS, StudyPaths
+from guidebp.rendering.tables.files import encode_table
 from guidebp.schema.datasets import RawFile
 from guidebp.schema.entry import Name
 from guidebp.schema.file_kinds import FILES
@@ -260,7 +260,7 @@ def test_a_name_is_a_plain_word_or_refused(name: str) -> None:
         return
     assert shlex.quote(name) == name and not name.startswith("-") and name.isascii()
     assert Path(name).name == name and name not in (".", "..")
-    layout = Layout(name)
+    layout = StudyPaths(name)
     for path in (
         layout.folder,
         layout.pack(name),
@@ -297,7 +297,7 @@ SHOWN = {
     "differs",
     "licence",
     "citation",
-    "parts",
+    "sections",
 }
 SHOWN |= {"classes", "label", "note", "columns", "caution", "options", "arguments", "test_arguments"}
 OWN = {"folder", "path", "images", "labels", "root", "mirrors"}
@@ -364,10 +364,10 @@ def within_study(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     sound = yaml.safe_load(STUDY)
     for key in ("datasets", "architectures", "methods"):
         yield key, sound | {"blocks": [sound["blocks"][0] | {key: [name]}]}
-    for key in ("recipe", "part"):
-        yield key, sound | {"blocks": [sound["blocks"][0] | {key: name}], "parts": {name: "t"}}
+    for key in ("recipe", "section"):
+        yield key, sound | {"blocks": [sound["blocks"][0] | {key: name}], "sections": {name: "t"}}
     yield "references", sound | {"references": [name]}
-    yield "parts", sound | {"parts": {name: "t"}, "blocks": [sound["blocks"][0] | {"part": name}]}
+    yield "sections", sound | {"sections": {name: "t"}, "blocks": [sound["blocks"][0] | {"section": name}]}
 
 
 @given(TEXTS)
@@ -568,8 +568,8 @@ def test_signed_numbers_are_no_formulas(cell: str, kept: bool) -> None:
 
 def test_a_row_of_a_table_is_one_line() -> None:
     table = pd.DataFrame({"a": ["two\n\nlines", "[2cm] of space"], "b": ["x", "y"]})
-    assert "| two lines | x |" in table_bytes(table, "", "md", "t").decode()
-    tex = table_bytes(table, "", "tex", "t").decode()
+    assert "| two lines | x |" in encode_table(table, "", "md", "t").decode()
+    tex = encode_table(table, "", "tex", "t").decode()
     assert r"two lines & x \\" in tex and r"{[}2cm{]} of space & y \\" in tex
 
 
@@ -581,5 +581,5 @@ def test_notebooks_escape_texts() -> None:
         for styled in re.findall(r"\.style\.(.*)", code):
             assert styled.startswith(('format(escape="html")', 'format("{:.2f}")')), styled
     code = (ROOT / NOTEBOOKS / "results.py").read_text()
-    assert "HTML(" in code and "escape(results.about[part])" in code
+    assert "HTML(" in code and "escape(results.about[name])" in code
     assert "&lt;script&gt;" in pd.DataFrame({"a": [EVIL]}).style.format(escape="html").to_html()

@@ -1,7 +1,7 @@
-"""The `guidebp` command: one verb per step of the workflow, and a few for people.
+"""The `guidebp` command: one verb per step of the workflow, and some verbs for users.
 
-Every verb is a plain function of its module; here is only the command line. Imports happen inside the verbs:
-torch and pandas cost seconds, and most verbs need one of them at most.
+Each verb is a function of the same name, whose docstring `--help` prints. The work is done in other modules. These
+are imported inside the verbs, because importing torch and pandas takes seconds and few verbs need both.
 """
 
 import argparse
@@ -18,7 +18,7 @@ Verb = Callable[[argparse.Namespace], int | None]
 
 
 def fetch(args: argparse.Namespace) -> None:
-    """Bring raw files to data/raw/, verified against the catalogue."""
+    """Download raw files to data/raw/ and verify them against the catalogue."""
     from guidebp.ingest.fetching.download import Downloader
     from guidebp.ingest.fetching.fetch import fetch
     from guidebp.ingest.fetching.places import mirrors_of
@@ -29,33 +29,33 @@ def fetch(args: argparse.Namespace) -> None:
     config = read_file(Path("config/config.yaml"), "config")
     allowed = args.allow_unverified or config.allow_unverified
     faults, downloader = [], Downloader()
-    for name, dataset in wholes(_datasets(args.datasets)).items():
+    for name, dataset in wholes(_select_datasets(args.datasets)).items():
         try:
             fetch(name, dataset, RAW, mirrors_of(config.mirrors), allowed, downloader)
             print(f"{name}: {RAW / name} is complete", file=sys.stderr)
-        except UserError as error:  # the others are fetched all the same
+        except UserError as error:  # the other datasets are still fetched
             faults.append(str(error))
     if faults:
         raise UserError("\n".join(faults))
 
 
 def prepare(args: argparse.Namespace) -> None:
-    """Turn raw files into one prepared file per dataset and its manifest."""
+    """Convert raw files into one prepared file and one manifest per dataset."""
     from guidebp.ingest.prepare import prepare
     from guidebp.paths import PREPARED, RAW
 
-    for name, dataset in _datasets(args.datasets).items():
+    for name, dataset in _select_datasets(args.datasets).items():
         prepare(name, dataset, RAW, PREPARED)
 
 
 def verify(args: argparse.Namespace) -> None:
-    """Re-hash all raw and prepared files that are there; fails when one is damaged."""
+    """Verify the checksums of all raw and prepared files that are present; fail if one is damaged."""
     from guidebp.ingest.verify import verify
     from guidebp.paths import PREPARED, RAW
 
     findings = [
         finding
-        for name, dataset in _datasets(args.datasets).items()
+        for name, dataset in _select_datasets(args.datasets).items()
         for finding in verify(name, dataset, RAW, PREPARED)
     ]
     for finding in findings:
@@ -65,11 +65,11 @@ def verify(args: argparse.Namespace) -> None:
     if damaged:
         raise UserError("\n".join(damaged))
     if not any(finding.state == "ok" for finding in findings):
-        print("nothing has been fetched yet; run: guidebp fetch DATASET")
+        print("data/raw: no dataset has been fetched yet. Run: guidebp fetch DATASET")
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train what the store lacks of one pack, then write the pack's index."""
+    """Train the missing runs of one pack, then write the index of the pack."""
     from guidebp.jobs.train import train_and_index
     from guidebp.jobs.worker import TrainingOptions
     from guidebp.study.resolve import load_study
@@ -86,7 +86,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def specs(args: argparse.Namespace) -> None:
-    """Print the resolved specs of a study as JSON, for training elsewhere."""
+    """Print the resolved run specs of a study as JSON, for training on another machine."""
     from guidebp.runs.spec import planned_run_to_json
     from guidebp.study.resolve import load_study
 
@@ -96,7 +96,7 @@ def specs(args: argparse.Namespace) -> None:
 
 
 def time(args: argparse.Namespace) -> None:
-    """Time one training step of everything a study trains, to predict hours; adds to results/step-times.json."""
+    """Time a training step of every architecture and method of a study, for results/step-times.json."""
     from guidebp.jobs.step_times import time_steps
     from guidebp.study.resolve import load_study
 
@@ -105,7 +105,7 @@ def time(args: argparse.Namespace) -> None:
 
 
 def claims(args: argparse.Namespace) -> None:
-    """Every claim with its verdict, as far as the study's runs go, and what it would take to test it."""
+    """Print every claim with the verdict of the study's runs, or with the runs that a test needs."""
     from guidebp.analysis.claims import verdicts
     from guidebp.rendering.tables.claims import claims_text
     from guidebp.study.resolve import load_study
@@ -114,7 +114,7 @@ def claims(args: argparse.Namespace) -> None:
 
 
 def collect(args: argparse.Namespace) -> None:
-    """Read the records of a study into tidy tables and its records archive."""
+    """Collect the records of a study into tidy tables and archives."""
     from guidebp.collect.collect import collect
     from guidebp.study.resolve import load_study
 
@@ -122,44 +122,44 @@ def collect(args: argparse.Namespace) -> None:
 
 
 def analyse(args: argparse.Namespace) -> None:
-    """Paired comparisons, summary and curves of a collected study."""
+    """Compute paired comparisons, claims, ranks and curves of a collected study."""
     from guidebp.analysis.analyse import analyse
-    from guidebp.paths import Layout
+    from guidebp.paths import StudyPaths
 
-    analyse(Layout(args.study))
+    analyse(StudyPaths(args.study))
 
 
 def render(args: argparse.Namespace) -> None:
-    """Figures and tables of an analysed study."""
-    from guidebp.paths import Layout
-    from guidebp.rendering.render import render
+    """Render figures and tables of an analysed study."""
+    from guidebp.paths import StudyPaths
+    from guidebp.rendering.render import render_study
 
-    render(Layout(args.study))
+    render_study(StudyPaths(args.study))
 
 
 def tune(args: argparse.Namespace) -> None:
-    """Learning rates from the validation accuracies of a collected study that tunes: recipes, table, figures."""
-    from guidebp.rendering.render import write_tuning
+    """Choose learning rates by the validation accuracies of a collected study; write recipes, table and figures."""
+    from guidebp.rendering.render import render_tuning_study
     from guidebp.study.resolve import load_study
 
     study = load_study(args.study)
     if study.file.tunes is None:
         raise UserError(
-            f"config/studies/{study.name}.yaml: has no key `tunes`, and so no learning rates to choose from"
+            f"config/studies/{study.name}.yaml: key `tunes` is missing, so the study tries no learning rates"
         )
-    write_tuning(study)
+    render_tuning_study(study)
 
 
 def report(args: argparse.Namespace) -> None:
-    """The self-contained page of a rendered study."""
-    from guidebp.paths import Layout
+    """Write the report of a rendered study, one self-contained HTML page."""
+    from guidebp.paths import StudyPaths
     from guidebp.rendering.report.page import write_report
 
-    write_report(Layout(args.study))
+    write_report(StudyPaths(args.study))
 
 
 def restore(args: argparse.Namespace) -> None:
-    """Bring a study back from its committed records: verify, render, compare with the commit; trains nothing."""
+    """Restore a study from its committed records, without training: verify, render, compare."""
     from guidebp.study.resolve import load_study
     from guidebp.upkeep.restore import restore
 
@@ -167,7 +167,7 @@ def restore(args: argparse.Namespace) -> None:
 
 
 def doctor(args: argparse.Namespace) -> int:
-    """What is wrong here and the command that mends it; exit code 1 when something is."""
+    """Diagnose problems and print the fix; exit with code 1 if there are any."""
     from guidebp.study.resolve import load_all_studies, load_study
     from guidebp.upkeep.doctor import diagnose, environment
 
@@ -182,21 +182,21 @@ def doctor(args: argparse.Namespace) -> int:
 
 
 def gc(args: argparse.Namespace) -> None:
-    """Free what no study of config/studies/ uses: runs, checkpoints, indexes, leftovers; asks first."""
+    """Delete runs, checkpoints, indexes and leftovers that no study of config/studies/ uses, after asking."""
     from guidebp.paths import RUNS
     from guidebp.runs.store import RunStore
     from guidebp.study.resolve import load_all_studies
     from guidebp.upkeep.gc import free
 
-    def agreed(text: str) -> bool:
+    def confirm(text: str) -> bool:
         print(text)
-        return args.yes or input("delete all that? [y/N] ").strip().lower() in ("y", "yes")
+        return args.yes or input("Delete all of these? [y/N] ").strip().lower() in ("y", "yes")
 
-    print(free(load_all_studies(), RunStore(RUNS), agreed, args.crashed))
+    print(free(load_all_studies(), RunStore(RUNS), confirm, args.crashed))
 
 
-def format_status(args: argparse.Namespace) -> None:
-    """Runs done of total, and what runs now."""
+def status(args: argparse.Namespace) -> None:
+    """Print how many runs are finished, and which packs are running."""
     from guidebp.jobs.progress import format_status
     from guidebp.paths import RUNS
     from guidebp.runs.store import RunStore
@@ -206,15 +206,15 @@ def format_status(args: argparse.Namespace) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Resolve a study and say what it holds; every mistake in config/ shows here."""
+    """Check the configuration of a study and print its number of runs."""
     from guidebp.study.resolve import load_study
 
     study = load_study(args.study)
-    print(f"{study.name}: {len(study.runs)} runs in {len(study.packs)} packs; the configuration is sound")
+    print(f"{study.name}: {len(study.runs)} runs in {len(study.packs)} packs; the configuration is valid")
 
 
 def generate(args: argparse.Namespace) -> None:
-    """Write the files made from others: JSON Schemas for editors, environment.yml, documents with results."""
+    """Generate JSON Schemas for editors, environment.yml, notebooks and documents with results."""
     from guidebp.rendering.documents.generate import write_documents
     from guidebp.schema.generated import write_generated
 
@@ -223,107 +223,118 @@ def generate(args: argparse.Namespace) -> None:
             print(path)
 
 
-def _datasets(names: Sequence[str]) -> dict[str, Any]:
-    """The datasets of these names, or all."""
+def _select_datasets(names: Sequence[str]) -> dict[str, Any]:
+    """Return the datasets of these names, or all."""
     from guidebp.schema.catalogue import read_datasets
     from guidebp.schema.yaml_files import nearest
 
-    known = read_datasets()
+    datasets = read_datasets()
     for name in names:
-        if name not in known:
-            raise UserError(f"config/datasets.yaml: no dataset {name!r}; {nearest(name, known)}")
-    return {name: known[name] for name in names} if names else known
+        if name not in datasets:
+            raise UserError(f"config/datasets.yaml: no dataset {name!r}; {nearest(name, datasets)}")
+    return {name: datasets[name] for name in names} if names else datasets
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    top = argparse.ArgumentParser(prog="guidebp", description="Replications with parallel logits.")
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="guidebp", description="Replications of papers on networks with parallel logits."
+    )
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def add(verb: Verb, *, study: bool = False, datasets: str = "") -> argparse.ArgumentParser:
-        made = verbs.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__)
-        made.set_defaults(function=verb)
+        verb_parser = verbs.add_parser(verb.__name__, help=verb.__doc__, description=verb.__doc__)
+        verb_parser.set_defaults(function=verb)
         if study:
-            made.add_argument("--study", default=None, help="default: the study of config/config.yaml")
+            verb_parser.add_argument(
+                "--study", default=None, help="name of the study (default: the study of config/config.yaml)"
+            )
         if datasets:
-            made.add_argument("datasets", nargs=datasets, metavar="DATASET")
-        return made
+            verb_parser.add_argument("datasets", nargs=datasets, metavar="DATASET")
+        return verb_parser
 
     fetcher = add(fetch, datasets="+")
     fetcher.add_argument(
         "--allow-unverified",
         action="store_true",
-        help="download also files whose owner publishes no checksum",
+        help="also download files whose owner publishes no checksum",
     )
     add(prepare, datasets="+")
     add(verify, datasets="*")
     trainer = add(train, study=True)
-    trainer.add_argument("--pack", required=True, help="the pack's id")
+    trainer.add_argument("--pack", required=True, help="id of the pack")
     for verb_parser in (trainer, add(time, study=True)):
         verb_parser.add_argument(
-            "--device", choices=["auto", "cpu", "cuda"], help="default: that of config/config.yaml"
+            "--device",
+            choices=["auto", "cpu", "cuda"],
+            help="device to train on (default: that of config/config.yaml)",
         )
     trainer.add_argument(
-        "--keep-weights", action="store_true", help="store final weights of newly trained runs"
+        "--keep-weights", action="store_true", help="store the final weights of newly trained runs"
     )
     add(collect, study=True).add_argument(
-        "--partial", action="store_true", help="runs of packs that are not trained are missing, and no error"
+        "--partial",
+        action="store_true",
+        help="report packs that are not trained as missing instead of failing",
     )
     collector = add(gc)
-    collector.add_argument("--yes", action="store_true", help="do not ask")
+    collector.add_argument("--yes", action="store_true", help="delete without asking")
     collector.add_argument(
-        "--crashed", action="store_true", help="free crashed runs too: they are then trained once more"
+        "--crashed", action="store_true", help="also delete crashed runs, so that they are trained again"
     )
     add(restore, study=True).add_argument(
-        "--records-only", action="store_true", help="render nothing, compare nothing"
+        "--records-only", action="store_true", help="neither render nor compare"
     )
-    for verb in (specs, analyse, claims, render, tune, report, doctor, format_status, check):
+    for verb in (specs, analyse, claims, render, tune, report, doctor, status, check):
         add(verb, study=True)
     add(generate)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb. A user's mistake is one line and exit code 2."""
-    args = parser().parse_args(argv)
+    """Run one verb and return the exit code: 2 for an error that the user can fix, printed in one line."""
+    args = build_parser().parse_args(argv)
     try:
         if "study" in args:
-            args.study = _named_study(args.study)
+            args.study = _resolve_study_name(args.study)
         with report_disk_errors(Path("results")):
             return args.function(args) or 0
     except UserError as error:
-        return _refused(args.verb, str(error))
+        return _print_error(args.verb, str(error))
     except FileNotFoundError as error:
-        return _refused(args.verb, f"{error.filename}: missing; an earlier step has not run: run snakemake")
+        return _print_error(
+            args.verb,
+            f"{error.filename}: file is missing because an earlier step has not run. Run: snakemake",
+        )
     except StopRequested as error:
-        print(f"guidebp {args.verb}: stopped: {error}; the same command goes on", file=sys.stderr)
+        print(f"guidebp {args.verb}: stopped: {error}; the same command resumes", file=sys.stderr)
         return 75
-    except EOFError:  # asked, and nobody there
-        return _refused(args.verb, "nobody answers; nothing was deleted: give --yes")
+    except EOFError:  # nobody answers the question of `gc`
+        return _print_error(args.verb, "nothing was deleted, because nobody answers. Run: guidebp gc --yes")
     except KeyboardInterrupt:
         print(f"guidebp {args.verb}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:  # `guidebp specs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.filename is None:  # of no file: no fault of the user's
+        if error.filename is None:  # not about a file, so a fault of the code
             raise
-        remedy = REMEDIES.get(error.errno or 0, "see to it that it can be read")
+        remedy = REMEDIES.get(error.errno or 0, "make it readable")
         where = os.fsdecode(error.filename2 or error.filename)
-        return _refused(args.verb, f"{where}: {error.strerror}; {remedy} and run the same again")
+        return _print_error(args.verb, f"{where}: {error.strerror}; {remedy} and run the same again")
     return 0
 
 
-def _refused(verb: str, message: str) -> int:
-    """Say each fault in a line of its own; what a terminal would obey or not show is written as an escape."""
+def _print_error(verb: str, message: str) -> int:
+    """Print each line of an error, with control characters escaped; return exit code 2."""
     for line in message.split("\n"):
-        shown = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
-        print(f"guidebp {verb}: {shown}", file=sys.stderr)
+        printable = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
+        print(f"guidebp {verb}: {printable}", file=sys.stderr)
     return 2
 
 
-def _named_study(name: str | None) -> str:
-    """The study of the command line or, without one, of config/config.yaml; its name leads out of no folder."""
+def _resolve_study_name(name: str | None) -> str:
+    """Return the study's name, by default that of config/config.yaml; refuse names that are paths."""
     from guidebp.schema.yaml_files import check, read_file
 
     if name is None:

@@ -1,4 +1,4 @@
-"""Where everything of a study lies, relative to the project's folder: the one place that spells paths."""
+"""Paths of everything that a study reads and writes, relative to the project's folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,41 +8,41 @@ PREPARED = Path("data/prepared")
 RUNS = Path("results/runs")
 NOTEBOOKS = Path("notebooks")
 
-FETCHED = "fetched.json"  # beside a dataset's raw files: what was fetched, by sha256
+FETCH_RECORD = "fetched.json"  # beside a dataset's raw files: their sha256
 
 FIGURE_KINDS = ("pdf", "svg", "png", "csv", "provenance.json")
-# Names of the files in `Layout` that `collect` and `analyse` write for those who come after.
-COLLECTED = ("about", "metrics", "history", "inference", "calibration", "cosines", "telemetry", "lock")
-ANALYSED = ("comparisons", "ranks", "rank_pairs", "claims", "verdicts")
+# Properties of `StudyPaths` whose files `collect` and `analyse` write for later steps.
+COLLECTED_FILES = ("about", "metrics", "history", "inference", "calibration", "cosines", "telemetry", "lock")
+ANALYSED_FILES = ("comparisons", "ranks", "rank_pairs", "claims", "verdicts")
 TABLE_KINDS = ("md", "tex", "csv")
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Paths below results/<study>/."""
+class StudyPaths:
+    """Paths of one study's files, most of them below results/<study>/."""
 
     study: str
 
     @property
     def folder(self) -> Path:
-        """The study's own folder."""
+        """Folder of the study."""
         return Path("results") / self.study
 
     def pack(self, pack_id: str) -> Path:
-        """The index of a pack: the runs it stands for and the checksums of their records."""
+        """Index of a pack: its runs and the checksums of their records."""
         return self.folder / "packs" / f"{pack_id}.json"
 
     def pack_log(self, pack_id: str) -> Path:
-        """What the training of a pack printed."""
+        """Output of a pack's training."""
         return Path("results/logs/train") / self.study / f"{pack_id}.log"
 
     def log(self, rule: str) -> Path:
-        """What the rule's job printed."""
+        """Output of a rule's job."""
         return Path("results/logs") / rule / f"{self.study}.log"
 
     @property
     def about(self) -> Path:
-        """Titles and order of everything in the study: what rendering knows of the configuration."""
+        """Titles and order of everything in the study, for rendering."""
         return self.folder / "study.json"
 
     @property
@@ -77,11 +77,11 @@ class Layout:
 
     @property
     def records(self) -> Path:
-        """The folder of the archives: all records of the study and, unless it tunes, all predictions."""
+        """Folder of the archives: all records of the study and, unless it tunes, all predictions."""
         return self.folder / "records"
 
     def archive(self, dataset: str, architecture: str) -> Path:
-        """Those of one dataset and network: what is trained later leaves the others' bytes as they are."""
+        """Archive of one dataset and architecture. Later runs of others leave its bytes unchanged."""
         return self.records / f"{dataset}_{architecture}.tar.xz"
 
     @property
@@ -91,7 +91,7 @@ class Layout:
 
     @property
     def ranks(self) -> Path:
-        """One row per part and method that all of at least five datasets have."""
+        """One row per section and method that all of at least five datasets have."""
         return self.folder / "ranks.csv"
 
     @property
@@ -101,70 +101,70 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Under which rules of the claims the runs were trained."""
+        """Rules of the claims under which the runs were trained."""
         return self.folder / "claims.lock.json"
 
     @property
     def verdicts(self) -> Path:
-        """Every claim with its verdict."""
+        """Claims with their verdicts."""
         return self.folder / "claims.json"
 
     @property
     def claims(self) -> Path:
-        """One row per paired difference that a claim looks at."""
+        """One row per paired difference that a claim uses."""
         return self.folder / "claims.csv"
 
     @property
     def rates(self) -> Path:
-        """Of a tuning study: one row per dataset, network, method and learning rate."""
+        """One row per dataset, architecture, method and learning rate of a tuning study."""
         return self.folder / "rates.csv"
 
     @property
     def effects(self) -> Path:
-        """The claims' differences as nested JSON, for `dvc metrics`."""
+        """Differences of the claims as nested JSON, for `dvc metrics`."""
         return self.folder / "effects.json"
 
     def means(self, method: str) -> Path:
-        """A method's mean accuracies as nested JSON, for `dvc metrics`."""
+        """Mean accuracies of a method as nested JSON, for `dvc metrics`."""
         return self.folder / "means" / f"{method}.json"
 
     @property
     def accuracies(self) -> Path:
-        """Mean accuracy of every method on every network, for `dvc plots`."""
+        """Mean accuracy of every method on every architecture, for `dvc plots`."""
         return self.folder / "plots" / "accuracy.csv"
 
     def curve(self, dataset: str, architecture: str) -> Path:
         """Mean validation accuracy per epoch and method, for `dvc plots`."""
         return self.folder / "plots" / f"{dataset}_{architecture}.csv"
 
-    def figure(self, name: str, dataset: str, part: str, kind: str) -> Path:
-        """One file of a figure; `part` is empty for what is not of a part, or where a study has one only."""
-        return self.folder / "figures" / f"{'_'.join(filter(None, (name, dataset, part)))}.{kind}"
+    def figure(self, name: str, dataset: str, section: str, kind: str) -> Path:
+        """One file of a figure; `section` is empty for figures outside sections and in studies with one section."""
+        return self.folder / "figures" / f"{'_'.join(filter(None, (name, dataset, section)))}.{kind}"
 
     @property
-    def collected_sums(self) -> Path:
-        """Checksums of what `collect` writes."""
+    def collected_checksums(self) -> Path:
+        """Checksums of the files that `collect` writes."""
         return self.folder / "collected.sha256"
 
     @property
-    def analysed_sums(self) -> Path:
-        """Checksums of what `analyse` writes, but for what DVC shows."""
+    def analysed_checksums(self) -> Path:
+        """Checksums of the files that `analyse` writes, except those for DVC."""
         return self.folder / "analysed.sha256"
 
     @property
-    def rendered_sums(self) -> Path:
-        """Checksums of all figures, their data and the tables: in git, as the figures are not."""
+    def rendered_checksums(self) -> Path:
+        """Checksums of all figures, their data and the tables."""
         return self.folder / "rendered.sha256"
 
-    def table(self, name: str, dataset: str, part: str, kind: str) -> Path:
+    def table(self, name: str, dataset: str, section: str, kind: str) -> Path:
         """One file of a table."""
-        return self.folder / "tables" / f"{'_'.join(filter(None, (name, dataset, part)))}.{kind}"
+        return self.folder / "tables" / f"{'_'.join(filter(None, (name, dataset, section)))}.{kind}"
 
     @property
     def report(self) -> Path:
-        """The self-contained page."""
+        """The report, a self-contained page."""
         return self.folder / "report.html"
 
     def notebook(self, name: str) -> Path:
-        """A notebook executed on the study, as one page."""
+        """A notebook that was executed on the study, as one page."""
         return self.folder / "notebooks" / f"{name}.html"

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, machine, versions. Recorded beside results, never part of a key."""
+"""Provenance of results: code, machine, versions. It is recorded beside results and never enters a key."""
 
 import os
 import platform
@@ -13,8 +13,8 @@ from guidebp import __version__ as guidebp_version
 from guidebp.git import run_git
 
 
-def machine(device: str) -> dict[str, Any]:
-    """Host, processor, device and the versions that training depends on."""
+def describe_machine(device: str) -> dict[str, Any]:
+    """Return host, processor, device and the versions that training depends on."""
     import torch
 
     from guidebp.training.numerics import instructions
@@ -22,28 +22,28 @@ def machine(device: str) -> dict[str, Any]:
     cuda = device.startswith("cuda")
     return {
         "host": platform.node(),
-        "processor": processor(),
+        "processor": read_processor_name(),
         "instructions": instructions(),
         "cores": os.cpu_count(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "device_class": f"cuda {torch.cuda.get_device_name()}" if cuda else "cpu",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        **code(),
+        **describe_code(),
     }
 
 
 @cache
-def code() -> dict[str, Any]:
-    """Commit of the code that runs (None outside a git checkout), whether it was edited, versions."""
+def describe_code() -> dict[str, Any]:
+    """Return the commit of the running code (None outside a git checkout), whether it was edited, and versions."""
     root = Path(__file__).parent
 
     def git(*args: str) -> str | None:
         try:
-            done = run_git(root, *args)
+            process = run_git(root, *args)
         except OSError:
             return None
-        return None if done.returncode else done.stdout.strip()
+        return None if process.returncode else process.stdout.strip()
 
     status = git("status", "--porcelain", "--", str(root))
     return {
@@ -55,8 +55,8 @@ def code() -> dict[str, Any]:
     }
 
 
-def processor() -> str:
-    """The processor's name."""
+def read_processor_name() -> str:
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -65,8 +65,8 @@ def processor() -> str:
     return names[0] if names else platform.machine()
 
 
-def rendering(inputs: dict[str, str], keys: list[str]) -> dict[str, Any]:
-    """Provenance of a rendered file: `inputs` maps paths to their sha256, `keys` are those of the runs shown."""
+def describe_rendering(inputs: dict[str, str], keys: list[str]) -> dict[str, Any]:
+    """Return the provenance of a rendered file: `inputs` maps paths to sha256, `keys` are the runs shown."""
     packages = {}
     for name in ("numpy", "pandas", "scipy", "scikit-posthocs", "matplotlib"):
         try:
@@ -74,4 +74,4 @@ def rendering(inputs: dict[str, str], keys: list[str]) -> dict[str, Any]:
         except PackageNotFoundError:  # pragma: no cover - all are dependencies
             continue
     command = " ".join(["guidebp", *sys.argv[1:]])
-    return {"command": command, "inputs": inputs, "runs": keys, "packages": packages, **code()}
+    return {"command": command, "inputs": inputs, "runs": keys, "packages": packages, **describe_code()}

@@ -9,18 +9,20 @@ from typing import Any
 from guidebp.errors import UserError
 from guidebp.jobs.resources import Needs
 from guidebp.paths import (
-    ANALYSED,
-    COLLECTED,
-    FETCHED,
+    ANALYSED_FILES,
+    COLLECTED_FILES,
+    FETCH_RECORD,
     FIGURE_KINDS,
     NOTEBOOKS,
     PREPARED,
     RAW,
     RUNS,
     TABLE_KINDS,
-    Layout,
+    StudyPaths,
 )
-from guidebp.rendering.catalogue import FIGURES, TUNED, all_tables, places
+from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES, TUNING_FIGURE_ENTRIES
+from guidebp.rendering.placements import list_placements
+from guidebp.rendering.table_catalogue import list_table_entries
 from guidebp.runs.store import RunStore
 from guidebp.schema.catalogue import reader_name
 from guidebp.schema.datasets import Dataset, Folder, Npz, Subset, local_path
@@ -30,7 +32,7 @@ from guidebp.study.resolve import load_study
 from guidebp.study.study import Pack, Study, restrict_to_packs
 
 
-def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dict[str, Any]]:
+def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, StudyPaths, dict[str, Any]]:
     """The study that `config` names, its layout, and for the rules lists of files and the settings.
 
     A mistake in the configuration becomes Snakemake's own error, which is printed without a traceback.
@@ -63,14 +65,14 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, Layout, dic
         found = files(study, packs)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    return study, Layout(study.name), found | {"settings": settings, "partial": partial}
+    return study, StudyPaths(study.name), found | {"settings": settings, "partial": partial}
 
 
 def wanted_packs(study: Study, claim: str | None) -> list[Pack]:
     """The packs with runs that may decide a claim, and those that are trained."""
     if claim is not None and claim not in study.claims:
         raise UserError(f"--config claim: no claim '{claim}'; {nearest(claim, study.claims)}")
-    layout = Layout(study.name)
+    layout = StudyPaths(study.name)
     return [
         pack
         for pack in study.packs
@@ -80,26 +82,34 @@ def wanted_packs(study: Study, claim: str | None) -> list[Pack]:
 
 def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
     """Input and output files of the rules as strings; `packs`: those to report on."""
-    layout = Layout(study.name)
+    layout = StudyPaths(study.name)
     catalogue = study.all_datasets
     curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
-    parts = [asdict(part) for part in study.parts]
-    figures = [layout.figure(*place, kind) for place in places(FIGURES, parts) for kind in FIGURE_KINDS]
+    sections = [asdict(section) for section in study.sections]
+    figures = [
+        layout.figure(*place, kind)
+        for place in list_placements(FIGURE_ENTRIES, sections)
+        for kind in FIGURE_KINDS
+    ]
     tables = [
         layout.table(*place, kind)
-        for place in places(all_tables(study.published), parts)
+        for place in list_placements(list_table_entries(study.published), sections)
         for kind in TABLE_KINDS
     ]
-    collected = [str(getattr(layout, name)) for name in (*COLLECTED, "collected_sums")]
-    analysed = [str(getattr(layout, name)) for name in (*ANALYSED, "analysed_sums")]
+    collected = [str(getattr(layout, name)) for name in (*COLLECTED_FILES, "collected_checksums")]
+    analysed = [str(getattr(layout, name)) for name in (*ANALYSED_FILES, "analysed_checksums")]
     grounds = [ground for claim in study.claims.values() for ground in claim.grounds.values()]
     planned = {study.name, *(ground.study for ground in grounds if ground.study)}
     notebooks = [layout.notebook(path.stem) for path in sorted(NOTEBOOKS.glob("*.py"))]
     for_dvc = (layout.effects, layout.accuracies, *map(layout.means, study.methods), *curves)
     tuned = [
         layout.rates,
-        layout.rendered_sums,
-        *(layout.figure(*place, kind) for place in places(TUNED, parts) for kind in FIGURE_KINDS),
+        layout.rendered_checksums,
+        *(
+            layout.figure(*place, kind)
+            for place in list_placements(TUNING_FIGURE_ENTRIES, sections)
+            for kind in FIGURE_KINDS
+        ),
     ]
     archives = {layout.archive(run.dataset, run.architecture) for pack in packs for run in pack.runs}
     records = sorted(map(str, archives))
@@ -135,7 +145,7 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "figures": [str(path) for path in figures],
         "pictures": [str(path) for path in figures if path.suffix == ".svg"],
         "figure files": [str(path) for path in figures if path.suffix != ".svg"],
-        "rendered sums": [] if study.file.tunes else [str(layout.rendered_sums)],
+        "rendered sums": [] if study.file.tunes else [str(layout.rendered_checksums)],
         "tables": [str(path) for path in tables],
         "notebooks": [str(path) for path in notebooks],
         "for dvc": [str(path) for path in for_dvc],
@@ -154,7 +164,7 @@ def prepared_from(name: str, dataset: Dataset) -> str:
     """The small file that changes when what a dataset is prepared from does."""
     if isinstance(dataset.source, Subset):
         return str(PREPARED / f"{dataset.source.subset_of}.json")
-    return str(RAW / name / FETCHED)
+    return str(RAW / name / FETCH_RECORD)
 
 
 def newest_own_file(dataset: Dataset) -> list[str]:

@@ -14,10 +14,10 @@ from guidebp.analysis.comparisons import compare
 from guidebp.analysis.results import Results, load_results
 from guidebp.collect.rows import NAMES, TABLES, VERSION
 from guidebp.errors import UserError
-from guidebp.paths import Layout
+from guidebp.paths import StudyPaths
 from tests.support.made_up_results import made_up
 
-LAYOUT = Layout("made-up")
+LAYOUT = StudyPaths("made-up")
 AGAIN = "snakemake --config study=made-up"
 
 

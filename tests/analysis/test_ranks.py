@@ -171,7 +171,7 @@ def study(
         **one.about,
         "datasets": {dataset: one.about["datasets"]["digits"] for dataset, _ in places},
         "architectures": {architecture: one.about["architectures"]["columns"] for _, architecture in places},
-        "parts": [one.about["parts"][0] | {"cells": cells}],
+        "sections": [one.about["sections"][0] | {"combinations": cells}],
     }
     joined: dict[str, Any] = {
         name: pd.concat([tables[name] for tables in wholes], ignore_index=True) for name in wholes[0]
@@ -231,22 +231,22 @@ def test_below_five_datasets_nothing_is_said() -> None:
     assert list(ranks.columns) == RANKS and list(pairs.columns) == PAIRS
 
 
-def test_each_part_is_ranked_by_itself() -> None:
+def test_each_section_is_ranked_by_itself() -> None:
     results = study(datasets(6))
-    part = results.about["parts"][0]
-    cells = part["cells"]
-    parts = [
-        part | {"name": "few", "cells": [cell for cell in cells if cell[0] <= "data-3"]},
-        part | {"name": "two", "cells": [cell for cell in cells if cell[2] != "average"]},
-        part | {"name": "one", "cells": [cell for cell in cells if cell[2] == "average"]},
-        part | {"name": "five", "cells": [cell for cell in cells if cell[0] != "data-5"]},
+    section = results.about["sections"][0]
+    cells = section["combinations"]
+    sections = [
+        section | {"name": "few", "combinations": [cell for cell in cells if cell[0] <= "data-3"]},
+        section | {"name": "two", "combinations": [cell for cell in cells if cell[2] != "average"]},
+        section | {"name": "one", "combinations": [cell for cell in cells if cell[2] == "average"]},
+        section | {"name": "five", "combinations": [cell for cell in cells if cell[0] != "data-5"]},
     ]
-    ranks, pairs = rank(replace(results, about=results.about | {"parts": parts}))
-    assert list(dict.fromkeys(ranks["part"])) == list(dict.fromkeys(pairs["part"])) == ["two", "five"]
-    two = ranks[ranks["part"] == "two"]
+    ranks, pairs = rank(replace(results, about=results.about | {"sections": sections}))
+    assert list(dict.fromkeys(ranks["section"])) == list(dict.fromkeys(pairs["section"])) == ["two", "five"]
+    two = ranks[ranks["section"] == "two"]
     assert set(two["method"]) == {"independent", "guidebp"}
     assert two["rank"].sum() == pytest.approx(3)
-    assert set(ranks[ranks["part"] == "five"]["datasets"]) == {5}
+    assert set(ranks[ranks["section"] == "five"]["datasets"]) == {5}
 
 
 def test_a_method_that_a_dataset_lacks_is_not_ranked() -> None:

@@ -8,7 +8,7 @@ import pytest
 from guidebp.analysis.results import Results
 from guidebp.analysis.tuning import RATES, rates
 from guidebp.errors import UserError
-from guidebp.rendering.figures import figure_module
+from guidebp.rendering.figures import load_figure_module
 from tests.support.made_up_results import METHODS, made_up
 
 TRIED = (0.01, 0.1, 1.0)
@@ -75,9 +75,9 @@ def test_a_failed_run_counts_as_chance_and_a_missing_one_is_waited_for() -> None
 
 def test_the_figure_shows_every_rate_and_rings_the_chosen() -> None:
     results, tried = tuning({(METHODS[0], 0.1): [70.0, 80.0]})
-    module = figure_module("rates")
-    data = module.data(results, rates(results, tried))
-    figure = module.draw(data)
+    module = load_figure_module("rates")
+    data = module.prepare_figure_data(results, rates(results, tried))
+    figure = module.draw_figure(data)
     lines = [line for panel in figure.axes for line in panel.lines]
     rings = [line for line in lines if line.get_markerfacecolor() == "none"]
     assert sum(len(line.get_xdata()) for line in rings) == len(rings) >= len(METHODS)

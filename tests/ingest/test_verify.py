@@ -308,7 +308,9 @@ def test_command_finds_all_damage(command: Path, capsys: pytest.CaptureFixture[s
 def test_command_where_nothing_was_fetched(command: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.rmtree(command)
     assert main(["verify"]) == 0
-    assert capsys.readouterr().out == "nothing has been fetched yet; run: guidebp fetch DATASET\n"
+    assert (
+        capsys.readouterr().out == "data/raw: no dataset has been fetched yet. Run: guidebp fetch DATASET\n"
+    )
     assert not command.exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from guidebp.errors import UserError
 from guidebp.rendering.documents.evidence import Evidence
-from guidebp.rendering.tables.text import signed
+from guidebp.rendering.tables.text import format_signed
 from tests.support.tiny import ROOT
 
 DEMO = Evidence.read(ROOT, "demo")
@@ -129,7 +129,7 @@ def test_readings_show_the_worst_difference_of_each() -> None:
         method, cell = line.strip("| ").split(" | ")
         own = rows[rows["method"] == method]
         worst = own.iloc[int(own["low"].argmin())]
-        assert cell.startswith(f"{signed(worst['difference'])} (") and cell.endswith(
+        assert cell.startswith(f"{format_signed(worst['difference'])} (") and cell.endswith(
             f" against {worst['than']}"
         )
     one = DEMO.parts[DEMO.parts["than"] == "add"]

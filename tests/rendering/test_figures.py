@@ -14,11 +14,12 @@ from guidebp.analysis.comparisons import compare
 from guidebp.analysis.ranks import rank
 from guidebp.analysis.results import PATHWAYS, PRIMARY, Results, table_of
 from guidebp.analysis.statistics import mean_interval
-from guidebp.rendering.catalogue import FIGURES, places
-from guidebp.rendering.figures import claims, data_bytes, figure_module, titled
-from guidebp.rendering.figures.critical_difference import cliques
-from guidebp.rendering.render import run_keys
-from guidebp.rendering.style import file_bytes, settle
+from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES
+from guidebp.rendering.figures import add_titles, claims, encode_figure_data, load_figure_module
+from guidebp.rendering.figures.critical_difference import find_cliques
+from guidebp.rendering.placements import list_placements
+from guidebp.rendering.render import list_figure_runs
+from guidebp.rendering.style import encode_figure, freeze_layout
 from tests.support.made_up_results import METHODS, made_up
 
 
@@ -43,28 +44,30 @@ def on_datasets(count: int) -> Results:
         ],
         ignore_index=True,
     )
-    cells = [[name, "columns", method] for name in names for method in METHODS]
+    combinations = [[name, "columns", method] for name in names for method in METHODS]
     about = results.about | {
         "datasets": dict.fromkeys(names, results.about["datasets"]["digits"]),
-        "parts": [{"name": "all", "title": "", "cells": cells, "exits": True, "trunk": True}],
+        "sections": [
+            {"name": "all", "title": "", "combinations": combinations, "exits": True, "trunk": True}
+        ],
     }
     return analysed(replace(results, about=about, metrics=metrics))
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", FIGURE_ENTRIES)
 def test_the_csv_file_alone_redraws_the_figure_to_the_byte(name: str) -> None:
-    module = figure_module(name)
-    data = module.data(analysed(made_up(failed=("guidebp", 1))), "digits")
-    again = pd.read_csv(io.BytesIO(data_bytes(data)))
-    assert file_bytes(module.draw(data), "svg") == file_bytes(module.draw(again), "svg")
-    assert data_bytes(again) == data_bytes(data)
+    module = load_figure_module(name)
+    data = module.prepare_figure_data(analysed(made_up(failed=("guidebp", 1))), "digits")
+    again = pd.read_csv(io.BytesIO(encode_figure_data(data)))
+    assert encode_figure(module.draw_figure(data), "svg") == encode_figure(module.draw_figure(again), "svg")
+    assert encode_figure_data(again) == encode_figure_data(data)
 
 
-def test_a_ranked_part_is_redrawn_from_its_csv_file_too() -> None:
-    module = figure_module("critical-difference")
-    data = module.data(on_datasets(6).part("all"), "")
-    again = pd.read_csv(io.BytesIO(data_bytes(data)))
-    assert file_bytes(module.draw(data), "svg") == file_bytes(module.draw(again), "svg")
+def test_a_ranked_section_is_redrawn_from_its_csv_file_too() -> None:
+    module = load_figure_module("critical-difference")
+    data = module.prepare_figure_data(on_datasets(6).section("all"), "")
+    again = pd.read_csv(io.BytesIO(encode_figure_data(data)))
+    assert encode_figure(module.draw_figure(data), "svg") == encode_figure(module.draw_figure(again), "svg")
 
 
 def test_titles_stand_beside_names_in_the_study_s_order() -> None:
@@ -80,8 +83,15 @@ def test_titles_stand_beside_names_in_the_study_s_order() -> None:
             "value": [1 / 3, 2.0, 3.0, 4.0],
         }
     )
-    found = titled(replace(results, about=about), rows)
-    assert list(found.columns) == ["architecture", "network", "method", "title", "group", "value"]
+    found = add_titles(replace(results, about=about), rows)
+    assert list(found.columns) == [
+        "architecture",
+        "architecture_title",
+        "method",
+        "method_title",
+        "group",
+        "value",
+    ]
     assert found.drop(columns="group").values.tolist() == [
         ["b", "Second", "average", "AVERAGE", 3.0],
         ["a", "First", "guidebp", "GUIDEBP", 2.0],
@@ -92,7 +102,7 @@ def test_titles_stand_beside_names_in_the_study_s_order() -> None:
 
 def test_accuracy_has_the_interval_with_the_overlap_of_redrawn_splits() -> None:
     results = made_up(failed=("guidebp", 1))
-    data = figure_module("accuracy").data(results, "digits")
+    data = load_figure_module("accuracy").prepare_figure_data(results, "digits")
     rows = data[(data["method"] == "guidebp") & (data["output"] == "merged")]
     values = rows["accuracy"].dropna().to_numpy(float)
     found = mean_interval(values, overlap=200 / 800, step=0.5)
@@ -107,7 +117,7 @@ def test_an_untrained_pathway_has_no_accuracy() -> None:
     results = made_up()
     untrained = results.metrics["output"] == "kernel 3"
     results = replace(results, metrics=results.metrics.assign(trained=~untrained))
-    data = figure_module("accuracy").data(results, "digits")
+    data = load_figure_module("accuracy").prepare_figure_data(results, "digits")
     assert data.loc[data["output"] == "kernel 3", ["accuracy", "mean"]].isna().all(axis=None)
     assert data.loc[data["output"] == "kernel 5", "accuracy"].notna().all()
 
@@ -115,7 +125,9 @@ def test_an_untrained_pathway_has_no_accuracy() -> None:
 def test_differences_are_the_comparisons_that_analyse_wrote() -> None:
     results = made_up()
     table = compare(results).assign(difference=7.0)
-    data = figure_module("differences").data(replace(results, comparisons=table), "digits")
+    data = load_figure_module("differences").prepare_figure_data(
+        replace(results, comparisons=table), "digits"
+    )
     assert set(data["difference"]) == {7.0}
     assert set(data["measure"]) == {PRIMARY, PATHWAYS}
     assert set(data["output"]) == {"merged"}
@@ -128,7 +140,7 @@ def test_cosines_are_means_over_seeds_of_runs_whose_exits_are_all_trained() -> N
     results = replace(results, cosines=rows.assign(cosine=rows["cosine"].where(~apart, -0.75)))
     metrics = results.metrics
     untrained = (metrics["method"] == "average") & (metrics["pathway"] == 1)
-    data = figure_module("cosines").data(
+    data = load_figure_module("cosines").prepare_figure_data(
         replace(results, metrics=metrics.assign(trained=~untrained)), "digits"
     )
     assert set(data["method"]) == {"independent", "guidebp"}
@@ -144,7 +156,7 @@ def test_calibration_pools_the_bins_of_the_primary_output() -> None:
     other = rows["output"] != "merged"
     second = (rows["seed"] == 1) & (rows["bin"] == 9)
     rows = rows.assign(images=rows["images"].where(~second, 300), correct=rows["correct"].where(~other, 0))
-    data = figure_module("calibration").data(replace(results, calibration=rows), "digits")
+    data = load_figure_module("calibration").prepare_figure_data(replace(results, calibration=rows), "digits")
     one = data[data["method"] == "average"].set_index("bin")
     assert one["images"].to_dict() == {9: 400, 15: 220}
     assert one["confidence"].tolist() == pytest.approx([100 * 180 / 400, 100 * 180 / 220], abs=1e-6)
@@ -154,87 +166,102 @@ def test_calibration_pools_the_bins_of_the_primary_output() -> None:
 
 
 def test_bins_of_few_images_are_in_the_table_and_not_in_the_picture() -> None:
-    module = figure_module("calibration")
-    data = module.data(made_up(), "digits")
+    module = load_figure_module("calibration")
+    data = module.prepare_figure_data(made_up(), "digits")
     few = data.assign(images=data["images"].where(data["bin"] != 9, 9))
-    lines = [line for line in module.draw(few).axes[0].lines if line.get_color() == "#222222"]
+    lines = [line for line in module.draw_figure(few).axes[0].lines if line.get_color() == "#222222"]
     assert [len(line.get_xdata()) for line in lines] == [1]
 
 
 def test_cost_shows_time_and_passes_and_memory_only_where_some_run_knows_it() -> None:
-    results, module = made_up(), figure_module("cost")
-    data = module.data(results, "digits")
+    results, module = made_up(), load_figure_module("cost")
+    data = module.prepare_figure_data(results, "digits")
     means = data.drop_duplicates(["method", "quantity"]).set_index(["method", "quantity"])["mean"]
     assert means["average", "time per step (ms)"] == 20.0  # 2 s for 100 steps
     assert means["average", "backward passes per step"] == 1.0
-    assert len(module.draw(data).axes) == 2
+    assert len(module.draw_figure(data).axes) == 2
     known = results.costs["method"].map({"guidebp": 3 * 2.0**20})
-    data = module.data(replace(results, costs=results.costs.assign(peak_memory=known)), "digits")
+    data = module.prepare_figure_data(
+        replace(results, costs=results.costs.assign(peak_memory=known)), "digits"
+    )
     assert set(data.loc[data["quantity"] == "peak memory (MiB)", "value"]) == {3.0}
-    assert len(module.draw(data).axes) == 3
+    assert len(module.draw_figure(data).axes) == 3
     unknown = results.costs.assign(peak_memory=np.nan)
-    assert len(module.draw(module.data(replace(results, costs=unknown), "digits")).axes) == 2
+    assert (
+        len(module.draw_figure(module.prepare_figure_data(replace(results, costs=unknown), "digits")).axes)
+        == 2
+    )
 
 
 def test_ranks_of_six_datasets_are_shown_best_first_with_test_and_critical_difference() -> None:
-    module = figure_module("critical-difference")
+    module = load_figure_module("critical-difference")
     results = on_datasets(6)
-    data = module.data(results.part("all"), "")
+    data = module.prepare_figure_data(results.section("all"), "")
     assert data["method"].tolist() == ["guidebp", "independent", "average"]
     assert data["rank"].tolist() == [1.0, 2.0, 3.0]
     assert set(data["datasets"]) == {6}
-    texts = [text.get_text().strip() for text in module.draw(data).axes[0].texts]
+    texts = [text.get_text().strip() for text in module.draw_figure(data).axes[0].texts]
     # Demsar 2006, table 5: q = 2.343 for three methods
     assert f"CD = {2.343 * (3 * 4 / 36) ** 0.5:.2f}" in texts
     assert {"guidebp (1.00)", "independent (2.00)", "(3.00) average"} <= set(texts)
-    assert "p < 0.001, 6 datasets" in module.draw(data).axes[0].get_title()
+    assert "p < 0.001, 6 datasets" in module.draw_figure(data).axes[0].get_title()
 
 
 def test_ranks_of_few_datasets_are_refused_with_their_number() -> None:
-    module = figure_module("critical-difference")
+    module = load_figure_module("critical-difference")
     for count in (1, 4):
-        (text,) = module.draw(module.data(on_datasets(count).part("all"), "")).texts
+        (text,) = module.draw_figure(module.prepare_figure_data(on_datasets(count).section("all"), "")).texts
         assert text.get_text() == (
-            f"Ranks need at least five datasets that all methods of this part share. Shared: {count}."
+            f"Ranks need at least five datasets that all methods of this section share. Shared: {count}."
         )
 
 
 def test_bars_join_the_largest_runs_of_methods_within_the_critical_difference() -> None:
-    assert cliques([1.0, 1.5, 2.4, 3.6, 5.0], 1.3) == [(1.0, 1.5), (1.5, 2.4), (2.4, 3.6)]
-    assert cliques([1.0, 2.0], 1.0) == [], "as far apart as the critical difference is apart"
-    assert cliques([1.0, 2.0, 2.5], 2.0) == [(1.0, 2.5)], "no bar within a bar"
-    assert cliques([1.5, 1.5], 0.1) == []
+    assert find_cliques([1.0, 1.5, 2.4, 3.6, 5.0], 1.3) == [(1.0, 1.5), (1.5, 2.4), (2.4, 3.6)]
+    assert find_cliques([1.0, 2.0], 1.0) == [], "as far apart as the critical difference is apart"
+    assert find_cliques([1.0, 2.0, 2.5], 2.0) == [(1.0, 2.5)], "no bar within a bar"
+    assert find_cliques([1.5, 1.5], 0.1) == []
 
 
-def test_a_figure_across_datasets_has_one_place_per_part() -> None:
-    cells = [[dataset, "columns", "average"] for dataset in ("a", "b")]
-    parts = [{"name": name, "cells": cells, "exits": True, "trunk": True} for name in ("one", "two")]
-    found = [place for place in places(FIGURES, parts) if place[0] == "critical-difference"]
+def test_a_figure_across_datasets_has_one_placement_per_section() -> None:
+    combinations = [[dataset, "columns", "average"] for dataset in ("a", "b")]
+    sections = [
+        {"name": name, "combinations": combinations, "exits": True, "trunk": True} for name in ("one", "two")
+    ]
+    found = [
+        place for place in list_placements(FIGURE_ENTRIES, sections) if place[0] == "critical-difference"
+    ]
     assert found == [("critical-difference", "", "one"), ("critical-difference", "", "two")]
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", FIGURE_ENTRIES)
 def test_provenance_names_every_file_that_a_figure_reads(name: str) -> None:
     """Files that it does not name, say those with the times of a machine, may change."""
-    across = FIGURES[name].per == "across"
+    across = FIGURE_ENTRIES[name].per == "across"
     results, dataset = (on_datasets(6), "") if across else (analysed(made_up()), "digits")
-    read = {"about", "prepared", *("costs" if file == "telemetry" else file for file in FIGURES[name].reads)}
+    read = {
+        "about",
+        "prepared",
+        *("costs" if file == "telemetry" else file for file in FIGURE_ENTRIES[name].reads),
+    }
     others: dict[str, Any] = {column.name: None for column in fields(Results) if column.name not in read}
-    module = figure_module(name)
-    assert module.data(replace(results, **others), dataset).equals(module.data(results, dataset))
+    module = load_figure_module(name)
+    assert module.prepare_figure_data(replace(results, **others), dataset).equals(
+        module.prepare_figure_data(results, dataset)
+    )
 
 
 def test_provenance_names_the_runs_of_the_dataset_or_of_all_of_them() -> None:
     results = on_datasets(2)
     keys = sorted(f"{method}-{seed}set 1" for method in METHODS for seed in range(2))
-    assert run_keys(results, "set 1") == keys
-    assert len(run_keys(results, "")) == 12
+    assert list_figure_runs(results, "set 1") == keys
+    assert len(list_figure_runs(results, "")) == 12
 
 
-def test_the_ranks_of_a_study_s_only_part_are_found_again(tmp_path: Path) -> None:
+def test_the_ranks_of_a_study_s_only_section_are_found_again(tmp_path: Path) -> None:
     path = tmp_path / "ranks.csv"
-    on_datasets(6).ranks.assign(part="").to_csv(path, index=False)  # type: ignore[union-attr]
-    assert table_of(path)["part"].tolist() == [""] * 3
+    on_datasets(6).ranks.assign(section="").to_csv(path, index=False)  # type: ignore[union-attr]
+    assert table_of(path)["section"].tolist() == [""] * 3
 
 
 @pytest.mark.parametrize("long", [False, True])
@@ -244,10 +271,10 @@ def test_a_verdict_and_its_legend_do_not_overlap(long: bool) -> None:
     row = {"claim": "a-claim", "role": "decides", "dataset": "d", "network": "n", "method": name, "n": 5}
     row |= {"output": "merged", "difference": 0.1, "low": -0.1, "high": 0.3, "verdict": "unclear"}
     row |= {"word": "unclear (desk proxy)", "margin": 0.2, "least": 0.0, "unit": "points"}
-    figure = claims.draw(
+    figure = claims.draw_figure(
         pd.DataFrame([row | {"than": f"{name}-{k}", "method": f"{name}{k}"} for k in range(2)])
     )
-    settle(figure)
+    freeze_layout(figure)
     figure.draw_without_rendering()  # which places the legend
     legend = figure.axes[0].get_legend()
     assert legend

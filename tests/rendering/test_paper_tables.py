@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from guidebp.analysis.results import Results
-from guidebp.rendering.catalogue import PAPER, TABLES, all_tables, places
+from guidebp.rendering.placements import list_placements
+from guidebp.rendering.table_catalogue import PAPER_TABLE_PREFIX, TABLE_ENTRIES, list_table_entries
 from guidebp.rendering.tables import results as tables
-from guidebp.rendering.tables.files import table_bytes
+from guidebp.rendering.tables.files import encode_table
 from guidebp.schema.published import from_json, to_json
 from tests.support.made_up_results import made_up
 
@@ -47,7 +48,9 @@ def with_table(results: Results, **changes: Any) -> Results:
 
 def rendered(results: Results, **changes: Any) -> list[list[str]]:
     """The rows of the table."""
-    rows: list[list[str]] = tables.make(PAPER + "it", with_table(results, **changes), "").to_numpy().tolist()
+    rows: list[list[str]] = (
+        tables.build_table(PAPER_TABLE_PREFIX + "it", with_table(results, **changes), "").to_numpy().tolist()
+    )
     return rows
 
 
@@ -146,11 +149,11 @@ def test_caption_names_source_and_cautions() -> None:
 @pytest.mark.parametrize("kind", ["md", "tex", "csv"])
 def test_a_study_has_each_of_them_once(kind: str) -> None:
     results = with_table(made_up())
-    shown = all_tables(from_json(results.about["published"]))
-    assert set(shown) == {*TABLES, "paper_it"}
-    assert [place for place in places(shown, results.about["parts"]) if place[0] == "paper_it"] == [
-        ("paper_it", "", "")
-    ]
-    frame = tables.make("paper_it", results, "")
-    text = table_bytes(frame, shown["paper_it"].caption, kind, "paper_it").decode()
+    shown = list_table_entries(from_json(results.about["published"]))
+    assert set(shown) == {*TABLE_ENTRIES, "paper_it"}
+    assert [
+        place for place in list_placements(shown, results.about["sections"]) if place[0] == "paper_it"
+    ] == [("paper_it", "", "")]
+    frame = tables.build_table("paper_it", results, "")
+    text = encode_table(frame, shown["paper_it"].caption, kind, "paper_it").decode()
     assert "unknown" in text and "published only (M)" in text

@@ -21,19 +21,22 @@ from guidebp.analysis.results import (
 )
 from guidebp.ingest.contents import Part
 from guidebp.ingest.samples import Samples
-from guidebp.rendering.catalogue import FIGURES, places
-from guidebp.rendering.figures import figure_module
-from guidebp.rendering.style import COLOURS, file_bytes, settle
+from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES
+from guidebp.rendering.figures import load_figure_module
+from guidebp.rendering.placements import list_placements
+from guidebp.rendering.style import COLOURS, encode_figure, freeze_layout
 from tests.support.made_up_results import METHODS, made_up
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", FIGURE_ENTRIES)
 def test_figures_are_the_same_bytes_again_and_show_their_data(name: str) -> None:
-    results, module = made_up(failed=("guidebp", 1)), figure_module(name)
+    results, module = made_up(failed=("guidebp", 1)), load_figure_module(name)
     results = replace(results, comparisons=compare(results), ranks=rank(results)[0], claims=pd.DataFrame())
-    first, second = (module.data(results, "digits") for _ in range(2))
+    first, second = (module.prepare_figure_data(results, "digits") for _ in range(2))
     for kind in ("pdf", "svg", "png"):
-        assert file_bytes(module.draw(first), kind) == file_bytes(module.draw(second), kind)
+        assert encode_figure(module.draw_figure(first), kind) == encode_figure(
+            module.draw_figure(second), kind
+        )
     if name == "samples":
         assert first["owner's training images"].tolist() == [100] * 10
     elif name != "claims":
@@ -57,33 +60,37 @@ def test_samples_of_many_classes_stand_in_several_columns(tmp_path: Path) -> Non
         "data": {"many": data},
         "datasets": {"many": results.about["datasets"]["digits"]},
     }
-    module = figure_module("samples")
-    shown = module.data(replace(results, about=about, prepared=tmp_path), "many")
-    figure = module.draw(shown)
+    module = load_figure_module("samples")
+    shown = module.prepare_figure_data(replace(results, about=about, prepared=tmp_path), "many")
+    figure = module.draw_figure(shown)
     assert len(figure.axes) == 6, "five columns of twenty classes, and the bars"
     assert len([label for axes in figure.axes[:5] for label in axes.get_yticklabels()]) == 100
     assert shown["test images"].tolist() == [2] * count
-    assert len(file_bytes(figure, "png")) > 0
+    assert len(encode_figure(figure, "png")) > 0
 
 
-def test_a_part_shows_its_cells_and_nothing_else() -> None:
+def test_a_section_shows_its_combinations_and_nothing_else() -> None:
     results = made_up()
-    cells = [["digits", "columns", "guidebp"], ["digits", "columns", "average"]]
-    parts = [{"name": "two", "title": "Two", "cells": cells, "exits": True, "trunk": False}]
-    whole = replace(results, about=results.about | {"parts": parts}, comparisons=compare(results))
-    part = whole.part("two")
-    assert list(part.about["methods"]) == ["average", "guidebp"], "in the study's order"
-    assert part.comparisons is not None
-    for table in (part.metrics, part.history, part.inference, part.comparisons):
+    combinations = [["digits", "columns", "guidebp"], ["digits", "columns", "average"]]
+    sections = [{"name": "two", "title": "Two", "combinations": combinations, "exits": True, "trunk": False}]
+    whole = replace(results, about=results.about | {"sections": sections}, comparisons=compare(results))
+    section = whole.section("two")
+    assert list(section.about["methods"]) == ["average", "guidebp"], "in the study's order"
+    assert section.comparisons is not None
+    for table in (section.metrics, section.history, section.inference, section.comparisons):
         assert set(table["method"]) == {"average", "guidebp"}
-    assert {place for place in places(FIGURES, parts) if place[0] in ("samples", "exits", "conflict")} == {
+    assert {
+        place
+        for place in list_placements(FIGURE_ENTRIES, sections)
+        if place[0] in ("samples", "exits", "conflict")
+    } == {
         ("samples", "digits", ""),
         ("exits", "digits", "two"),
     }
 
 
 class Noisy(LayoutEngine):
-    """Moves the parts of a figure by as little as solving for them does, now this way, now that."""
+    """Moves the subfigures of a figure by as little as solving for them does, now this way, now that."""
 
     _adjust_compatible = _colorbar_gridspec = True
 
@@ -92,18 +99,18 @@ class Noisy(LayoutEngine):
         self.noise = noise
 
     def execute(self, fig: Figure) -> None:
-        for part in fig.subfigs:
-            part.bbox_relative.set_points(part.bbox_relative.get_points() + self.noise)
+        for subfigure in fig.subfigs:
+            subfigure.bbox_relative.set_points(subfigure.bbox_relative.get_points() + self.noise)
 
 
 def test_noise_of_the_layout_changes_no_file() -> None:
     files = []
     for moved in (0.0, -7e-16):
         figure = Figure(layout=Noisy(moved))
-        for part in figure.subfigures(2, 1, squeeze=False).flat:
-            part.set_facecolor("white")
-        settle(figure)
-        files.append(file_bytes(figure, "pdf"))
+        for subfigure in figure.subfigures(2, 1, squeeze=False).flat:
+            subfigure.set_facecolor("white")
+        freeze_layout(figure)
+        files.append(encode_figure(figure, "pdf"))
     assert files[0] == files[1]
 
 
@@ -116,9 +123,9 @@ def test_figures_of_exits_say_when_there_is_nothing(name: str, why: str) -> None
         results = replace(results, inference=results.inference.iloc[:0])
     else:
         results = replace(results, metrics=results.metrics.assign(trained=results.metrics["pathway"] != 1))
-    module = figure_module(name)
-    data = module.data(results, "digits")
-    assert data.empty and len(file_bytes(module.draw(data), "svg")) > 0
+    module = load_figure_module(name)
+    data = module.prepare_figure_data(results, "digits")
+    assert data.empty and len(encode_figure(module.draw_figure(data), "svg")) > 0
 
 
 def test_untrained_pathways_enter_no_measure() -> None:

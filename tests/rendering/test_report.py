@@ -14,16 +14,18 @@ import pytest
 from guidebp.analysis.analyse import analyse
 from guidebp.analysis.results import Results, load_results
 from guidebp.collect.rows import NAMES, TABLES
-from guidebp.paths import FIGURE_KINDS, TABLE_KINDS, Layout
-from guidebp.rendering.catalogue import FIGURES, all_tables, places
+from guidebp.paths import FIGURE_KINDS, TABLE_KINDS, StudyPaths
+from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES
+from guidebp.rendering.placements import list_placements
 from guidebp.rendering.report.page import write_report
-from guidebp.rendering.report.tables import html_table, order
-from guidebp.rendering.tables.files import table_bytes
-from guidebp.rendering.tables.results import make
+from guidebp.rendering.report.tables import build_html_table, extract_sort_key
+from guidebp.rendering.table_catalogue import list_table_entries
+from guidebp.rendering.tables.files import encode_table
+from guidebp.rendering.tables.results import build_table
 from guidebp.schema.published import from_json
 from tests.support.made_up_results import made_up
 
-LAYOUT = Layout("made-up")
+PATHS = StudyPaths("made-up")
 PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 120.5"><path d="M9 9h380v99H9z"/></svg>'
 Json = dict[str, Any]
 
@@ -110,32 +112,32 @@ def study(results: Results, claims: Json = CLAIMS, lock: Json | None = None, **a
     return replace(results, about=whole | about, lock=lock or {}, **deciding)
 
 
-def write(results: Results) -> Layout:
+def write(results: Results) -> StudyPaths:
     """The folder of a study and its report; its figures are empty frames, drawing them is tested elsewhere."""
-    LAYOUT.folder.mkdir(parents=True)
-    LAYOUT.about.write_text(json.dumps(results.about))
-    LAYOUT.lock.write_text(json.dumps(results.lock))
+    PATHS.folder.mkdir(parents=True)
+    PATHS.about.write_text(json.dumps(results.about))
+    PATHS.lock.write_text(json.dumps(results.lock))
     for name in TABLES:
-        path, table = getattr(LAYOUT, name), getattr(results, name)
+        path, table = getattr(PATHS, name), getattr(results, name)
         table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path, index=False)
     costs = results.costs.drop(columns=[name for name in NAMES if name != "key"])
-    LAYOUT.telemetry.write_text("".join(json.dumps(row) + "\n" for row in costs.to_dict("records")))
-    analyse(LAYOUT)
-    analysed, parts = load_results(LAYOUT, analysed=True), results.about["parts"]
-    for place in places(FIGURES, parts):
+    PATHS.telemetry.write_text("".join(json.dumps(row) + "\n" for row in costs.to_dict("records")))
+    analyse(PATHS)
+    analysed, sections = load_results(PATHS, analysed=True), results.about["sections"]
+    for place in list_placements(FIGURE_ENTRIES, sections):
         for kind in FIGURE_KINDS:
-            path = LAYOUT.figure(*place, kind)
+            path = PATHS.figure(*place, kind)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(PICTURE)
-    shown = all_tables(from_json(results.about["published"]))
-    for name, dataset, part in places(shown, parts):
-        table = make(name, analysed.part(part) if dataset else analysed, dataset)
+    shown = list_table_entries(from_json(results.about["published"]))
+    for name, dataset, section in list_placements(shown, sections):
+        table = build_table(name, analysed.section(section) if dataset else analysed, dataset)
         for kind in TABLE_KINDS:
-            path = LAYOUT.table(name, dataset, part, kind)
+            path = PATHS.table(name, dataset, section, kind)
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(table_bytes(table, shown[name].caption, kind, "t"))
-    write_report(LAYOUT)
-    return LAYOUT
+            path.write_bytes(encode_table(table, shown[name].caption, kind, "t"))
+    write_report(PATHS)
+    return PATHS
 
 
 class Page(HTMLParser):
@@ -213,7 +215,7 @@ def test_hostile_titles_are_text() -> None:
             | {
                 "title": bad,
                 "about": bad,
-                "parts": [part | {"title": bad} for part in about["parts"]],
+                "sections": [section | {"title": bad} for section in about["sections"]],
                 "datasets": {"digits": about["datasets"]["digits"] | {"title": bad, "citation": bad}},
                 "architectures": {"columns": about["architectures"]["columns"] | {"title": bad}},
             },
@@ -253,10 +255,10 @@ def test_a_study_without_claims() -> None:
     assert "GuideBP" not in found.text
 
 
-def test_a_part_without_exits() -> None:
+def test_a_section_without_exits() -> None:
     results = study(made_up())
-    parts = [part | {"exits": False, "trunk": False} for part in results.about["parts"]]
-    found = page(replace(results, about=results.about | {"parts": parts}))
+    sections = [section | {"exits": False, "trunk": False} for section in results.about["sections"]]
+    found = page(replace(results, about=results.about | {"sections": sections}))
     assert "Every exit" not in found.text and "Progressive inference" not in found.text
 
 
@@ -269,27 +271,31 @@ def test_a_study_of_which_every_run_diverged() -> None:
     assert "0 of 2, 2 diverged" in found.text
 
 
-def test_costs_are_summed_by_part_and_device() -> None:
+def test_costs_are_summed_by_section_and_device() -> None:
     results = made_up(seeds=2, failed=("guidebp", 1))
     costs = results.costs.assign(seconds=1800.0, threads=2, device_class="cpu", host="here", processor="P",
                                  device="cpu", torch="2", python="3", commit="c" * 40, edited=False)  # fmt: skip
     costs.loc[costs["method"] == "average", ["device_class", "instructions"]] = "cuda H200", "AVX2"
-    parts = [part | {"name": name, "title": name} for part in made_up().about["parts"] for name in ("a", "b")]
-    found = page(study(replace(results, costs=costs), parts=parts))
+    sections = [
+        section | {"name": name, "title": name}
+        for section in made_up().about["sections"]
+        for name in ("a", "b")
+    ]
+    found = page(study(replace(results, costs=costs), sections=sections))
     assert "a 6 1 0 4.00 1.00 b 6 1 0 4.00 1.00 all, every run once 6 1 0 4.00 1.00" in found.text
     assert "P AVX2 cpu 2 1.00 2 3 cccccccccc" in found.text
     assert "P unknown cpu 4 2.00 2 3 cccccccccc" in found.text
 
 
 def test_notebooks_are_listed_where_there_are_some() -> None:
-    layout = write(study(made_up()))
+    paths = write(study(made_up()))
     Path("notebooks").mkdir()
     for name in ("one", "not-executed"):
         Path(f"notebooks/{name}.py").write_text("# %% [markdown]\n# # One <b>\n")
-    layout.notebook("one").parent.mkdir()
-    layout.notebook("one").touch()
-    write_report(layout)
-    text = layout.report.read_text()
+    paths.notebook("one").parent.mkdir()
+    paths.notebook("one").touch()
+    write_report(paths)
+    text = paths.report.read_text()
     assert '<li><a href="notebooks/one.html">One &lt;b&gt;</a></li>' in text
     assert "not-executed" not in text
 
@@ -299,17 +305,17 @@ def test_notebooks_are_listed_where_there_are_some() -> None:
     [("98.10 ± 0.20", 98.1), ("+1.20", 1.2), ("-0.28 to +1.64", -0.28), ("0.001", 0.001), ("4 of 5, 1 crashed", 4)],
 )  # fmt: skip
 def test_cells_sort_as_the_number_they_begin_with(text: str, number: float) -> None:
-    assert float(order(text)) == number
+    assert float(extract_sort_key(text)) == number
 
 
 def test_cells_without_a_number_sort_below_all() -> None:
-    assert order("-") == order("unknown") == ""
-    assert 0.0009 < float(order("< 0.001")) < 0.001
+    assert extract_sort_key("-") == extract_sort_key("unknown") == ""
+    assert 0.0009 < float(extract_sort_key("< 0.001")) < 0.001
 
 
 def test_bold_cells_and_columns_of_numbers() -> None:
     table = pd.DataFrame({"what": ["a", "b"], "accuracy": ["9.0", "-"], "best": ["accuracy", ""]})
-    found = html_table("t", "T", "", table)
+    found = build_html_table("t", "T", "", table)
     assert [column["head"] for column in found["columns"]] == ["what", "accuracy"]
     assert [[cell["bold"] for cell in row] for row in found["rows"]] == [[False, True], [False, False]]
     assert [[cell["order"] for cell in row] for row in found["rows"]] == [[None, "9.0"], [None, ""]]

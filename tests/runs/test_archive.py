@@ -9,7 +9,7 @@ import pytest
 from guidebp.cli import main
 from guidebp.hashing import readable_json
 from guidebp.jobs.pack import publish_crashed
-from guidebp.paths import RUNS, Layout
+from guidebp.paths import RUNS, StudyPaths
 from guidebp.runs.index import write_index
 from guidebp.runs.record import encode_record
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, RunStore
@@ -33,7 +33,7 @@ def project(whole: Path, tmp_path: Path) -> Path:
 
 
 def archives(project: Path) -> dict[str, bytes]:
-    return contents(project / Layout("made").records)
+    return contents(project / StudyPaths("made").records)
 
 
 def test_one_network_leaves_the_archive_of_another_as_it_is(project: Path) -> None:
@@ -57,24 +57,24 @@ def test_one_network_leaves_the_archive_of_another_as_it_is(project: Path) -> No
 def test_a_report_on_a_part_keeps_the_other_archives(project: Path) -> None:
     before = archives(project)
     with inside(project):
-        layout, (columns, _) = Layout("made"), load_study("made").packs
+        layout, (columns, _) = StudyPaths("made"), load_study("made").packs
         layout.pack(columns.id).unlink()
         assert main(["collect", "--partial"]) == 0
-        assert COLUMNS not in layout.collected_sums.read_text()
-        assert INSTANCES in layout.collected_sums.read_text()
+        assert COLUMNS not in layout.collected_checksums.read_text()
+        assert INSTANCES in layout.collected_checksums.read_text()
     assert archives(project) == before
 
 
 def test_a_missing_archive_is_named_with_what_brings_it_back(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (project / Layout("made").records / INSTANCES).unlink()
+    (project / StudyPaths("made").records / INSTANCES).unlink()
     shutil.rmtree(project / RUNS)
     with inside(project):
         assert main(["restore", "--records-only"]) == 2
     said = capsys.readouterr().err
     assert f"{INSTANCES}: 4 of 8 runs" in said and "run: git checkout results/made/records" in said
-    shutil.rmtree(project / Layout("made").records)
+    shutil.rmtree(project / StudyPaths("made").records)
     with inside(project):
         assert main(["restore", "--records-only"]) == 2
     assert "no archives of records" in capsys.readouterr().err
@@ -106,7 +106,7 @@ def test_a_crashed_run_has_no_predictions_and_is_collected(project: Path) -> Non
         publish_crashed(spec, checksum, store, "cpu")
         write_index(found, pack, store)
         assert main(["collect"]) == 0
-        assert "crashed" in Layout("made").metrics.read_text()
+        assert "crashed" in StudyPaths("made").metrics.read_text()
         before = archives(project)
         shutil.rmtree(RUNS)
         assert main(["restore", "--records-only"]) == 0

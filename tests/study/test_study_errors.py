@@ -665,24 +665,24 @@ def test_claims_name_what_exists(root: Path, old: str, new: str, expected: str) 
     ("old", "new", "expected"),
     [
         (
-            "  - part: critics",
-            "  - part: critic",
-            "blocks.5 names part 'critic'; the study's parts are: merges",
+            "  - section: critics",
+            "  - section: critic",
+            "blocks.5 names section 'critic'; the study's sections are: merges",
         ),
-        ("  - part: critics\n    datasets", "  - datasets", "blocks.5 names no part"),
-        ("parts:\n", "parts:\n  more: More\n", "parts.more: no block belongs to it"),
+        ("  - section: critics\n    datasets", "  - datasets", "blocks.5 names no section"),
+        ("sections:\n", "sections:\n  more: More\n", "sections.more: no block belongs to it"),
     ],
 )
 def test_parts_name_what_exists(root: Path, old: str, new: str, expected: str) -> None:
     assert expected in broken(root, "studies/demo.yaml", old, new, "demo")
 
 
-def test_a_cell_belongs_to_one_part(root: Path) -> None:
+def test_a_combination_belongs_to_one_section(root: Path) -> None:
     old = "references:"
-    block = "  - {part: critics, datasets: [digits], architectures: [resnet-digits], methods: [multiway], "
+    block = "  - {section: critics, datasets: [digits], architectures: [resnet-digits], methods: [multiway], "
     new = block + "recipe: digits-short, seeds: [7]}\n" + old
     message = broken(root, "studies/demo.yaml", old, new, "demo")
-    assert "digits/resnet-digits/multiway belongs to part 'exits' already" in message
+    assert "digits/resnet-digits/multiway belongs to section 'exits' already" in message
 
 
 CONFIGURATION = [

@@ -82,11 +82,11 @@ def made_up(seeds: int = 5, test: Any = 0.2, failed: tuple[str, int] | None = No
         "about": "For tests.",
         "references": ["average", "independent"],
         "planned": seeds * len(METHODS),
-        "parts": [
+        "sections": [
             {
                 "name": "",
                 "title": "",
-                "cells": [["digits", "columns", method] for method in METHODS],
+                "combinations": [["digits", "columns", method] for method in METHODS],
                 "exits": True,
                 "trunk": True,
             }

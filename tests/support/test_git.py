@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from guidebp.paths import Layout
+from guidebp.paths import StudyPaths
 from guidebp.study.study import Study
 from guidebp.upkeep.restore import changed_since_commit
 from tests.support.git import EMAIL, NAME, clean_environment, git
@@ -184,7 +184,7 @@ def test_changes_are_those_of_the_project(
     hook: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "project"
-    sums = project / Layout("tiny").rendered_sums
+    sums = project / StudyPaths("tiny").rendered_checksums
     sums.parent.mkdir(parents=True)
     sums.write_text("before\n")
     git(project, "init", "-q")

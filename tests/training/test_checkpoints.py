@@ -23,7 +23,7 @@ from guidebp.jobs.worker import TrainingOptions
 from guidebp.runs.spec import FamilySpec, PlannedRun, planned_run_to_json
 from guidebp.runs.store import PREDICTIONS, RECORD, WEIGHTS, RunStore
 from guidebp.training.__main__ import train_all
-from guidebp.training.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints, describe_machine
+from guidebp.training.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints, identify_machine
 from guidebp.training.events import TrainingEvent
 from guidebp.training.state_tree import flatten_state, unflatten_state
 from guidebp.training.trainer import train_run
@@ -62,7 +62,7 @@ def stopping(after: Iterator[bool]) -> CheckpointPolicy:
 
 def checkpoints(store: RunStore, policy: CheckpointPolicy, machine: str = "cpu") -> Checkpoints:
     return Checkpoints(
-        store, GUIDED.key, str(prepared().manifest["sha256"]), describe_machine(machine), policy
+        store, GUIDED.key, str(prepared().manifest["sha256"]), identify_machine(machine), policy
     )
 
 
@@ -201,7 +201,7 @@ def test_a_checkpoint_of_another_device_is_refused_and_of_other_data_passed_over
     with pytest.raises(UserError, match=remedy):
         elsewhere.newest()
     for part, other_part in (("torch", "torch 2.99"), ("processor", "x86_64 Other with AVX512")):
-        elsewhere.machine = describe_machine("cpu") | {part: other_part}
+        elsewhere.machine = identify_machine("cpu") | {part: other_part}
         with pytest.raises(UserError, match=re.escape(other_part)):
             elsewhere.newest()
     assert checkpoints(store, CheckpointPolicy()).newest() is not None
@@ -221,7 +221,7 @@ def test_a_run_that_cannot_go_on_here_does_not_hold_up_the_others(
 
     store = RunStore(tmp_path)
     stopped(data, store, after(4))
-    monkeypatch.setattr(training, "describe_machine", lambda device_class: {"device_class": "another"})
+    monkeypatch.setattr(training, "identify_machine", lambda device_class: {"device_class": "another"})
     following = tiny("add", "one-column")
     with pytest.raises(UserError, match=rf"resume on another .*: rm -r {store.unfinished(GUIDED.key)}"):
         train_all([GUIDED, following], data, store, CPU, keep_weights=False)

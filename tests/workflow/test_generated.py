@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from guidebp.rendering.documents.generate import documents, write_documents
+from guidebp.rendering.documents.generate import render_documents, write_documents
 from guidebp.schema.file_kinds import FILES
 from guidebp.schema.generated import SCHEMAS, contents, write_generated
 from guidebp.schema.yaml_files import read_yaml
@@ -54,7 +54,7 @@ def test_generated_files_are_up_to_date() -> None:
 
 def test_documents_have_the_numbers_of_the_results() -> None:
     """Every measured number in them is derived anew."""
-    for path, content in documents(ROOT).items():
+    for path, content in render_documents(ROOT).items():
         assert (ROOT / path).read_bytes() == content, f"{path} is out of date; run: guidebp generate"
 
 
@@ -62,10 +62,10 @@ def test_documents_follow_the_results(tmp_path: Path) -> None:
     for name in ("docs", "benchmarks/results"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "README.md", tmp_path)
-    before = documents(tmp_path)
+    before = render_documents(tmp_path)
     path = tmp_path / "benchmarks/results/amd-epyc-avx512-bf16-cpu.json"
     path.write_text(re.sub(r'"seconds": [-0-9.]+', '"seconds": 43.21', path.read_text()))
-    after = documents(tmp_path)
+    after = render_documents(tmp_path)
     scaling = Path("docs/scaling.md")
     assert b"43.2 s" in after[scaling] and b"43.2 s" not in before[scaling]
     assert scaling in write_documents(tmp_path)

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from guidebp.rendering.catalogue import FIGURES, TABLES, places
+from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES
+from guidebp.rendering.placements import list_placements
+from guidebp.rendering.table_catalogue import TABLE_ENTRIES
 from guidebp.schema.families import families
 from guidebp.study.resolve import load_study
 from guidebp.study.study import Study
@@ -78,9 +80,9 @@ def test_the_study_resolves_and_has_the_figures_and_tables_named(page: str, tmp_
     study = resolved(page, tmp_path)
     assert study.runs
     assert {ELSEWHERE.get(name, name) for name in families_of(study)} & {page}
-    parts = [asdict(part) for part in study.parts]
-    made = {f"figures/{name}_{dataset}.svg" for name, dataset, _ in places(FIGURES, parts)}
-    made |= {f"tables/{name}_{dataset}.md" for name, dataset, _ in places(TABLES, parts)}
+    sections = [asdict(section) for section in study.sections]
+    made = {f"figures/{name}_{dataset}.svg" for name, dataset, _ in list_placements(FIGURE_ENTRIES, sections)}
+    made |= {f"tables/{name}_{dataset}.md" for name, dataset, _ in list_placements(TABLE_ENTRIES, sections)}
     named = set(SHOWN.findall(PAGES[page].read_text()))
     assert named
     assert named <= made

@@ -51,13 +51,13 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The report of thirty methods: some of its tables have several pages."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("report"))
-        layout = write(study(thirty_methods()))
-        (layout.folder / "notebooks").mkdir()
-        (layout.folder / "notebooks/one.html").touch()
+        paths = write(study(thirty_methods()))
+        (paths.folder / "notebooks").mkdir()
+        (paths.folder / "notebooks/one.html").touch()
         Path("notebooks").mkdir()
         Path("notebooks/one.py").write_text("# # One")
-        write_report(layout)
-        yield layout.report.resolve()
+        write_report(paths)
+        yield paths.report.resolve()
 
 
 def thirty_methods() -> Results:
@@ -80,8 +80,11 @@ def thirty_methods() -> Results:
     metrics.loc[lost, ["accuracy", "calibration_error"]] = None
     metrics.loc[lost, "status"] = "diverged"
     methods = {first[name]: {"title": name, "group": "usual merges"} for name in names}
-    part = about["parts"][0] | {"title": "Merges", "cells": [["digits", "columns", name] for name in methods]}
-    return replace(results, about=about | {"methods": methods, "parts": [part]}, **tables)
+    section = about["sections"][0] | {
+        "title": "Merges",
+        "combinations": [["digits", "columns", name] for name in methods],
+    }
+    return replace(results, about=about | {"methods": methods, "sections": [section]}, **tables)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +134,7 @@ def column(found: Any, number: int) -> list[str]:
     return cells
 
 
-ACCURACY = "digits-part--table-accuracy"
+ACCURACY = "digits-section--table-accuracy"
 
 
 def test_tables_sort_as_numbers(reader: Callable[..., Any]) -> None:

@@ -12,11 +12,11 @@ from guidebp.analysis.results import MERGED, PATHWAYS, PRIMARY, WEAKEST, Results
 from guidebp.errors import UserError
 from guidebp.files import write_atomic, write_checksums
 from guidebp.hashing import readable_json
-from guidebp.paths import ANALYSED, Layout
+from guidebp.paths import ANALYSED_FILES, StudyPaths
 
 
-def analyse(layout: Layout) -> None:
-    """Write what `study.layout.ANALYSED` names, and the files for `dvc metrics` and `dvc plots`."""
+def analyse(layout: StudyPaths) -> None:
+    """Write what `paths.ANALYSED_FILES` names, and the files for `dvc metrics` and `dvc plots`."""
     results = load_results(layout)
     if results.about.get("tunes"):
         raise UserError(
@@ -39,7 +39,7 @@ def analyse(layout: Layout) -> None:
     write_atomic(layout.accuracies, csv_bytes(accuracies))
     for dataset, architecture in results.cells:
         write_atomic(layout.curve(dataset, architecture), csv_bytes(curve(results, dataset, architecture)))
-    write_checksums(layout.analysed_sums, [getattr(layout, name) for name in ANALYSED])
+    write_checksums(layout.analysed_checksums, [getattr(layout, name) for name in ANALYSED_FILES])
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:

@@ -28,7 +28,7 @@ from guidebp.analysis.verdicts import (
 )
 from guidebp.errors import UserError
 from guidebp.files import check_checksums
-from guidebp.paths import Layout
+from guidebp.paths import StudyPaths
 from guidebp.schema.claims import DECIDING
 from guidebp.study.plan import described
 from guidebp.study.study import Study
@@ -82,10 +82,10 @@ def judge(results: Results) -> tuple[list[Json], pd.DataFrame]:
 
 def verdicts(study: Study) -> list[Json]:
     """The verdicts of an analysed study; before there are any, what it would take to test each claim."""
-    layout = Layout(study.name)
+    layout = StudyPaths(study.name)
     path, again = layout.verdicts, f"snakemake --config study={study.name}"
     if path.exists():
-        check_checksums(layout.analysed_sums, [path], again)
+        check_checksums(layout.analysed_checksums, [path], again)
         try:
             found: list[Json] = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:

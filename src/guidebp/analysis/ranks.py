@@ -2,7 +2,7 @@
 
 Descriptive: it decides no claim. A block is a dataset: the mean accuracy of the primary output over the
 seeds, then over the networks that all of its methods train. Ranked are the methods that every dataset of a
-part has; below five datasets nothing is said, and the packages behind it, slow to import, are not asked.
+section has; below five datasets nothing is said, and the packages behind it, slow to import, are not asked.
 """
 
 import math
@@ -18,8 +18,8 @@ from guidebp.analysis.results import PRIMARY, Results
 from guidebp.analysis.statistics import DECIMALS, LEVEL, holm, signed_rank
 
 FEWEST = 5  # datasets
-RANKS = ["part", "method", "rank", "accuracy", "datasets", "chi2", "f", "p", "critical_difference"]
-PAIRS = ["part", "first", "second", "difference", "p_nemenyi", "p_wilcoxon", "p_holm"]
+RANKS = ["section", "method", "rank", "accuracy", "datasets", "chi2", "f", "p", "critical_difference"]
+PAIRS = ["section", "first", "second", "difference", "p_nemenyi", "p_wilcoxon", "p_holm"]
 
 
 class Friedman(NamedTuple):
@@ -55,11 +55,11 @@ def critical_difference(k: int, n: int) -> float:
 
 
 def rank(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tables with the columns RANKS and PAIRS; a part with too few datasets or methods has no rows."""
+    """Tables with the columns RANKS and PAIRS; a section with too few datasets or methods has no rows."""
     ranks: list[pd.DataFrame] = []
     pairs: list[pd.DataFrame] = []
-    for part in results.about["parts"]:
-        table = blocks(results.part(part["name"]))
+    for section in results.about["sections"]:
+        table = blocks(results.section(section["name"]))
         n, k = table.shape
         if n < FEWEST or k < 2:
             continue
@@ -68,11 +68,14 @@ def rank(results: Results) -> tuple[pd.DataFrame, pd.DataFrame]:
         ranks.append(
             pd.DataFrame({"method": table.columns, "rank": found.ranks, "accuracy": table.mean().to_numpy()})
             .assign(
-                part=part["name"], datasets=n, critical_difference=critical_difference(k, n), **statistics
+                section=section["name"],
+                datasets=n,
+                critical_difference=critical_difference(k, n),
+                **statistics,
             )
             .sort_values("rank", kind="stable")
         )
-        pairs.append(compared(table, found.ranks).assign(part=part["name"]))
+        pairs.append(compared(table, found.ranks).assign(section=section["name"]))
     return tuple(
         pd.concat([pd.DataFrame(columns=columns), *tables], ignore_index=True)[columns]
         if tables

@@ -11,7 +11,7 @@ import pandas as pd
 from guidebp.collect.rows import NAMES, TABLES, VERSION
 from guidebp.errors import UserError
 from guidebp.files import check_checksums
-from guidebp.paths import ANALYSED, COLLECTED, PREPARED, Layout
+from guidebp.paths import ANALYSED_FILES, COLLECTED_FILES, PREPARED, StudyPaths
 
 # Measures of a run's test accuracy that comparisons and figures speak of.
 MERGED, SOFTMAX_AVERAGE, PRIMARY = "merged", "softmax average", "primary"
@@ -33,7 +33,7 @@ class Results:
         cosines: one row per run and pair of pathways that share parameters.
         costs: one row per run: time, memory, machine.
         comparisons: one row per paired comparison; None before `analyse`.
-        ranks, rank_pairs: methods of a part over several datasets, and their pairs; None before `analyse`.
+        ranks, rank_pairs: methods of a section over several datasets, and their pairs; None before `analyse`.
         claims: one row per paired difference that a claim looks at; None before `analyse`.
         verdicts: the claims with their verdicts; empty before `analyse`.
         lock: per claim, the rules under which its runs were trained.
@@ -55,19 +55,20 @@ class Results:
     lock: dict[str, Any] = field(default_factory=dict)
     prepared: Path = PREPARED
 
-    def part(self, name: str) -> "Results":
-        """What a part of the report shows: its cells of dataset, architecture and method."""
-        cells = next(part["cells"] for part in self.about["parts"] if part["name"] == name)
-        wanted = pd.MultiIndex.from_tuples([tuple(cell) for cell in cells])
-        methods = {method for _, _, method in cells}
+    def section(self, name: str) -> "Results":
+        """Return the results of one section of the report: its (dataset, architecture, method) combinations."""
+        sections = {section["name"]: section for section in self.about["sections"]}
+        combinations = [tuple(names) for names in sections[name]["combinations"]]
+        wanted = pd.MultiIndex.from_tuples(combinations)
+        methods = {method for _, _, method in combinations}
         about = {**self.about, "methods": {k: v for k, v in self.about["methods"].items() if k in methods}}
 
-        def of_part(table: pd.DataFrame) -> pd.DataFrame:
+        def select_combinations(table: pd.DataFrame) -> pd.DataFrame:
             index = pd.MultiIndex.from_frame(table[["dataset", "architecture", "method"]])
             return table[index.isin(wanted)]
 
         tables: dict[str, Any] = {
-            column.name: table[table["part"] == name] if "part" in table else of_part(table)
+            column.name: table[table["section"] == name] if "section" in table else select_combinations(table)
             for column in fields(self)
             if isinstance(table := getattr(self, column.name), pd.DataFrame) and column.name != "claims"
         }
@@ -97,7 +98,7 @@ class Results:
         return {name: self.title(kind, name) for name in self.about[kind]}
 
 
-def load_results(layout: Layout, analysed: bool = False) -> Results:
+def load_results(layout: StudyPaths, analysed: bool = False) -> Results:
     """Read what `collect` wrote and, if `analysed`, `analyse`.
 
     Raises UserError when a file is absent, damaged, of another version, or holds what no study can.
@@ -120,7 +121,7 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
             f"{layout.about}: of version {version}, this code reads version {VERSION}; "
             f"run: rm -r {layout.about} && {again}"
         )
-    check_checksums(layout.collected_sums, [getattr(layout, name) for name in COLLECTED], again)
+    check_checksums(layout.collected_checksums, [getattr(layout, name) for name in COLLECTED_FILES], again)
     tables: dict[str, Any] = {}
     for name, (columns, _) in TABLES.items():
         path = getattr(layout, name)
@@ -136,8 +137,8 @@ def load_results(layout: Layout, analysed: bool = False) -> Results:
     names = tables["metrics"].drop_duplicates("key")[NAMES]
     tables["lock"] = read(layout.lock, json_of)
     if analysed:
-        check_checksums(layout.analysed_sums, [getattr(layout, name) for name in ANALYSED], again)
-        for name in ANALYSED:
+        check_checksums(layout.analysed_checksums, [getattr(layout, name) for name in ANALYSED_FILES], again)
+        for name in ANALYSED_FILES:
             path = getattr(layout, name)
             tables[name] = read(path, json_of if path.suffix == ".json" else table_of)
     return Results(about, costs=names.merge(costs, on="key", how="left"), **tables)
@@ -151,11 +152,11 @@ def json_of(path: Path) -> Any:
 def table_of(path: Path) -> pd.DataFrame:
     """A table in the format that its name says.
 
-    A key of digits only is still a text; so is the name of a part, empty where a study has one only.
+    A key of digits only is still a text; so is the name of a section, empty where a study has one only.
     """
     if path.suffix != ".csv":
         return pd.read_parquet(path)
-    return pd.read_csv(path, dtype={"key": str, "part": str}).fillna({"part": ""})
+    return pd.read_csv(path, dtype={"key": str, "section": str}).fillna({"section": ""})
 
 
 def costs_of(path: Path) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
 from guidebp.files import write_atomic, write_checksums
 from guidebp.hashing import canonical_json, readable_json
-from guidebp.paths import COLLECTED, PREPARED, Layout
+from guidebp.paths import COLLECTED_FILES, PREPARED, StudyPaths
 from guidebp.runs.archive import SUFFIX, write_archive
 from guidebp.runs.record import RunRecord
 from guidebp.runs.spec import Locks
@@ -35,7 +35,7 @@ def collect(study: Study, partial: bool = False) -> None:
     Their checksums come last. Runs of packs that are not trained are an error or, if `partial`, have the status
     "missing".
     """
-    layout, store = Layout(study.name), open_store(study)
+    layout, store = StudyPaths(study.name), open_store(study)
     planned, pairs = len(study.runs), {(run.dataset, run.architecture) for run in study.runs}
     if partial:
         study = restrict_to_packs(study, list_trained_packs(study))
@@ -71,7 +71,9 @@ def collect(study: Study, partial: bool = False) -> None:
     write_atomic(layout.lock, readable_json(compare_locks(study.claim_locks, locks)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
     archives = write_archives(layout, store, (run for run in study.runs if run.key in index), pairs)
-    write_checksums(layout.collected_sums, [*(getattr(layout, name) for name in COLLECTED), *archives])
+    write_checksums(
+        layout.collected_checksums, [*(getattr(layout, name) for name in COLLECTED_FILES), *archives]
+    )
 
 
 def read_checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> RunRecord:
@@ -114,7 +116,7 @@ def compare_locks(now: dict[str, str], trained: Iterable[tuple[Locks, str]]) -> 
 
 
 def write_archives(
-    layout: Layout, store: RunStore, runs: Iterable[Run], pairs: set[tuple[str, str]]
+    layout: StudyPaths, store: RunStore, runs: Iterable[Run], pairs: set[tuple[str, str]]
 ) -> list[Path]:
     """Write an archive per dataset and architecture; returns their paths.
 
@@ -147,7 +149,7 @@ def describe(study: Study, planned: int) -> Row:
         "references": study.file.references,
         "claims": described(study),
         "planned": planned,
-        "parts": [asdict(part) for part in study.parts],
+        "sections": [asdict(section) for section in study.sections],
         "datasets": {name: json.loads(study.datasets[name].model_dump_json()) for name in order("dataset")},
         "data": {name: read_manifest(PREPARED, name) for name in order("dataset")},
         "architectures": {

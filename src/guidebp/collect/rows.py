@@ -7,7 +7,7 @@ from typing import Any
 from guidebp.runs.result import Calibration, RunResult
 from guidebp.study.keys import Run
 
-VERSION = 1  # of all tables together; the analysis refuses others
+VERSION = 2  # of all tables together; the analysis refuses others
 Row = dict[str, Any]
 
 NAMES = ["dataset", "architecture", "method", "recipe", "seed", "key"]
@@ -156,7 +156,7 @@ def cosine_rows(result: RunResult) -> Iterator[Row]:
             yield {"first": first, "second": second, "cosine": value}
 
 
-# What `collect` writes, by the name of the file in `Layout`.
+# What `collect` writes, by the name of the file in `StudyPaths`.
 TABLES: dict[str, tuple[list[str], Callable[[RunResult], Iterator[Row]]]] = {
     "metrics": (METRICS, metric_rows),
     "history": (HISTORY, history_rows),

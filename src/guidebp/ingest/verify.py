@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from guidebp.data.manifest import PreparedFile, check_contents, read_manifest
 from guidebp.errors import UserError
 from guidebp.ingest.fetching.checks import fault, fingerprints
-from guidebp.paths import FETCHED
+from guidebp.paths import FETCH_RECORD
 from guidebp.schema.datasets import Dataset, Files, Subset
 
 State = Literal["ok", "absent", "damaged"]
@@ -41,7 +41,7 @@ def readable(check: Callable[[], tuple[State, str]]) -> tuple[State, str]:
 
 def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[State, str]:
     """Raw files against the catalogue's checksums, and against those noted when they were fetched."""
-    marker, again = folder / FETCHED, f"run: guidebp fetch {name}"
+    marker, again = folder / FETCH_RECORD, f"run: guidebp fetch {name}"
     files = dataset.source.files if isinstance(dataset.source, Files) else []
     if not marker.exists() and not any((folder / file.path).exists() for file in files):
         return "absent", again

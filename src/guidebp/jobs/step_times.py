@@ -4,7 +4,7 @@ import sys
 
 from guidebp.files import write_atomic
 from guidebp.hashing import readable_json
-from guidebp.provenance import machine
+from guidebp.provenance import describe_machine
 from guidebp.study.plan import STEP_TIMES, read_step_times, shape_of, step_id
 from guidebp.study.study import Study
 from guidebp.training.numerics import check_torch, choose_device
@@ -15,7 +15,7 @@ def time_steps(study: Study, device: str) -> None:
     """Add seconds per step of every network, method and size of the study to results/step-times.json."""
     check_torch()
     chosen = choose_device(device)
-    where = machine(str(chosen))
+    where = describe_machine(str(chosen))
     processor = f"{where['processor']} ({where['instructions']})"
     name = f"{processor}, one core" if chosen.type == "cpu" else where["device"]
     known = read_step_times()

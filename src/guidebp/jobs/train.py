@@ -4,7 +4,7 @@ from guidebp.errors import UserError
 from guidebp.jobs.pack import train_pack
 from guidebp.jobs.progress import Progress
 from guidebp.jobs.worker import TrainingOptions
-from guidebp.paths import PREPARED, Layout
+from guidebp.paths import PREPARED, StudyPaths
 from guidebp.runs.index import write_index
 from guidebp.schema.yaml_files import nearest
 from guidebp.study.packs import open_store, read_data_hashes
@@ -29,4 +29,4 @@ def train_and_index(study: Study, pack_id: str, options: TrainingOptions) -> Non
         options,
         Progress(study, store).follow,
     )
-    write_index(Layout(study.name).pack(pack.id), [run.key for run in pack.runs], store)
+    write_index(StudyPaths(study.name).pack(pack.id), [run.key for run in pack.runs], store)

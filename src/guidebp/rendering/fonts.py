@@ -1,7 +1,7 @@
-"""A small copy of the figures' font.
+"""A reduced copy of the figures' font.
 
-PDF files hold the glyphs that they use. Picking them out of DejaVu Sans as it comes, with thousands of glyphs and
-tables of ligatures that no figure needs, took a third of the time of rendering a study.
+A PDF file embeds the glyphs that it uses. Extracting them from the full DejaVu Sans, with thousands of glyphs and
+ligature tables that no figure needs, took a third of the time of rendering a study.
 """
 
 import atexit
@@ -16,14 +16,14 @@ from matplotlib import font_manager
 
 FAMILY = "DejaVu Sans Small"
 FILES = ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")
-# Latin, Greek, punctuation, arrows, signs of mathematics and shapes; the whole font stands behind it
+# Latin, Greek, punctuation, arrows, mathematical signs and shapes; the full font is the fallback
 RANGES = ((0x20, 0x180), (0x370, 0x400), (0x2010, 0x2070), (0x2190, 0x2300), (0x25A0, 0x2600))
-SPELLED = (1, 4, 16)  # entries of a font's table of names that hold the family's
+FAMILY_NAME_IDS = (1, 4, 16)  # entries of a font's name table that hold the family name
 
 
 @cache
-def register() -> list[str]:
-    """Make the small copy known to matplotlib; the families to name, in their order."""
+def register_figure_font() -> list[str]:
+    """Register the reduced font with matplotlib; return the font families to name, in order."""
     folder = tempfile.TemporaryDirectory(prefix="guidebp-fonts-")
     atexit.register(folder.cleanup)
     options = Options(
@@ -40,7 +40,7 @@ def register() -> list[str]:
         subsetter.populate(unicodes=[code for first, end in RANGES for code in range(first, end)])
         subsetter.subset(font)
         for entry in font["name"].names:
-            if entry.nameID in SPELLED:
+            if entry.nameID in FAMILY_NAME_IDS:
                 entry.string = FAMILY
         path = Path(folder.name) / name
         font.save(path)

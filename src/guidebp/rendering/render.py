@@ -1,4 +1,4 @@
-"""Render all figures and tables of a study in one process: importing the plotting libraries costs most."""
+"""Render all figures and tables of a study in one process, because importing the plotting libraries costs most."""
 
 from collections import ChainMap
 from collections.abc import Iterable
@@ -11,83 +11,92 @@ from guidebp.analysis.results import Results, load_results
 from guidebp.analysis.tuning import CELL, rates, recipes_bytes, tried, tuned_recipes
 from guidebp.files import file_hash, write_atomic, write_checksums
 from guidebp.hashing import readable_json
-from guidebp.paths import ANALYSED, COLLECTED, TABLE_KINDS, Layout
-from guidebp.provenance import rendering
-from guidebp.rendering.catalogue import FIGURES, TUNED, all_tables, places
-from guidebp.rendering.figures import data_bytes, figure_module
-from guidebp.rendering.style import file_bytes, settle
-from guidebp.rendering.tables.files import table_bytes
-from guidebp.rendering.tables.results import make
+from guidebp.paths import ANALYSED_FILES, COLLECTED_FILES, TABLE_KINDS, StudyPaths
+from guidebp.provenance import describe_rendering
+from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES, TUNING_FIGURE_ENTRIES
+from guidebp.rendering.figures import encode_figure_data, load_figure_module
+from guidebp.rendering.placements import Placement, list_placements
+from guidebp.rendering.style import encode_figure, freeze_layout
+from guidebp.rendering.table_catalogue import list_table_entries
+from guidebp.rendering.tables.files import encode_table
+from guidebp.rendering.tables.results import build_table
 from guidebp.schema.published import from_json
 from guidebp.study.study import Study
 
 PICTURE_KINDS = ("pdf", "svg", "png")
 
 
-def render(layout: Layout) -> None:
-    """Write every figure (three formats, data, provenance), their checksums, every table (three formats)."""
-    results = load_results(layout, analysed=True)
-    inputs = {name: hashes([getattr(layout, name)]) for name in (*COLLECTED, *ANALYSED)}
-    parts = results.about["parts"]
-    views = {part["name"]: results.part(part["name"]) for part in parts}
-    made: list[Path] = []
-    for name, dataset, part in places(FIGURES, parts):
-        view = views.get(part, results)
-        data = figure_module(name).data(view, dataset)
-        read = [inputs[one] for one in ("about", *FIGURES[name].reads)]
-        sheets = hashes(Path(sheet) for sheet in data["sheet"].unique()) if "sheet" in data else {}
-        keys = [] if FIGURES[name].per == "dataset" else run_keys(view, dataset)
-        made += write_figure(layout, (name, dataset, part), data, dict(ChainMap(sheets, *read)), keys)
-    shown = all_tables(from_json(results.about["published"]))
-    for name, dataset, part in places(shown, parts):
-        table = make(name, views.get(part, results), dataset)
+def render_study(paths: StudyPaths) -> None:
+    """Write every figure (three formats, data, provenance), every table (three formats) and their checksums."""
+    results = load_results(paths, analysed=True)
+    inputs = {name: _hash_files([getattr(paths, name)]) for name in (*COLLECTED_FILES, *ANALYSED_FILES)}
+    sections = results.about["sections"]
+    views = {section["name"]: results.section(section["name"]) for section in sections}
+    written: list[Path] = []
+    for placement in list_placements(FIGURE_ENTRIES, sections):
+        entry, view = FIGURE_ENTRIES[placement.name], views.get(placement.section, results)
+        data = load_figure_module(placement.name).prepare_figure_data(view, placement.dataset)
+        read = [inputs[file] for file in ("about", *entry.reads)]
+        sheets = _hash_files(Path(sheet) for sheet in data["sheet"].unique()) if "sheet" in data else {}
+        keys = [] if entry.per == "dataset" else list_figure_runs(view, placement.dataset)
+        written += _write_figure_files(paths, placement, data, dict(ChainMap(sheets, *read)), keys)
+    entries = list_table_entries(from_json(results.about["published"]))
+    for placement in list_placements(entries, sections):
+        view = views.get(placement.section, results)
+        table = build_table(placement.name, view, placement.dataset)
         for kind in TABLE_KINDS:
-            path = layout.table(name, dataset, part, kind)
-            write_atomic(path, table_bytes(table, shown[name].caption, kind, label=path.stem))
-            made.append(path)
-    write_checksums(layout.rendered_sums, made)
+            path = paths.table(*placement, kind)
+            write_atomic(path, encode_table(table, entries[placement.name].caption, kind, label=path.stem))
+            written.append(path)
+    write_checksums(paths.rendered_checksums, written)
 
 
-def write_tuning(study: Study) -> None:
-    """Write what a tuning study chooses: its recipes, the table behind them, a figure per dataset and part.
+def render_tuning_study(study: Study) -> None:
+    """Write what a tuning study chooses: its recipes, the table behind them, a figure per dataset and section.
 
-    The recipes are configuration, which no rule may own: Snakemake deletes a failed rule's outputs.
+    The recipes are configuration. No rule declares them as output, since Snakemake deletes outputs of failed rules.
     """
-    layout = Layout(study.name)
-    results = load_results(layout)
+    paths = StudyPaths(study.name)
+    results = load_results(paths)
     table = rates(results, tried(study))
-    write_atomic(layout.rates, csv_bytes(table))
-    made = [layout.rates]
-    for name, dataset, part in places(TUNED, results.about["parts"]):
-        view = results.part(part)
-        cells = pd.MultiIndex.from_frame(view.metrics.loc[view.metrics["dataset"] == dataset, CELL])
-        data = figure_module(name).data(view, table[pd.MultiIndex.from_frame(table[CELL]).isin(cells)])
-        inputs = hashes(getattr(layout, one) for one in ("about", *TUNED[name].reads))
-        made += write_figure(layout, (name, dataset, part), data, inputs, run_keys(view, dataset))
+    write_atomic(paths.rates, csv_bytes(table))
+    written = [paths.rates]
+    for placement in list_placements(TUNING_FIGURE_ENTRIES, results.about["sections"]):
+        view = results.section(placement.section)
+        combinations = view.metrics.loc[view.metrics["dataset"] == placement.dataset, CELL]
+        in_section = pd.MultiIndex.from_frame(table[CELL]).isin(pd.MultiIndex.from_frame(combinations))
+        data = load_figure_module(placement.name).prepare_figure_data(view, table[in_section])
+        read = ("about", *TUNING_FIGURE_ENTRIES[placement.name].reads)
+        inputs = _hash_files(getattr(paths, file) for file in read)
+        keys = list_figure_runs(view, placement.dataset)
+        written += _write_figure_files(paths, placement, data, inputs, keys)
     write_atomic(tuned_recipes(study), recipes_bytes(study, table))
-    write_checksums(layout.rendered_sums, [*made, tuned_recipes(study)])
+    write_checksums(paths.rendered_checksums, [*written, tuned_recipes(study)])
 
 
-def write_figure(
-    layout: Layout, place: tuple[str, str, str], data: pd.DataFrame, inputs: dict[str, str], keys: list[str]
-) -> list[Path]:
-    """Draw (figure, dataset, part) in three formats, with its data and provenance; the files but the last."""
-    figure = figure_module(place[0]).draw(data)
-    settle(figure)
-    files = {kind: file_bytes(figure, kind) for kind in PICTURE_KINDS} | {"csv": data_bytes(data)}
-    made = {layout.figure(*place, kind): content for kind, content in files.items()}
-    for path, content in made.items():
-        write_atomic(path, content)
-    write_atomic(layout.figure(*place, "provenance.json"), readable_json(rendering(inputs, keys)))
-    return list(made)
-
-
-def hashes(paths: Iterable[Path]) -> dict[str, str]:
-    """The sha256 of each file."""
-    return {str(path): file_hash(path) for path in paths}
-
-
-def run_keys(results: Results, dataset: str) -> list[str]:
-    """The runs behind a figure of a part on a dataset, or on all of them."""
+def list_figure_runs(results: Results, dataset: str) -> list[str]:
+    """Return the keys of the runs behind a section's figure on a dataset, or on all datasets for an empty name."""
     metrics = results.metrics
     return sorted(metrics.loc[(metrics["dataset"] == dataset) | (not dataset), "key"].unique())
+
+
+def _write_figure_files(
+    paths: StudyPaths, placement: Placement, data: pd.DataFrame, inputs: dict[str, str], keys: list[str]
+) -> list[Path]:
+    """Draw a figure in three formats and write it with its data and provenance; return all files but the last."""
+    figure = load_figure_module(placement.name).draw_figure(data)
+    freeze_layout(figure)
+    contents = {kind: encode_figure(figure, kind) for kind in PICTURE_KINDS} | {
+        "csv": encode_figure_data(data)
+    }
+    files = {paths.figure(*placement, kind): content for kind, content in contents.items()}
+    for path, content in files.items():
+        write_atomic(path, content)
+    provenance = readable_json(describe_rendering(inputs, keys))
+    write_atomic(paths.figure(*placement, "provenance.json"), provenance)
+    return list(files)
+
+
+def _hash_files(paths: Iterable[Path]) -> dict[str, str]:
+    """Return the sha256 of each file."""
+    return {str(path): file_hash(path) for path in paths}

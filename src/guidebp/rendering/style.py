@@ -1,4 +1,4 @@
-"""One look for all figures, and files that are the same bytes whenever they are rendered from the same data."""
+"""The style of all figures, and how they become files: the same data always gives the same bytes."""
 
 import io
 from collections.abc import Iterable, Iterator
@@ -16,12 +16,12 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
-from guidebp.rendering.fonts import register
+from guidebp.rendering.fonts import register_figure_font
 
-WIDTH = 7.2  # inches: a page of two columns
+PAGE_WIDTH = 7.2  # inches, of a page with two columns
 INK, FAINT = "#222222", "#8a8a8a"
-# seaborn's "colorblind", after Okabe and Ito: told apart with any colour vision and in grey print. Written out, as
-# seaborn takes seconds to import
+# seaborn's "colorblind" palette, after Okabe and Ito: distinct with any colour vision and in grey print. A copy,
+# because importing seaborn takes seconds
 COLOURS = [
     *("#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc"),
     *("#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9"),
@@ -32,7 +32,7 @@ GROUP_COLOURS = {
     "guided merges": COLOURS[3],
 }
 OTHER_GROUPS = [COLOURS[k] for k in (2, 4, 0, 3, 5)]  # dark enough for text
-YARDSTICKS = ("independent", "deep-supervision", "backprop")
+BASELINES = ("independent", "deep-supervision", "backprop")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASH = (0, (3, 1.5))
 
@@ -64,42 +64,45 @@ STYLE: Any = {
 
 
 @contextmanager
-def look() -> Iterator[None]:
-    """The project's style within the block or, as a decorator, within the function."""
-    with mpl.rc_context(STYLE | {"font.family": register()}):
+def apply_figure_style() -> Iterator[None]:
+    """Apply the project's style within a `with` block or, as a decorator, within a function."""
+    with mpl.rc_context(STYLE | {"font.family": register_figure_font()}):
         yield
 
 
-def page(height: float, side: float = 0.1) -> Figure:
-    """An empty figure as wide as a page. Not pyplot's: those are kept until closed, and want a display.
+def create_figure(height: float, side: float = 0.1) -> Figure:
+    """Create an empty figure as wide as a page, without pyplot, which keeps figures and needs a display.
 
-    `side` inches stay free beside the panels: long texts are a little wider in print than on the screen.
+    `side` inches stay free beside the panels, because long texts are a little wider in print than on the screen.
     """
-    return Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=side))
+    return Figure(figsize=(PAGE_WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=side))
 
 
-def method_rows(
-    cells: list[tuple[str, pd.DataFrame]], columns: int, above: float = 0.0, **grid: Any
+def create_method_panels(
+    architectures: list[tuple[str, pd.DataFrame]], columns: int, above: float = 0.0, **grid: Any
 ) -> tuple[Figure, NDArray[np.object_]]:
-    """A figure with a row of panels per network, as tall as its methods; `above`: inches for a legend."""
-    heights = [0.155 * cell["method"].nunique() + 0.3 for _, cell in cells]
-    figure = page(sum(heights) + 0.55 * len(cells) + above)
+    """Create a figure with a row of panels per architecture, as high as its methods need.
+
+    `above`: inches for a legend. `grid`: more arguments of matplotlib's `GridSpec`.
+    """
+    heights = [0.155 * rows["method"].nunique() + 0.3 for _, rows in architectures]
+    figure = create_figure(sum(heights) + 0.55 * len(architectures) + above)
     spec = {"height_ratios": heights, **grid}
-    return figure, figure.subplots(len(cells), columns, squeeze=False, sharey="row", gridspec_kw=spec)
+    return figure, figure.subplots(len(architectures), columns, squeeze=False, sharey="row", gridspec_kw=spec)
 
 
-def group_colour(group: str, groups: list[str]) -> object:
-    """The colour of a group of methods; groups without one of their own take the palette in turn."""
+def choose_group_colour(group: str, groups: list[str]) -> object:
+    """Return the colour of a group of methods; groups without a fixed colour take the palette in turn."""
     return GROUP_COLOURS.get(group, OTHER_GROUPS[groups.index(group) % len(OTHER_GROUPS)])
 
 
-def yardstick(methods: Iterable[str]) -> str | None:
-    """The method that the others of a part are read against, carried through their panels."""
-    return next((name for name in YARDSTICKS if name in methods), None)
+def choose_baseline(methods: Iterable[str]) -> str | None:
+    """Return the baseline whose value is drawn through all panels, or None when no method is one."""
+    return next((name for name in BASELINES if name in methods), None)
 
 
-def method_lines(methods: list[str]) -> dict[str, dict[str, Any]]:
-    """A colour, a dash and a marker for each method, told apart beyond the palette's length."""
+def assign_method_lines(methods: list[str]) -> dict[str, dict[str, Any]]:
+    """Assign each method a colour, dash and marker, distinct beyond the length of the palette."""
     dashes: list[Any] = ["-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1))]
     return {
         name: {
@@ -111,67 +114,67 @@ def method_lines(methods: list[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def line_of(lines: dict[str, dict[str, Any]], method: str, marked: bool = False) -> dict[str, Any]:
-    """Arguments of `plot` for a method's line."""
+def get_line_style(lines: dict[str, dict[str, Any]], method: str, marked: bool = False) -> dict[str, Any]:
+    """Return the arguments of `plot` for a method's line."""
     style = lines[method] | {"ms": 3.5, "mec": "white", "mew": 0.4}
     return style if marked else style | {"marker": ""}
 
 
-def group_lines(methods: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
-    """The lines of each group of methods, led by the yardstick: for figures with a column of panels per group."""
-    standard = yardstick(list(methods["method"]))
-    first = {standard: {"color": INK, "ls": DASH, "marker": ""}} if standard else {}
+def assign_group_lines(methods: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+    """Assign the lines of each group of methods, the baseline first, for figures with a column per group."""
+    baseline = choose_baseline(list(methods["method"]))
+    first = {baseline: {"color": INK, "ls": DASH, "marker": ""}} if baseline else {}
     return {
-        str(group): first | method_lines([name for name in own["method"] if name != standard])
+        str(group): first | assign_method_lines([name for name in own["method"] if name != baseline])
         for group, own in methods.groupby("group", sort=False)
     }
 
 
-def group_legends(bottom: Iterable[Axes], methods: pd.DataFrame) -> None:
-    """Below the lowest panel of each column: the group's name and its lines."""
-    titles = dict(zip(methods["method"], methods["title"], strict=True))
-    for panel, (group, lines) in zip(bottom, group_lines(methods).items(), strict=True):
+def add_group_legends(bottom: Iterable[Axes], methods: pd.DataFrame) -> None:
+    """Add a legend below the lowest panel of each column: the group's name and its lines."""
+    titles = dict(zip(methods["method"], methods["method_title"], strict=True))
+    for panel, (group, lines) in zip(bottom, assign_group_lines(methods).items(), strict=True):
         panel.legend(
-            handles=[Line2D([], [], **line_of(lines, m, marked=True), label=titles[m]) for m in lines],
+            handles=[Line2D([], [], **get_line_style(lines, m, marked=True), label=titles[m]) for m in lines],
             title=group,
             loc="upper center",
             bbox_to_anchor=(0.5, 0),
-            # below ticks and label; in inches, as a share of the panel's height would move while it is laid out
+            # below ticks and label; in inches, because a share of the panel's height changes during layout
             bbox_transform=panel.transAxes + ScaledTranslation(0, -0.4, panel.figure.dpi_scale_trans),
             borderaxespad=0,
             title_fontsize=7,
         )
 
 
-@look()
-def nothing(why: str) -> Figure:
-    """A line of text in place of a figure."""
-    figure = Figure(figsize=(WIDTH, 0.4))
-    figure.text(0.01, 0.5, why, va="center", color=FAINT)
+@apply_figure_style()
+def draw_message(message: str) -> Figure:
+    """Draw a line of text in place of a figure."""
+    figure = Figure(figsize=(PAGE_WIDTH, 0.4))
+    figure.text(0.01, 0.5, message, va="center", color=FAINT)
     return figure
 
 
-def panels(count: int) -> tuple[int, int]:
-    """Rows and columns for so many panels, two abreast."""
+def count_panel_rows_and_columns(count: int) -> tuple[int, int]:
+    """Return rows and columns for `count` panels, at most two in a row."""
     columns = min(count, 2)
     return -(-count // max(columns, 1)), columns
 
 
-def share_legend(figure: Figure, methods: pd.DataFrame) -> None:
-    """One legend of all methods below the panels."""
-    lines = method_lines(list(methods["method"]))
+def add_shared_legend(figure: Figure, methods: pd.DataFrame) -> None:
+    """Add one legend of all methods below the panels."""
+    lines = assign_method_lines(list(methods["method"]))
     handles = [
-        Line2D([], [], **line_of(lines, name, marked=True), label=title)
-        for name, title in zip(methods["method"], methods["title"], strict=True)
+        Line2D([], [], **get_line_style(lines, name, marked=True), label=title)
+        for name, title in zip(methods["method"], methods["method_title"], strict=True)
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), columnspacing=1.2)
 
 
-def label_methods(axes: Axes, methods: pd.DataFrame, groups: list[str]) -> None:
-    """Method titles on the y axis, coloured by group, a rule between groups, first method on top."""
-    axes.set_yticks(range(len(methods)), methods["title"])
+def label_method_axis(axes: Axes, methods: pd.DataFrame, groups: list[str]) -> None:
+    """Write method titles on the y axis, coloured by group, first method on top, with a rule between groups."""
+    axes.set_yticks(range(len(methods)), methods["method_title"])
     for label, group in zip(axes.get_yticklabels(), methods["group"], strict=True):
-        label.set_color(group_colour(group, groups))  # type: ignore[arg-type]
+        label.set_color(choose_group_colour(group, groups))  # type: ignore[arg-type]
     axes.set_ylim(len(methods) - 0.4, -0.6)
     own = list(methods["group"])
     for y in range(1, len(own)):
@@ -180,36 +183,36 @@ def label_methods(axes: Axes, methods: pd.DataFrame, groups: list[str]) -> None:
                 panel.axhline(y - 0.5, color="#bbbbbb", lw=0.6)
 
 
-def epochs(axes: Axes) -> None:
-    """The x axis in whole epochs."""
+def label_epoch_axis(axes: Axes) -> None:
+    """Label the x axis in whole epochs."""
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def mark(colour: object, marker: str, name: str) -> Line2D:
-    """A legend entry."""
+def create_legend_mark(colour: object, marker: str, name: str) -> Line2D:
+    """Create a legend entry with a marker and no line."""
     return Line2D([], [], color=colour, marker=marker, ls="", ms=4, label=name)  # type: ignore[arg-type]
 
 
-def settle(figure: Figure) -> None:
-    """Lay the figure out once, not again for each format: that costs more than drawing it."""
+def freeze_layout(figure: Figure) -> None:
+    """Lay out the figure once, because a layout for each format would cost more than drawing."""
     engine = figure.get_layout_engine()
     if engine is not None:
-        with look():
+        with apply_figure_style():
             engine.execute(figure)
-        for part in figure.subfigs:  # their edges come out as 0 or as -7e-16, not the same each time
-            part.bbox_relative.set_points(part.bbox_relative.get_points().round(9) + 0.0)
-        figure.set_layout_engine(None)  # while there is one, even one that does nothing, saving draws twice
+        for subfigure in figure.subfigs:  # the solver returns edges of 0 or -7e-16, which changes the bytes
+            subfigure.bbox_relative.set_points(subfigure.bbox_relative.get_points().round(9) + 0.0)
+        figure.set_layout_engine(None)  # with any layout engine, saving draws twice
 
 
-def file_bytes(figure: Figure, kind: str) -> bytes:
-    """The figure as "pdf", "svg" or "png", without dates or versions."""
+def encode_figure(figure: Figure, kind: str) -> bytes:
+    """Encode a figure as "pdf", "svg" or "png", without dates or versions."""
     metadata = {
         "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
         "svg": {"Date": None, "Creator": None},
         "png": {"Software": None},
     }[kind]
     buffer = io.BytesIO()
-    with look():
+    with apply_figure_style():
         figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
     return buffer.getvalue()

@@ -22,8 +22,9 @@ class Block(Entry):
         description="A list, or their number: 3 means 0, 1, 2. A seed fixes all random streams of a run; methods "
         "are paired by it."
     )
-    part: Name | None = Field(
-        None, description="The part of the report it belongs to: blocks of one part share figures and tables."
+    section: Name | None = Field(
+        None,
+        description="Section of the report that shows these runs. Blocks of one section share figures and tables.",
     )
     rates: list[Annotated[float, Field(gt=0)]] = Field(
         default_factory=list,
@@ -55,8 +56,9 @@ class StudyFile(Entry):
     references: Annotated[list[Name], Field(min_length=1)] = Field(
         description="Every method is compared with each of these, paired by seed."
     )
-    parts: dict[Name, Text] = Field(
-        default_factory=dict, description="Parts of the report and their titles; without them it has one."
+    sections: dict[Name, Text] = Field(
+        default_factory=dict,
+        description="Sections of the report with their titles. Without this key the report has one section.",
     )
     seeds_per_pack: int = Field(
         5, ge=1, description="Runs of so many seeds share a process; fewer balance cores better."
@@ -78,14 +80,14 @@ class StudyFile(Entry):
         return self
 
     @model_validator(mode="after")
-    def _parts_are_used_and_known(self) -> "StudyFile":
-        listed = ", ".join(self.parts) or "none"
+    def _sections_are_used_and_known(self) -> "StudyFile":
+        listed = ", ".join(self.sections) or "none"
         for number, block in enumerate(self.blocks):
-            known: set[str | None] = {*self.parts} or {None}
-            if block.part not in known:
-                named = f"part '{block.part}'" if block.part else "no part"
-                raise ValueError(f"blocks.{number} names {named}; the study's parts are: {listed}")
-        for name in self.parts:
-            if name not in {block.part for block in self.blocks}:
-                raise ValueError(f"parts.{name}: no block belongs to it")
+            known: set[str | None] = {*self.sections} or {None}
+            if block.section not in known:
+                named = f"section '{block.section}'" if block.section else "no section"
+                raise ValueError(f"blocks.{number} names {named}; the study's sections are: {listed}")
+        for name in self.sections:
+            if name not in {block.section for block in self.blocks}:
+                raise ValueError(f"sections.{name}: no block belongs to it")
         return self

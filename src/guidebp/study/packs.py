@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
-from guidebp.paths import PREPARED, RUNS, Layout
+from guidebp.paths import PREPARED, RUNS, StudyPaths
 from guidebp.runs.index import read_index
 from guidebp.runs.store import RunStore
 from guidebp.study.study import Pack, Study
@@ -22,7 +22,7 @@ def open_store(study: Study) -> RunStore:
 
 def list_trained_packs(study: Study) -> list[Pack]:
     """The packs that have an index."""
-    layout = Layout(study.name)
+    layout = StudyPaths(study.name)
     return [pack for pack in study.packs if layout.pack(pack.id).exists()]
 
 
@@ -31,7 +31,7 @@ def read_indexes(study: Study, partial: bool = False) -> dict[str, str]:
 
     Raises UserError for a missing index unless `partial`.
     """
-    layout = Layout(study.name)
+    layout = StudyPaths(study.name)
     checksums: dict[str, str] = {}
     for pack in study.packs:
         path = layout.pack(pack.id)

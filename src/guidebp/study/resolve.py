@@ -12,7 +12,7 @@ from guidebp.schema.recipes import Recipe, TunedRecipe, at_rate
 from guidebp.schema.studies import Block, StudyFile
 from guidebp.schema.yaml_files import nearest, read_file
 from guidebp.study.keys import Exits, Resolver, Run
-from guidebp.study.study import Pack, Part, Study
+from guidebp.study.study import Pack, Section, Study
 
 Entry = TypeVar("Entry")
 Combination = tuple[str, str, str]  # dataset, architecture, method
@@ -59,7 +59,7 @@ class _Blocks:
     def __init__(self, catalogues: Catalogues, file: StudyFile, path: Path) -> None:
         self.catalogues, self.tunes = catalogues, bool(file.tunes)
         self.runs: dict[str, Run] = {}
-        self.combinations: dict[str, dict[Combination, Exits]] = {name: {} for name in file.parts or ("",)}
+        self.combinations: dict[str, dict[Combination, Exits]] = {name: {} for name in file.sections or ("",)}
         for number, block in enumerate(file.blocks):
             self._add(block, f"{path}: blocks.{number}")
 
@@ -67,7 +67,7 @@ class _Blocks:
         resolver = Resolver(self.catalogues, where, claims=not self.tunes)
         recipes = candidate_recipes(self.catalogues, block, where)
         downsample = resolver.find_downsampling(block.recipe)
-        section = block.part or ""
+        section = block.section or ""
         for names in product(block.datasets, block.architectures, block.methods):
             resolver.check_fit(*names, downsample)
             self._check_section(section, names, where)
@@ -82,8 +82,8 @@ class _Blocks:
         for other, combinations in self.combinations.items():
             if names in combinations and other != section:
                 raise UserError(
-                    f"{where}: {'/'.join(names)} belongs to part '{other}' already, and its figures show all "
-                    f"seeds; name the same part here"
+                    f"{where}: {'/'.join(names)} belongs to section '{other}' already, and its figures show "
+                    f"all seeds; name the same section here"
                 )
 
 
@@ -158,9 +158,9 @@ def _build_study(name: str, file: StudyFile, catalogues: Catalogues, blocks: _Bl
         return {key: entry for key, entry in catalogue.items() if key in names}
 
     sections = [
-        Part(
+        Section(
             section,
-            file.parts.get(section, ""),
+            file.sections.get(section, ""),
             list(combinations),
             exits=any(exits.several for exits in combinations.values()),
             trunk=any(exits.of_architecture for exits in combinations.values()),
@@ -172,7 +172,7 @@ def _build_study(name: str, file: StudyFile, catalogues: Catalogues, blocks: _Bl
         file=file,
         runs=runs,
         packs=_group_packs(runs, file.seeds_per_pack),
-        parts=sections,
+        sections=sections,
         datasets=select(catalogues.datasets, "dataset"),
         architectures=select(catalogues.architectures, "architecture"),
         methods=select(catalogues.methods, "method"),

@@ -39,15 +39,15 @@ class Pack:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What shares figures and tables: (dataset, architecture, method) cells.
+class Section:
+    """A section of the report: (dataset, architecture, method) combinations that share figures and tables.
 
-    `exits` when some have several exits, `trunk` when some of those are the architecture's own and share gradients.
+    `exits`: some have several exits. `trunk`: some of those exits are the architecture's own and share gradients.
     """
 
     name: str
     title: str
-    cells: list[tuple[str, str, str]]
+    combinations: list[tuple[str, str, str]]
     exits: bool
     trunk: bool
 
@@ -65,7 +65,7 @@ class Study:
     file: StudyFile
     runs: list[Run]
     packs: list[Pack]
-    parts: list[Part]
+    sections: list[Section]
     datasets: dict[str, Dataset]
     architectures: dict[str, Architecture]
     methods: dict[str, Method]
@@ -82,15 +82,15 @@ def restrict_to_packs(study: Study, packs: Iterable[Pack]) -> Study:
     pairs = {(pack.dataset, pack.architecture) for pack in packs}
     runs = [run for run in study.runs if (run.dataset, run.architecture) in pairs]
     datasets = {run.dataset for run in runs}
-    parts = [
-        replace(part, cells=[cell for cell in part.cells if cell[:2] in pairs])
-        for part in study.parts
-        if any(cell[:2] in pairs for cell in part.cells)
+    sections = [
+        replace(section, combinations=[names for names in section.combinations if names[:2] in pairs])
+        for section in study.sections
+        if any(names[:2] in pairs for names in section.combinations)
     ]
     return replace(
         study,
         runs=runs,
         packs=[pack for pack in study.packs if (pack.dataset, pack.architecture) in pairs],
-        parts=parts,
+        sections=sections,
         datasets={name: entry for name, entry in study.datasets.items() if name in datasets},
     )

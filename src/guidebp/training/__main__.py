@@ -23,7 +23,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 from guidebp.data.prepared import Prepared, load_prepared
 from guidebp.errors import StopRequested, UserError, report_disk_errors
 from guidebp.hashing import readable_json
-from guidebp.provenance import machine
+from guidebp.provenance import describe_machine
 from guidebp.runs.record import encode_record
 from guidebp.runs.spec import PlannedRun
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, WEIGHTS, RunStore
@@ -31,7 +31,7 @@ from guidebp.training.checkpoints import (
     CheckpointPolicy,
     Checkpoints,
     MachineMismatchError,
-    describe_machine,
+    identify_machine,
 )
 from guidebp.training.events import TrainingEvent, emit_event
 from guidebp.training.lease import on_device
@@ -56,7 +56,7 @@ def train_all(
     """
     policy = policy or CheckpointPolicy()
     torch.set_num_threads(1)  # as in every run; here so that the provenance says so
-    here = machine(str(device))
+    here = describe_machine(str(device))
     datasets: dict[str, Prepared] = {}
     mismatches: list[str] = []
     for run in runs:
@@ -74,7 +74,7 @@ def train_all(
             checkpoint = store.newest_checkpoint(key)
             resumed = checkpoint.epoch if checkpoint else None
             emit_event(TrainingEvent("start", key, device_class=here["device_class"], resumed_epoch=resumed))
-            checkpoints = Checkpoints(store, key, checksum, describe_machine(here["device_class"]), policy)
+            checkpoints = Checkpoints(store, key, checksum, identify_machine(here["device_class"]), policy)
             try:
                 outcome = train_run(run.spec, dataset, device, partial(report_epoch, key), checkpoints)
             except MachineMismatchError as error:  # the other runs can be trained

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from guidebp.errors import StopRequested, UserError
 from guidebp.files import file_hash, write_atomic
-from guidebp.provenance import processor
+from guidebp.provenance import read_processor_name
 from guidebp.runs.checkpoint_name import CheckpointName
 from guidebp.runs.json_fields import JsonObject, from_json, to_json
 from guidebp.runs.store import RunStore
@@ -74,7 +74,7 @@ class Checkpoints:
 
     Attributes:
         data: content hash of the prepared dataset; a checkpoint of other data is dropped.
-        machine: `describe_machine` here; a checkpoint of another kind of machine is refused.
+        machine: `identify_machine` here; a checkpoint of another kind of machine is refused.
         written: when the newest one was written, by `time.monotonic`.
     """
 
@@ -142,10 +142,12 @@ def _read_checkpoint(path: Path, name: CheckpointName | None) -> tuple[dict[str,
     return {}, None
 
 
-def describe_machine(device_class: str) -> dict[str, str]:
+def identify_machine(device_class: str) -> dict[str, str]:
     """What of a machine decides the bytes of a result, for a person to read."""
     description = {"device_class": device_class, "torch": f"torch {torch.__version__}"}
     if device_class == "cpu":  # libraries choose their kernels by it
         capability = torch.backends.cpu.get_cpu_capability()
-        return description | {"processor": f"{platform.machine()} {processor().split()[0]} with {capability}"}
+        return description | {
+            "processor": f"{platform.machine()} {read_processor_name().split()[0]} with {capability}"
+        }
     return description | {"cuda": f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"}

@@ -12,8 +12,8 @@ from guidebp.errors import UserError
 from guidebp.files import file_hash
 from guidebp.ingest.verify import verify
 from guidebp.jobs.pack import DEATHS
-from guidebp.paths import PREPARED, RAW, Layout
-from guidebp.provenance import code, processor
+from guidebp.paths import PREPARED, RAW, StudyPaths
+from guidebp.provenance import describe_code, read_processor_name
 from guidebp.runs.checkpoint_name import CheckpointName
 from guidebp.runs.store import RECORD, RunStore
 from guidebp.study.keys import Run
@@ -43,7 +43,7 @@ def diagnose(study: Study, studies: Iterable[Study]) -> list[Finding]:
 
 def environment() -> str:
     """Versions, devices, free space: a few lines for a person."""
-    found = code()
+    found = describe_code()
     versions = [f"Python {found['python']}", f"guidebp {found['guidebp']}"]
     for name in ("torch", "snakemake", "dvc"):
         try:
@@ -60,7 +60,7 @@ def environment() -> str:
         [
             f"versions      {', '.join(versions)}",
             f"code          {found['commit'] or 'no git checkout'}{edited}",
-            f"machine       {processor()}, {os.cpu_count()} cores; GPUs: {', '.join(devices) or 'none'}",
+            f"machine       {read_processor_name()}, {os.cpu_count()} cores; GPUs: {', '.join(devices) or 'none'}",
             f"disk          {size_text(shutil.disk_usage('.').free)} free",
         ]
     )
@@ -97,7 +97,7 @@ def runs(study: Study, store: RunStore) -> Iterator[Finding]:
             hashes[name] = json.loads((PREPARED / f"{name}.json").read_bytes())["sha256"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
-    layout, kinds = Layout(study.name), dict[str, list[tuple[Run, str]]]()
+    layout, kinds = StudyPaths(study.name), dict[str, list[tuple[Run, str]]]()
     paths = {run.key: layout.pack(pack.id) for pack in study.packs for run in pack.runs}
     for run in study.runs:
         kind, text = state_of(run, store, hashes.get(run.dataset))
@@ -148,7 +148,7 @@ def state_of(run: Run, store: RunStore, data_hash: str | None) -> tuple[str, str
 
 def unsound_indexes(study: Study, store: RunStore) -> list[Path]:
     """Indexes of packs that cannot be read or name other records than the store has."""
-    layout = Layout(study.name)
+    layout = StudyPaths(study.name)
     bad = []
     for pack in study.packs:
         path = layout.pack(pack.id)

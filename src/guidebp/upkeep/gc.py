@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from guidebp.errors import UserError
-from guidebp.paths import PREPARED, Layout
+from guidebp.paths import PREPARED, StudyPaths
 from guidebp.runs.store import RunStore
 from guidebp.study.study import Study
 from guidebp.upkeep.processes import workers
@@ -39,7 +39,7 @@ def rubbish(studies: Iterable[Study], store: RunStore, crashed: bool = False) ->
         yield from unused_indexes(study)
         if crashed:
             yield from crashed_runs(study, store)
-    for folder in (PREPARED, *(Layout(study.name).folder for study in studies)):
+    for folder in (PREPARED, *(StudyPaths(study.name).folder for study in studies)):
         for path in sorted(folder.rglob(".*")):
             if path.is_file() and UNWRITTEN.fullmatch(path.name):
                 yield Rubbish(path, "files that were being written when their process was killed", size(path))
@@ -63,7 +63,7 @@ def unused_runs(used: set[str], store: RunStore) -> Iterator[Rubbish]:
 
 def unused_indexes(study: Study) -> Iterator[Rubbish]:
     """Indexes of packs that the study does not have."""
-    layout = Layout(study.name)
+    layout = StudyPaths(study.name)
     known = {layout.pack(pack.id) for pack in study.packs}
     for path in sorted(layout.folder.glob("packs/*.json")):
         if path not in known:
@@ -72,7 +72,7 @@ def unused_indexes(study: Study) -> Iterator[Rubbish]:
 
 def crashed_runs(study: Study, store: RunStore) -> Iterator[Rubbish]:
     """Crashed runs, and the indexes that name them."""
-    layout = Layout(study.name)
+    layout = StudyPaths(study.name)
     for pack in study.packs:
         keys = [run.key for run in pack.runs if store.has(run.key) and is_crashed(run.key, store)]
         for key in keys:

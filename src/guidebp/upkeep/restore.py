@@ -10,7 +10,7 @@ from guidebp.analysis.tuning import tuned_recipes
 from guidebp.errors import UserError
 from guidebp.git import run_git
 from guidebp.hashing import readable_json
-from guidebp.paths import PREPARED, Layout
+from guidebp.paths import PREPARED, StudyPaths
 from guidebp.runs.archive import SUFFIX, read_archive
 from guidebp.runs.index import write_index
 from guidebp.runs.record import RunRecord, decode_record
@@ -49,13 +49,13 @@ def restore(study: Study, records_only: bool = False) -> str:
     if changed:
         raise UserError("\n".join(f"{path}: not as it was committed" for path in changed))
     compared = ", not compared with a commit" if changed is None else ", all as it was committed"
-    made = tuned_recipes(study) if study.file.tunes else Layout(study.name).report
+    made = tuned_recipes(study) if study.file.tunes else StudyPaths(study.name).report
     return f"{said}; nothing is left to do; {made} and all figures are made{compared}"
 
 
 def unpack(study: Study) -> int:
     """Bring the records into the store and index the packs; how many the store did not have."""
-    layout, store, hashes = Layout(study.name), open_store(study), read_data_hashes(study.datasets)
+    layout, store, hashes = StudyPaths(study.name), open_store(study), read_data_hashes(study.datasets)
     store.register_project()
     costs = read_telemetry(layout)
     runs = {run.key: run for run in study.runs}
@@ -99,7 +99,7 @@ def unpack(study: Study) -> int:
 
 def touch(study: Study) -> None:
     """Make the manifests, by which the records were verified, newer than the code, then the indexes."""
-    layout = Layout(study.name)
+    layout = StudyPaths(study.name)
     # what a subset is a part of comes first: it must be older
     names = dict.fromkeys([*wholes(study.datasets), *study.datasets])
     prepared = [PREPARED / f"{name}{kind}" for name in names for kind in (".png", ".json")]
@@ -129,8 +129,8 @@ def planned(study: Study) -> dict[str, int]:
 
 def changed_since_commit(study: Study) -> list[str] | None:
     """Files of the study that are not as git has them, figures by their checksums; None where git has none."""
-    layout, project = Layout(study.name), Path()
-    if run_git(project, "ls-files", "--error-unmatch", str(layout.rendered_sums)).returncode:
+    layout, project = StudyPaths(study.name), Path()
+    if run_git(project, "ls-files", "--error-unmatch", str(layout.rendered_checksums)).returncode:
         return None
     # provenance names the commit that rendered
     made = [
@@ -154,7 +154,7 @@ def verify(files: dict[str, bytes], key: str, archive: Path, predictions: bool) 
     return record
 
 
-def read_telemetry(layout: Layout) -> dict[str, bytes]:
+def read_telemetry(layout: StudyPaths) -> dict[str, bytes]:
     """Key to the bytes of the run's telemetry.json; UserError when the file is damaged."""
     if not layout.telemetry.exists():
         return {}

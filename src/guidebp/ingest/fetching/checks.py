@@ -6,7 +6,7 @@ from pathlib import Path
 from guidebp.errors import UserError
 from guidebp.files import file_hash
 from guidebp.ingest.readers.image_folder import class_folders, pictures, splits
-from guidebp.paths import FETCHED
+from guidebp.paths import FETCH_RECORD
 from guidebp.schema.datasets import Dataset, Files, Folder, Npz, RawFile, Torchvision, local_path
 
 PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<head")
@@ -60,7 +60,7 @@ def fingerprints(dataset: Dataset, folder: Path) -> dict[str, str]:
         return {source.folder: tree_hash(root, files)}
     # a root of the user's own may hold far more than this dataset
     if isinstance(source, Torchvision) and not source.root:
-        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FETCHED)
+        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FETCH_RECORD)
         return {str(folder): tree_hash(folder, found)} if found else {}
     return {}
 

@@ -15,7 +15,7 @@ from guidebp.ingest.fetching.checks import fault, fingerprints
 from guidebp.ingest.fetching.download import Downloader, UnavailableError
 from guidebp.ingest.fetching.places import PACKINGS, Places
 from guidebp.ingest.untrusted.archives import unpack
-from guidebp.paths import FETCHED
+from guidebp.paths import FETCH_RECORD
 from guidebp.schema.datasets import Dataset, Files, RawFile, Subset, Torchvision
 
 
@@ -45,7 +45,7 @@ def fetch(
                     if arguments is not None:
                         instance(dataset.source, folder, arguments, dataset.source.download)
         if not isinstance(dataset.source, Subset):
-            note, marker = readable_json({"files": fingerprints(dataset, folder)}), folder / FETCHED
+            note, marker = readable_json({"files": fingerprints(dataset, folder)}), folder / FETCH_RECORD
             if not marker.is_file() or marker.read_bytes() != note:  # else it may lie where nobody may write
                 write_atomic(marker, note)
 

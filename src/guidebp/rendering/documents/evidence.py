@@ -14,10 +14,10 @@ from guidebp.analysis.results import MERGED
 from guidebp.analysis.statistics import LEVEL
 from guidebp.errors import UserError
 from guidebp.files import check_checksums
-from guidebp.paths import Layout
+from guidebp.paths import StudyPaths
 from guidebp.rendering.tables.claims import claims_table, numbers
-from guidebp.rendering.tables.files import BEST, markdown
-from guidebp.rendering.tables.text import signed
+from guidebp.rendering.tables.files import BEST_COLUMN, format_markdown
+from guidebp.rendering.tables.text import format_signed
 
 # What a comparison is between, whichever seeds it rests on.
 COMPARED = ["dataset", "architecture", "reference", "measure", "method"]
@@ -40,7 +40,7 @@ class Evidence:
 
         Figures may be absent, as most studies commit none.
         """
-        layout = Layout(study)
+        layout = StudyPaths(study)
         paths = [layout.verdicts, layout.claims, layout.comparisons, layout.metrics]
         for path in paths:
             if not (root / path).exists():
@@ -49,9 +49,9 @@ class Evidence:
                     f"--study {study}"
                 )
         with chdir(root):  # checksums are of paths below the project's folder
-            check_checksums(layout.analysed_sums, paths[:3], f"guidebp restore --study {study}")
+            check_checksums(layout.analysed_checksums, paths[:3], f"guidebp restore --study {study}")
             drawn = sorted(layout.folder.glob("figures/conflict_*.csv"))
-            check_checksums(layout.rendered_sums, drawn, f"guidebp restore --study {study}")
+            check_checksums(layout.rendered_checksums, drawn, f"guidebp restore --study {study}")
         verdicts = json.loads((root / paths[0]).read_text())
         parts, comparisons, metrics = (pd.read_csv(root / path) for path in paths[1:])
         shown = [pd.read_csv(root / path).assign(dataset=path.stem.split("_")[1]) for path in drawn]
@@ -126,10 +126,10 @@ class Evidence:
         shown: dict[str, dict[str, str]] = {}
         for row in self.comparisons.to_dict("records"):
             if (row["reference"], row["architecture"], row["measure"]) == (reference, network, measure):
-                cells = shown.setdefault(row["method"], {"method": row["method"], BEST: ""})
+                cells = shown.setdefault(row["method"], {"method": row["method"], BEST_COLUMN: ""})
                 cells[row["dataset"]] = interval(row)
                 if row["p_holm"] < LEVEL:
-                    cells[BEST] += f"; {row['dataset']}"
+                    cells[BEST_COLUMN] += f"; {row['dataset']}"
         if not shown:
             raise UserError(f"no method was compared with '{reference}' on '{network}' in '{measure}'")
         return body(pd.DataFrame(shown.values()).fillna("-"))
@@ -196,9 +196,9 @@ class Evidence:
 
 def interval(row: "Mapping[Hashable, Any] | pd.Series[Any]") -> str:
     """A paired difference and its 95 % interval."""
-    return f"{signed(row['difference'])} ({signed(row['low'])} to {signed(row['high'])})"
+    return f"{format_signed(row['difference'])} ({format_signed(row['low'])} to {format_signed(row['high'])})"
 
 
 def body(table: pd.DataFrame) -> str:
     """A Markdown table without a caption."""
-    return markdown(table, "").decode().strip()
+    return format_markdown(table, "").decode().strip()

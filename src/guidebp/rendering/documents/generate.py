@@ -1,7 +1,8 @@
-"""Documents whose numbers come from committed results: docs/NAME.md from docs/templates/, verdicts in README.md.
+"""Documents with numbers from committed results: docs/NAME.md from docs/templates/, and the verdicts in README.md.
 
-`guidebp generate` writes them. A test fails when they differ from the results, so nobody types a measured number. A
-template names the studies it quotes (`study("NAME")`), README.md its study in the marker `<!-- verdicts: NAME -->`.
+`guidebp generate` writes them. A test fails when they differ from the results, so that no measured number is typed
+by hand. A template names the studies that it quotes (`study("NAME")`). README.md names its study in the marker
+`<!-- verdicts: NAME -->`.
 """
 
 import json
@@ -18,33 +19,33 @@ DOCS = Path("docs")
 TEMPLATES = DOCS / "templates"
 BENCHMARKS = Path("benchmarks/results/amd-epyc-avx512-bf16-cpu.json")
 README = Path("README.md")
-BLOCK = re.compile(r"(<!-- verdicts: (?P<study>[a-z0-9.-]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+VERDICTS_BLOCK = re.compile(r"(<!-- verdicts: (?P<study>[a-z0-9.-]+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
-class Pipeline:
-    """What the commands around training cost, as `make bench BENCH=pipeline` measured it."""
+class PipelineCosts:
+    """Costs of the commands around training, measured by `make bench BENCH=pipeline`."""
 
     def __init__(self, path: Path) -> None:
         self.rows = pd.DataFrame(json.loads(path.read_text())["The pipeline beside the training"]["rows"])
 
-    def table(self) -> str:
-        """Seconds and memory of the commands that were run at every size."""
-        shown = {
+    def format_table(self) -> str:
+        """Format seconds and memory of the commands that were measured at every size."""
+        columns = {
             f"{runs:,} runs, {rows['packs'].iloc[0]} packs": {
                 row["what"]: f"{row['seconds']:.1f} s, {row['MiB']:,} MiB" for row in rows.to_dict("records")
             }
             for runs, rows in self.rows.groupby("runs")
         }
-        table = pd.DataFrame(shown).reindex(self.rows["what"].unique()).dropna()
+        table = pd.DataFrame(columns).reindex(self.rows["what"].unique()).dropna()
         return body(table.rename_axis("command").reset_index())
 
-    def each(self, what: str, column: str, factor: float) -> str:
-        """What a run adds, from the smallest study to the largest, times `factor`."""
-        return one_digit(factor * self._slope(what, column))
+    def format_per_run(self, what: str, column: str, factor: float) -> str:
+        """Format what one run adds, from the smallest study to the largest, times `factor`."""
+        return _round_to_one_digit(factor * self._slope(what, column))
 
-    def of_100_000(self, what: str, column: str, divisor: float) -> str:
-        """What so many runs would add, divided by `divisor`."""
-        return one_digit(100_000 * self._slope(what, column) / divisor)
+    def format_per_100_000(self, what: str, column: str, divisor: float) -> str:
+        """Format what 100,000 runs would add, divided by `divisor`."""
+        return _round_to_one_digit(100_000 * self._slope(what, column) / divisor)
 
     def _slope(self, what: str, column: str) -> float:
         rows = self.rows[self.rows["what"] == what].sort_values("runs")
@@ -52,32 +53,32 @@ class Pipeline:
         return float((last[column] - first[column]) / (last["runs"] - first["runs"]))
 
 
-def one_digit(value: float) -> str:
-    """To one significant digit, without an exponent."""
+def _round_to_one_digit(value: float) -> str:
+    """Format one significant digit without an exponent."""
     return f"{float(f'{value:.1g}'):g}"
 
 
-def documents(root: Path) -> dict[Path, bytes]:
-    """The content of every document, by its path below `root`."""
+def render_documents(root: Path) -> dict[Path, bytes]:
+    """Render every document; return the contents by path below `root`."""
     environment = Environment(
         loader=FileSystemLoader(root / TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True
     )
-    names = {"pipeline": Pipeline(root / BENCHMARKS), "study": lambda name: Evidence.read(root, name)}
-    found = {
+    names = {"pipeline": PipelineCosts(root / BENCHMARKS), "study": lambda name: Evidence.read(root, name)}
+    documents = {
         DOCS / name.removesuffix(".j2"): environment.get_template(name).render(names).encode()
         for name in environment.list_templates()
     }
 
-    def verdicts(marker: re.Match[str]) -> str:
+    def fill_block(marker: re.Match[str]) -> str:
         return f"{marker[1]}\n{Evidence.read(root, marker['study']).table()}\n\n"
 
     readme = (root / README).read_text(encoding="utf-8")
-    return found | {README: BLOCK.sub(verdicts, readme).encode()}
+    return documents | {README: VERDICTS_BLOCK.sub(fill_block, readme).encode()}
 
 
 def write_documents(root: Path = Path()) -> list[Path]:
-    """Write every document below `root`; returns their paths."""
-    made = documents(root)
-    for path, content in made.items():
+    """Write every document below `root`; return their paths."""
+    documents = render_documents(root)
+    for path, content in documents.items():
         write_atomic(root / path, content)
-    return list(made)
+    return list(documents)

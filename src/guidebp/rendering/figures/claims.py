@@ -14,8 +14,17 @@ from matplotlib.transforms import blended_transform_factory
 
 from guidebp.analysis.claims import BESIDE, DECIDES
 from guidebp.analysis.results import Results
-from guidebp.rendering.style import COLOURS, FAINT, INK, MARKERS, look, mark, nothing, page
-from guidebp.rendering.tables.text import signed
+from guidebp.rendering.style import (
+    COLOURS,
+    FAINT,
+    INK,
+    MARKERS,
+    apply_figure_style,
+    create_figure,
+    create_legend_mark,
+    draw_message,
+)
+from guidebp.rendering.tables.text import format_signed
 
 ROW = 0.2  # inches
 LINE = 0.15
@@ -23,7 +32,7 @@ WIDE = 120  # characters of a verdict and its legend that find room on one line
 SHOWN = ["dataset", "network", "network_than", "method", "than", "output", "n", "difference", "low", "high"]
 
 
-def data(results: Results, dataset: str) -> pd.DataFrame:
+def prepare_figure_data(results: Results, dataset: str) -> pd.DataFrame:
     """One row per claim, dataset, networks, role and comparison, at the scale that decides, or the first with runs.
 
     Of several outputs that must all hold, the one with the lowest interval. `least`: what the interval must lie
@@ -58,14 +67,16 @@ def data(results: Results, dataset: str) -> pd.DataFrame:
     return table.round(6)  # which a CSV file keeps
 
 
-@look()
-def draw(data: pd.DataFrame) -> Figure:
+@apply_figure_style()
+def draw_figure(data: pd.DataFrame) -> Figure:
     """A panel per claim with a scale of its own, a row per dataset and network; grey ground: short of the rule."""
     if data.empty:
-        return nothing("No claim has runs in this study.")
+        return draw_message("No claim has runs in this study.")
     claims = list(data.groupby("claim", sort=False))
     heights = [ROW * len(places(cell)) + 0.05 for _, cell in claims]
-    figure = page(sum(heights) + 0.72 * len(claims) + LINE * sum(crowded(cell) for _, cell in claims))
+    figure = create_figure(
+        sum(heights) + 0.72 * len(claims) + LINE * sum(crowded(cell) for _, cell in claims)
+    )
     axes = figure.subplots(len(claims), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     for axis, (_, cell) in zip(axes, claims, strict=True):
         forest(axis, cell)
@@ -115,7 +126,7 @@ def differences(axis: Axes, cell: pd.DataFrame) -> list[Line2D]:
                 axis.hlines(y + aside, drawn["low"], drawn["high"], color=colour, lw=1.1, zorder=3)
             edge: Any = {"ms": 4, "mec": "white", "mew": 0.4} if role == DECIDES else {"ms": 4.5, "mew": 0}
             axis.plot(drawn["difference"], y + aside, marker, color=colour, zorder=3, **edge)
-            shown.append(mark(colour, marker, sides(drawn.iloc[0], alone(cell))))
+            shown.append(create_legend_mark(colour, marker, sides(drawn.iloc[0], alone(cell))))
     return shown
 
 
@@ -169,9 +180,13 @@ def places(cell: pd.DataFrame) -> list[tuple[str, str]]:
 
 def in_numbers(row: "pd.Series[Any]", named: bool) -> str:
     """A difference, its interval, the pairs behind it; what it is to, where there are several; the output."""
-    ends = f"{signed(row['low'])} to {signed(row['high'])}" if pd.notna(row["low"]) else "no interval"
+    ends = (
+        f"{format_signed(row['low'])} to {format_signed(row['high'])}"
+        if pd.notna(row["low"])
+        else "no interval"
+    )
     what = ", ".join([row["than"]] * named + [row["output"]])
-    return f"{signed(row['difference'])}  ({ends}), n = {row['n']}: {what}"
+    return f"{format_signed(row['difference'])}  ({ends}), n = {row['n']}: {what}"
 
 
 def sides(row: "pd.Series[Any]", alone: bool) -> str:

@@ -4,15 +4,22 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from guidebp.analysis.results import Results
-from guidebp.rendering.figures import methods_in, networks, titled
-from guidebp.rendering.style import line_of, look, method_lines, nothing, page, share_legend
+from guidebp.rendering.figures import add_titles, list_methods, split_by_architecture
+from guidebp.rendering.style import (
+    add_shared_legend,
+    apply_figure_style,
+    assign_method_lines,
+    create_figure,
+    draw_message,
+    get_line_style,
+)
 
 WAYS = {"confidence": "one threshold for all exits", "budgeted": "thresholds for a budget"}
 LAST = "last exit"
 
 
-def data(results: Results, dataset: str) -> pd.DataFrame:
-    """Means over seeds of accuracy and operations, per architecture, method, way and level."""
+def prepare_figure_data(results: Results, dataset: str) -> pd.DataFrame:
+    """Return the means over seeds of accuracy and operations, per architecture, method, way and level."""
     exits = results.exits[results.exits["dataset"] == dataset]
     rows = results.inference[results.inference["key"].isin(exits["key"].unique())]
     shown = rows[rows["way"].isin(list(WAYS))]
@@ -22,29 +29,32 @@ def data(results: Results, dataset: str) -> pd.DataFrame:
     both = pd.concat([shown, last.assign(way=LAST, level=float("nan"))], ignore_index=True)
     both = both.assign(millions=both["operations"].astype(float) / 1e6)
     grouped = both.groupby(["architecture", "method", "way", "level"], sort=False, dropna=False)
-    return titled(results, grouped[["accuracy", "millions"]].mean().reset_index())
+    return add_titles(results, grouped[["accuracy", "millions"]].mean().reset_index())
 
 
-@look()
-def draw(data: pd.DataFrame) -> Figure:
-    """Left: one confidence for all exits; right: MSDNet's budgets; large marks: all images run to the last exit."""
+@apply_figure_style()
+def draw_figure(data: pd.DataFrame) -> Figure:
+    """Draw one threshold for all exits (left) and MSDNet's budgets (right).
+
+    Large marks: every image runs to the last exit.
+    """
     if data.empty:
-        return nothing("No finished runs with several trained exits.")
-    cells, methods = networks(data), methods_in(data)
-    lines = method_lines(list(methods["method"]))
-    figure = page(1.85 * len(cells) + 0.5)
-    axes = figure.subplots(len(cells), len(WAYS), squeeze=False, sharex="row", sharey="row")
-    for row, (network, cell) in zip(axes, cells, strict=True):
+        return draw_message("No finished runs with several trained exits.")
+    architectures, methods = split_by_architecture(data), list_methods(data)
+    lines = assign_method_lines(list(methods["method"]))
+    figure = create_figure(1.85 * len(architectures) + 0.5)
+    axes = figure.subplots(len(architectures), len(WAYS), squeeze=False, sharex="row", sharey="row")
+    for row, (heading, subset) in zip(axes, architectures, strict=True):
         for panel, (way, title) in zip(row, WAYS.items(), strict=True):
             for method in methods["method"]:
-                of_method = cell[cell["method"] == method]
+                of_method = subset[subset["method"] == method]
                 curve = of_method[of_method["way"] == way].sort_values("millions")
                 whole = of_method[of_method["way"] == LAST]
-                style = line_of(lines, method, marked=True)
+                style = get_line_style(lines, method, marked=True)
                 panel.plot(curve["millions"], curve["accuracy"], **style | {"ms": 3, "mew": 0})
                 panel.plot(whole["millions"], whole["accuracy"], **style | {"ms": 6, "ls": ""})
             panel.set_xlabel(f"mean operations per image (millions)\n{title}")
-        row[0].set_title(network)
+        row[0].set_title(heading)
         row[0].set_ylabel("test accuracy (%)")
-    share_legend(figure, methods)
+    add_shared_legend(figure, methods)
     return figure

@@ -8,9 +8,9 @@ import pandas as pd
 from guidebp.analysis.claims import BESIDE, DECIDES, READING
 from guidebp.analysis.results import Results
 from guidebp.rendering.report.rules import rule_note
-from guidebp.rendering.report.tables import html_table, order
+from guidebp.rendering.report.tables import build_html_table, extract_sort_key
 from guidebp.rendering.tables.claims import numbers, rule_text, to_test
-from guidebp.rendering.tables.text import probability, signed
+from guidebp.rendering.tables.text import format_probability, format_signed
 
 Json = dict[str, Any]
 
@@ -67,7 +67,7 @@ def claim_section(results: Results, claim: Json) -> Json:
         "scales": scales,
         "marks": [*untested, *(scale["mark"] for scale in scales)],
         "first": first,
-        "order": {column: order(first[column]) for column in ("effect", "n")},
+        "order": {column: extract_sort_key(first[column]) for column in ("effect", "n")},
         "to_test": to_test(claim["plan"]) if untested else None,
         "rule_note": rule_note(results, claim["name"]),
         "parts": claim_parts(results, claim),
@@ -114,7 +114,7 @@ def claim_parts(results: Results, claim: Json) -> Json:
     for row in results.claims[results.claims["claim"] == claim["name"]].to_dict("records"):
         known = pd.notna(row["low"])
         networks = dict.fromkeys([row["network"], row["network_than"]])
-        finished = f"{signed(row['difference_finished'])} ({row['n_finished']})"
+        finished = f"{format_signed(row['difference_finished'])} ({row['n_finished']})"
         rows.append(
             {
                 "role": ROLES[row["role"]],
@@ -124,16 +124,18 @@ def claim_parts(results: Results, claim: Json) -> Json:
                 "method": row["method"],
                 "minus": row["than"],
                 "output": row["output"],
-                f"difference ({unit})": signed(row["difference"]),
-                "95 % interval": f"{signed(row['low'])} to {signed(row['high'])}" if known else "-",
-                "p (Holm)": probability(row["p_holm"]),
+                f"difference ({unit})": format_signed(row["difference"]),
+                "95 % interval": f"{format_signed(row['low'])} to {format_signed(row['high'])}"
+                if known
+                else "-",
+                "p (Holm)": format_probability(row["p_holm"]),
                 "n": str(row["n"]),
                 "failed": f"{row['failed']} / {row['failed_than']}",
                 "finished only": "the same" if row["n_finished"] == row["n"] else finished,
             }
         )
     counts = Counter(row["role"] for row in rows)
-    return html_table(
+    return build_html_table(
         f"claim-{claim['name']}-parts",
         f"Paired differences behind {claim['name']}: "
         + ", ".join(f"{counts[role]} {role}" for role in ROLES.values() if counts[role]),

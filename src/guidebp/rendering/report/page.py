@@ -1,6 +1,6 @@
-"""The report: one self-contained HTML page of a study, figures and scripts embedded, no network.
+"""The report: one self-contained HTML page per study, with embedded figures and scripts, that needs no network.
 
-It is readable without scripts. DataTables, as the package itables bundles it, sorts and filters the tables.
+It is readable without scripts. DataTables, as bundled by the package itables, sorts and filters the tables.
 """
 
 import re
@@ -12,22 +12,27 @@ from markupsafe import Markup
 
 from guidebp.analysis.results import load_results, run_measures
 from guidebp.files import check_checksums, write_atomic
-from guidebp.paths import NOTEBOOKS, Layout
-from guidebp.provenance import code
+from guidebp.paths import NOTEBOOKS, StudyPaths
+from guidebp.provenance import describe_code
 from guidebp.rendering.report.claims import papers, verdict_counts
-from guidebp.rendering.report.costs import hours, machines
-from guidebp.rendering.report.rates import tuned
-from guidebp.rendering.report.sections import across, datasets, findings, of_study
+from guidebp.rendering.report.costs import build_hours_table, build_machines_table
+from guidebp.rendering.report.rates import build_rate_tables
+from guidebp.rendering.report.sections import (
+    build_dataset_sections,
+    build_findings_table,
+    build_ranking_sections,
+    build_study_contents,
+)
 
 
-def write_report(layout: Layout) -> None:
-    """Write report.html."""
-    results = load_results(layout, analysed=True)
-    again = f"snakemake --config study={layout.study}"
-    check_checksums(layout.rendered_sums, sorted(layout.folder.glob("tables/*")), again)
+def write_report(paths: StudyPaths) -> None:
+    """Write the report of a rendered study, report.html."""
+    results = load_results(paths, analysed=True)
+    command = f"snakemake --config study={paths.study}"
+    check_checksums(paths.rendered_checksums, sorted(paths.folder.glob("tables/*")), command)
     assert results.comparisons is not None
     about, runs = results.about, run_measures(results.metrics)
-    sections = papers(results)
+    paper_sections = papers(results)
     environment = Environment(
         loader=PackageLoader("guidebp.rendering.report", "templates"),
         autoescape=True,
@@ -38,39 +43,39 @@ def write_report(layout: Layout) -> None:
     page = environment.get_template("page.html.j2").render(
         about=about,
         counts=verdict_counts(results.verdicts),
-        claims=[claim for paper in sections for claim in paper["claims"]],
-        summary=of_study(layout, results, paper=None),
-        papers=[paper | of_study(layout, results, paper["name"]) for paper in sections],
-        findings=findings(results.comparisons, about),
-        datasets=datasets(layout, results),
-        across=across(layout, results),
+        claims=[claim for paper in paper_sections for claim in paper["claims"]],
+        summary=build_study_contents(paths, results, paper=None),
+        papers=[paper | build_study_contents(paths, results, paper["name"]) for paper in paper_sections],
+        findings=build_findings_table(results.comparisons, about),
+        datasets=build_dataset_sections(paths, results),
+        across=build_ranking_sections(paths, results),
         status=runs["status"].value_counts().to_dict(),
         total=len(runs),
-        tuned=list(tuned(results)),
-        machines=machines(results.costs),
-        hours=hours(results),
-        notebooks=list(notebooks(layout)),
-        code=code(),
-        datatables={kind: bundled(f"dt_bundle.{kind}") for kind in ("js", "css")},
+        tuned=list(build_rate_tables(results)),
+        machines=build_machines_table(results.costs),
+        hours=build_hours_table(results),
+        notebooks=list(_list_notebooks(paths)),
+        code=describe_code(),
+        datatables={kind: _read_datatables_file(f"dt_bundle.{kind}") for kind in ("js", "css")},
     )
-    write_atomic(layout.report, page.encode())
+    write_atomic(paths.report, page.encode())
 
 
-def notebooks(layout: Layout) -> Iterator[tuple[str, str]]:
-    """Title and address, relative to the report, of each notebook that was executed on the study."""
+def _list_notebooks(paths: StudyPaths) -> Iterator[tuple[str, str]]:
+    """Yield title and address, relative to the report, of each notebook that was executed on the study."""
     for script in sorted(NOTEBOOKS.glob("*.py")):
-        page = layout.notebook(script.stem)
+        page = paths.notebook(script.stem)
         if page.exists():
             lines = script.read_text(encoding="utf-8").splitlines()
             heading = next((line for line in lines if line.startswith("# # ")), f"# # {script.stem}")
-            yield heading.removeprefix("# # "), str(page.relative_to(layout.folder))
+            yield heading.removeprefix("# # "), str(page.relative_to(paths.folder))
 
 
-def bundled(name: str) -> Markup:
-    """A file of DataTables, to stand between script or style tags.
+def _read_datatables_file(name: str) -> Markup:
+    """Read a file of DataTables, safe to embed between script or style tags.
 
-    What could end or nest such an element there is written with an escape that strings and patterns of
-    JavaScript read as the same character; the style sheet has nothing of the kind.
+    Sequences that could end or nest such an element are escaped. Strings and patterns of JavaScript read the escape
+    as the same character. The style sheet has no such sequence.
     """
     text = files("itables").joinpath("html", name).read_text(encoding="utf-8")
     return Markup(re.sub(r"<(?=!--|/?(?:script|style))", r"\\x3C", text, flags=re.IGNORECASE))

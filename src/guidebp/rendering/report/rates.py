@@ -1,4 +1,4 @@
-"""The report's tables of learning rates that a tuning study has chosen."""
+"""The report's tables of learning rates that a tuning study chose."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,37 +6,40 @@ from typing import Any
 import pandas as pd
 
 from guidebp.analysis.results import Results
-from guidebp.rendering.report.tables import html_table
+from guidebp.rendering.report.tables import build_html_table
 
 
-def tuned(results: Results) -> Iterator[dict[str, Any]]:
-    """One table per tuned recipe: a row per network and method that it trains here, a column per dataset."""
+def build_rate_tables(results: Results) -> Iterator[dict[str, Any]]:
+    """Yield a table per tuned recipe: a row per architecture and method, a column per dataset."""
     about = results.about
     for name, recipe in about["recipes"].items():
         if "rates" not in recipe:
             continue
         runs = results.metrics[results.metrics["recipe"] == name]
         trained = set(zip(runs["architecture"], runs["method"], strict=True))
-        shown = [one for one in about["datasets"] if one in set(runs["dataset"])]
+        datasets = [dataset for dataset in about["datasets"] if dataset in set(runs["dataset"])]
         rows = [
             [
-                results.title("architectures", network),
+                results.title("architectures", architecture),
                 method,
-                *(rate(recipe["rates"].get(dataset, {}).get(network, {}).get(method)) for dataset in shown),
+                *(
+                    _format_rate(recipe["rates"].get(dataset, {}).get(architecture, {}).get(method))
+                    for dataset in datasets
+                ),
             ]
-            for network in about["architectures"]
+            for architecture in about["architectures"]
             for method in about["methods"]
-            if (network, method) in trained
+            if (architecture, method) in trained
         ]
-        titles = [results.title("datasets", dataset) for dataset in shown]
-        table = pd.DataFrame(rows, columns=["network", "method", *titles])
+        titles = [results.title("datasets", dataset) for dataset in datasets]
+        table = pd.DataFrame(rows, columns=["architecture", "method", *titles])
         caption = (
-            f"Recipe `{name}` is recipe `{recipe['base']}` with these learning rates, chosen on validation images "
-            f"from the same few for every method."
+            f"Recipe `{name}` is recipe `{recipe['base']}` with these learning rates. They were chosen on "
+            f"validation images, from the same candidates for every method."
         )
-        yield html_table(f"rates-{name}", f"Learning rates of {name}", caption, table)
+        yield build_html_table(f"rates-{name}", f"Learning rates of {name}", caption, table)
 
 
-def rate(value: float | None) -> str:
-    """A learning rate, a dash where there is none."""
+def _format_rate(value: float | None) -> str:
+    """Format a learning rate; a dash for none."""
     return "-" if value is None else f"{value:g}"

@@ -1,4 +1,4 @@
-"""The report's sections of results: figures and tables by dataset, part and paper."""
+"""The report's sections of results: figures and tables by dataset, section of the study and paper."""
 
 import base64
 import re
@@ -9,155 +9,160 @@ import pandas as pd
 
 from guidebp.analysis.results import PATHWAYS, PRIMARY, Results
 from guidebp.analysis.statistics import LEVEL
-from guidebp.paths import FIGURE_KINDS, TABLE_KINDS, Layout
-from guidebp.rendering.catalogue import FIGURES, PAPER, all_tables, places
-from guidebp.rendering.report.tables import html_table
+from guidebp.paths import FIGURE_KINDS, TABLE_KINDS, StudyPaths
+from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES
+from guidebp.rendering.placements import CatalogueEntry, Placement, list_placements
+from guidebp.rendering.report.tables import build_html_table
+from guidebp.rendering.table_catalogue import PAPER_TABLE_PREFIX, list_table_entries
 from guidebp.schema.published import from_json
 
 Json = dict[str, Any]
-# Of a place in the catalogue: what there is one of, name, dataset, part.
-Wanted = Callable[[str, str, str, str], bool]
+PlacementFilter = Callable[[CatalogueEntry, Placement], bool]
 
 
-def datasets(layout: Layout, results: Results) -> list[Json]:
-    """Every dataset: what it is, what is shown of itself, and the parts of the study that have runs on it."""
+def build_dataset_sections(paths: StudyPaths, results: Results) -> list[Json]:
+    """Return every dataset with its description, its own figures, and the study's sections that have runs on it."""
     about = results.about
-    found = []
+    datasets = []
     for name, entry in about["datasets"].items():
         sections = [
-            part_section(layout, results, f"{name}-part-{part['name']}", part, name)
-            for part in about["parts"]
+            _build_section(paths, results, f"{name}-section-{section['name']}", section, name)
+            for section in about["sections"]
         ]
-        found.append(
+        datasets.append(
             {
                 "name": f"data-{name}",
                 "entry": entry,
                 "data": about["data"][name],
-                "own": of_dataset(layout, results, name),
-                "sections": [part for part in sections if part["figures"] or part["tables"]],
+                "own": _build_dataset_contents(paths, results, name),
+                "sections": [section for section in sections if section["figures"] or section["tables"]],
             }
         )
-    return found
+    return datasets
 
 
-def of_dataset(layout: Layout, results: Results, dataset: str) -> Json:
-    """What is shown of a dataset itself."""
-    return contents(
-        layout,
-        results,
-        f"data-{dataset}",
-        lambda per, _, place_dataset, __: per == "dataset" and place_dataset == dataset,
-    )
-
-
-def across(layout: Layout, results: Results) -> list[Json]:
-    """The parts with enough datasets to rank methods over them."""
+def build_ranking_sections(paths: StudyPaths, results: Results) -> list[Json]:
+    """Return the study's sections with enough datasets to rank methods over them."""
     assert results.ranks is not None
-    ranked = set(results.ranks["part"].fillna(""))
+    ranked = set(results.ranks["section"].fillna(""))
     return [
-        part_section(layout, results, f"across-part-{part['name']}", part, "")
-        for part in results.about["parts"]
-        if part["name"] in ranked
+        _build_section(paths, results, f"across-section-{section['name']}", section, "")
+        for section in results.about["sections"]
+        if section["name"] in ranked
     ]
 
 
-def of_study(layout: Layout, results: Results, paper: str | None) -> Json:
-    """What there is one of per study and belongs to a paper's section; for None, to that of all verdicts."""
-    return contents(
-        layout,
+def build_study_contents(paths: StudyPaths, results: Results, paper: str | None) -> Json:
+    """Return the figures and tables per study that belong to a paper, or for None to all verdicts."""
+    return _build_contents(
+        paths,
         results,
         f"paper-{paper}" if paper else "study",
-        lambda per, name, _, __: per == "study" and paper_of(results, name) == paper,
+        lambda entry, placement: entry.per == "study" and _find_paper(results, placement.name) == paper,
     )
 
 
-def paper_of(results: Results, name: str) -> str | None:
-    """Whose a table is, where it is a paper's own."""
-    if name.startswith(PAPER):
-        return str(results.about["published"][name.removeprefix(PAPER)]["paper"])
-    return None
-
-
-def part_section(layout: Layout, results: Results, anchor: str, part: Json, dataset: str) -> Json:
-    """Figures and tables of a part on a dataset; on all of them together for no name."""
-
-    def wanted(per: str, _: str, place_dataset: str, place_part: str) -> bool:
-        return per not in ("dataset", "study") and (place_dataset, place_part) == (dataset, part["name"])
-
-    return {"name": anchor, "title": part["title"]} | contents(layout, results, anchor, wanted)
-
-
-def contents(layout: Layout, results: Results, anchor: str, wanted: Wanted) -> Json:
-    """The wanted figures and tables of the catalogue, ready for the template."""
-    parts, tables = results.about["parts"], all_tables(from_json(results.about["published"]))
-    return {
-        "figures": [
-            figure(layout, anchor, place)
-            for place in places(FIGURES, parts)
-            if wanted(FIGURES[place[0]].per, *place)
-        ],
-        "tables": [
-            table(layout, results, anchor, tables[place[0]].caption, place)
-            for place in places(tables, parts)
-            if wanted(tables[place[0]].per, *place)
-        ],
-    }
-
-
-def figure(layout: Layout, anchor: str, place: tuple[str, str, str]) -> Json:
-    """A figure as a picture that needs no other file, and links to its files."""
-    svg = layout.figure(*place, "svg").read_bytes()
-    return {
-        "name": f"{anchor}-figure-{place[0]}",
-        "caption": FIGURES[place[0]].caption,
-        "source": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
-        "size": size(svg),
-        "files": {kind: f"figures/{layout.figure(*place, kind).name}" for kind in FIGURE_KINDS},
-    }
-
-
-def size(svg: bytes) -> list[int]:
-    """Width and height, for the page to keep the place of a picture that is not drawn yet."""
-    found = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-    return [round(float(side)) for side in found.groups()] if found else [1, 1]
-
-
-def table(layout: Layout, results: Results, anchor: str, caption: str, place: tuple[str, str, str]) -> Json:
-    """A table with links to its files."""
-    name = place[0]
-    title = name.replace("-", " ").capitalize()
-    if name.startswith(PAPER):
-        title = results.about["published"][name.removeprefix(PAPER)]["title"]
-    rows = pd.read_csv(layout.table(*place, "csv"), dtype=str, keep_default_na=False)
-    files = {kind: f"tables/{layout.table(*place, kind).name}" for kind in TABLE_KINDS}
-    shown = html_table(f"{anchor}-table-{name}", title, caption.removeprefix(f"{title}. "), rows)
-    return shown | {"files": files}
-
-
-def findings(comparisons: pd.DataFrame, about: Json) -> Json:
-    """Per network, reference and measure: which methods differ after Holm's correction."""
-    found = []
+def build_findings_table(comparisons: pd.DataFrame, about: Json) -> Json:
+    """Return per architecture, reference and measure the methods that differ after Holm's correction."""
+    rows = []
     keys = ["dataset", "architecture", "reference", "measure"]
     chosen = comparisons[comparisons["measure"].isin([PRIMARY, PATHWAYS])]
-    for (dataset, architecture, reference, measure), rows in chosen.groupby(keys, sort=False):
-        clear = rows[rows["p_holm"] < LEVEL]
-        found.append(
+    for (dataset, architecture, reference, measure), compared in chosen.groupby(keys, sort=False):
+        clear = compared[compared["p_holm"] < LEVEL]
+        rows.append(
             {
                 "dataset": about["datasets"][dataset]["title"],
-                "network": about["architectures"][architecture]["title"],
+                "architecture": about["architectures"][architecture]["title"],
                 "measure": measure,
                 "against": reference,
                 "better": ", ".join(clear[clear["difference"] > 0]["method"]) or "none",
                 "worse": ", ".join(clear[clear["difference"] < 0]["method"]) or "none",
-                "undecided": len(rows) - len(clear),
+                "undecided": len(compared) - len(clear),
             }
         )
-    columns = ["dataset", "network", "measure", "against", "better", "worse", "undecided"]
-    return html_table(
+    columns = ["dataset", "architecture", "measure", "against", "better", "worse", "undecided"]
+    return build_html_table(
         "differences-table",
         "Methods that differ from the references",
         "Paired t tests at equal seed, corrected by Holm's method among the methods compared with one "
-        "reference on one network (p < 0.05). What is not listed is not shown to differ; with few seeds "
-        "that is no proof of being equal.",
-        pd.DataFrame(found, columns=columns),
+        "reference on one architecture (p < 0.05). Methods that are not listed are not shown to differ. With few "
+        "seeds this does not prove that they are equal.",
+        pd.DataFrame(rows, columns=columns),
     )
+
+
+def _build_dataset_contents(paths: StudyPaths, results: Results, dataset: str) -> Json:
+    """Return the figures and tables of a dataset itself."""
+    return _build_contents(
+        paths,
+        results,
+        f"data-{dataset}",
+        lambda entry, placement: entry.per == "dataset" and placement.dataset == dataset,
+    )
+
+
+def _find_paper(results: Results, name: str) -> str | None:
+    """Return the paper that a table belongs to, if it is a paper's own."""
+    if name.startswith(PAPER_TABLE_PREFIX):
+        return str(results.about["published"][name.removeprefix(PAPER_TABLE_PREFIX)]["paper"])
+    return None
+
+
+def _build_section(paths: StudyPaths, results: Results, anchor: str, section: Json, dataset: str) -> Json:
+    """Return figures and tables of a section on a dataset, or over all datasets for an empty name."""
+
+    def belongs(entry: CatalogueEntry, placement: Placement) -> bool:
+        own = (placement.dataset, placement.section) == (dataset, section["name"])
+        return entry.per not in ("dataset", "study") and own
+
+    contents = _build_contents(paths, results, anchor, belongs)
+    return {"name": anchor, "title": section["title"]} | contents
+
+
+def _build_contents(paths: StudyPaths, results: Results, anchor: str, belongs: PlacementFilter) -> Json:
+    """Return the figures and tables for which `belongs` is true, ready for the template."""
+    sections, tables = results.about["sections"], list_table_entries(from_json(results.about["published"]))
+    return {
+        "figures": [
+            _describe_figure(paths, anchor, placement)
+            for placement in list_placements(FIGURE_ENTRIES, sections)
+            if belongs(FIGURE_ENTRIES[placement.name], placement)
+        ],
+        "tables": [
+            _describe_table(paths, results, anchor, tables[placement.name].caption, placement)
+            for placement in list_placements(tables, sections)
+            if belongs(tables[placement.name], placement)
+        ],
+    }
+
+
+def _describe_figure(paths: StudyPaths, anchor: str, placement: Placement) -> Json:
+    """Return a figure as an embedded picture, with links to its files."""
+    svg = paths.figure(*placement, "svg").read_bytes()
+    return {
+        "name": f"{anchor}-figure-{placement.name}",
+        "caption": FIGURE_ENTRIES[placement.name].caption,
+        "source": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
+        "size": _read_svg_size(svg),
+        "files": {kind: f"figures/{paths.figure(*placement, kind).name}" for kind in FIGURE_KINDS},
+    }
+
+
+def _read_svg_size(svg: bytes) -> list[int]:
+    """Return width and height, with which the page reserves space before it draws the picture."""
+    match = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    return [round(float(side)) for side in match.groups()] if match else [1, 1]
+
+
+def _describe_table(
+    paths: StudyPaths, results: Results, anchor: str, caption: str, placement: Placement
+) -> Json:
+    """Return a table with links to its files."""
+    name = placement.name
+    title = name.replace("-", " ").capitalize()
+    if name.startswith(PAPER_TABLE_PREFIX):
+        title = results.about["published"][name.removeprefix(PAPER_TABLE_PREFIX)]["title"]
+    rows = pd.read_csv(paths.table(*placement, "csv"), dtype=str, keep_default_na=False)
+    files = {kind: f"tables/{paths.table(*placement, kind).name}" for kind in TABLE_KINDS}
+    table = build_html_table(f"{anchor}-table-{name}", title, caption.removeprefix(f"{title}. "), rows)
+    return table | {"files": files}

@@ -1,4 +1,4 @@
-"""Which method is best, where the runs support saying so."""
+"""The best method, where the runs are enough to say so."""
 
 from collections.abc import Iterator
 
@@ -11,57 +11,62 @@ from guidebp.analysis.statistics import LEVEL, holm, mean_interval
 INDEX = ["seed", "device_class"]
 
 
-def best(values: pd.DataFrame, overlap: float, step: float) -> str | None:
-    """The column with the highest mean, if its paired differences to all others are significant.
+def find_best_method(values: pd.DataFrame, overlap: float, step: float) -> str | None:
+    """Return the column with the highest mean if its paired differences to all others are significant, else None.
 
     `values`: a row per seed, a column per method; `overlap` and `step` as of `mean_interval`. Holm's
     correction runs over the comparisons with the others.
     """
-    known = values.dropna(axis=1, how="all")
-    if known.shape[1] < 2:
+    measured = values.dropna(axis=1, how="all")
+    if measured.shape[1] < 2:
         return None
-    first = str(known.mean().idxmax())
-    found = [
-        mean_interval((known[first] - known[other]).dropna().to_numpy(float), overlap, step)
-        for other in known.columns.drop(first)
+    first = str(measured.mean().idxmax())
+    intervals = [
+        mean_interval((measured[first] - measured[other]).dropna().to_numpy(float), overlap, step)
+        for other in measured.columns.drop(first)
     ]
-    corrected = holm(pd.Series([interval.p for interval in found]))
-    clear = (corrected < LEVEL).all() and all(interval.difference > 0 for interval in found)
+    corrected = holm(pd.Series([interval.p for interval in intervals]))
+    clear = (corrected < LEVEL).all() and all(interval.difference > 0 for interval in intervals)
     return first if clear else None
 
 
-def best_measures(results: Results, dataset: str, measures: tuple[str, ...]) -> dict[tuple[str, str], str]:
-    """(architecture, measure) -> the best method; a failed run counts as chance accuracy."""
-    found = {}
-    for architecture, cell, overlap, step in networks(results, dataset):
+def find_best_by_measure(
+    results: Results, dataset: str, measures: tuple[str, ...]
+) -> dict[tuple[str, str], str]:
+    """Return the best method by (architecture, measure). A failed run counts as chance accuracy."""
+    best = {}
+    for architecture, runs, overlap, step in _iterate_architectures(results, dataset):
         for measure in measures:
-            values = cell.pivot(index=INDEX, columns="method", values=measure)
-            if name := best(values, overlap, step):
-                found[architecture, measure] = name
-    return found
+            values = runs.pivot(index=INDEX, columns="method", values=measure)
+            if name := find_best_method(values, overlap, step):
+                best[architecture, measure] = name
+    return best
 
 
-def best_exits(results: Results, dataset: str) -> set[tuple[str, str, str]]:
-    """(architecture, output, method) of the best method at every exit.
+def find_best_by_exit(results: Results, dataset: str) -> set[tuple[str, str, str]]:
+    """Return (architecture, output, method) of the best method at every exit.
 
-    Compared are methods whose exit of that name costs the same operations: it is the same part of the network.
+    Methods are compared if their exit of that name costs the same operations, so that it is the same sub-network.
     """
-    found = set()
+    best = set()
     chance = chances(results)[dataset]
     exits = results.exits[results.exits["dataset"] == dataset]
-    for architecture, cell, overlap, step in networks(results, dataset):
-        of_network = exits[exits["architecture"] == architecture]
-        for (output, _), rows in of_network.groupby(["output", "operations"], sort=False):
-            runs = cell[cell["method"].isin(set(rows["method"]))]
-            accuracy = runs["key"].map(rows.set_index("key")["accuracy"])
-            counted = runs.assign(accuracy=accuracy.where(runs["status"] == "finished", chance))
-            if name := best(counted.pivot(index=INDEX, columns="method", values="accuracy"), overlap, step):
-                found.add((architecture, str(output), name))
-    return found
+    for architecture, runs, overlap, step in _iterate_architectures(results, dataset):
+        own_exits = exits[exits["architecture"] == architecture]
+        for (output, _), rows in own_exits.groupby(["output", "operations"], sort=False):
+            compared = runs[runs["method"].isin(set(rows["method"]))]
+            accuracy = compared["key"].map(rows.set_index("key")["accuracy"])
+            counted = compared.assign(accuracy=accuracy.where(compared["status"] == "finished", chance))
+            values = counted.pivot(index=INDEX, columns="method", values="accuracy")
+            if name := find_best_method(values, overlap, step):
+                best.add((architecture, str(output), name))
+    return best
 
 
-def networks(results: Results, dataset: str) -> Iterator[tuple[str, pd.DataFrame, float, float]]:
-    """Architecture, its runs on the dataset, and how `comparisons` has their overlap and step."""
-    runs = with_chance(results)
-    for architecture, cell in runs[runs["dataset"] == dataset].groupby("architecture", sort=False):
-        yield str(architecture), cell, *grid_of(results, dataset, cell)
+def _iterate_architectures(
+    results: Results, dataset: str
+) -> Iterator[tuple[str, pd.DataFrame, float, float]]:
+    """Yield each architecture, its runs on the dataset, and their overlap and step as in `comparisons`."""
+    all_runs = with_chance(results)
+    for architecture, runs in all_runs[all_runs["dataset"] == dataset].groupby("architecture", sort=False):
+        yield str(architecture), runs, *grid_of(results, dataset, runs)

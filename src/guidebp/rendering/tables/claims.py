@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from guidebp.rendering.tables.text import signed
+from guidebp.rendering.tables.text import format_signed
 
 Json = dict[str, Any]
 
@@ -34,8 +34,10 @@ def numbers(claim: Json, found: Json) -> Json:
     networks = " against ".join(dict.fromkeys([place["network"], place["network_than"]]))
     known = found["low"] is not None
     return {
-        "effect": signed(found["effect"]) + unit if found["effect"] is not None else "-",
-        "95 % interval": f"{signed(found['low'])} to {signed(found['high'])}{unit}" if known else "-",
+        "effect": format_signed(found["effect"]) + unit if found["effect"] is not None else "-",
+        "95 % interval": f"{format_signed(found['low'])} to {format_signed(found['high'])}{unit}"
+        if known
+        else "-",
         "n": str(found["n"]),
         "weakest difference": f"{place['method']} - {place['than']}, {place['output']}: "
         f"{place['dataset']}, {networks}",

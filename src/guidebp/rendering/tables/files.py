@@ -1,7 +1,7 @@
-"""A table as Markdown, LaTeX and CSV.
+"""Tables as Markdown, LaTeX and CSV files.
 
-All three come from one frame of texts. Its column BEST, where it has one, names the other columns that are set
-in bold in that row: CSV keeps it, so that whoever reads the file knows as much.
+All three come from one frame of texts. Its optional column BEST_COLUMN lists the columns that are bold in that row.
+CSV files keep this column, because they have no bold.
 """
 
 import re
@@ -11,45 +11,51 @@ import pandas as pd
 
 from guidebp.analysis.analyse import csv_bytes
 
-BEST = "best"
-PAGE = 40  # rows; more do not fit on a page, which a float cannot leave
+BEST_COLUMN = "best"
+ROWS_PER_PAGE = 40  # a LaTeX float cannot be longer than a page
 NUMBER = re.compile(r"-|unknown|(< )?[+-]?\d.*")
 MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\|*["})
-TAG = re.compile(r"<(?=[A-Za-z/!?])")  # where Markdown would take what follows for HTML
+TAG = re.compile(r"<(?=[A-Za-z/!?])")  # Markdown would read what follows as HTML
 LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"±": r"$\pm$", "<": "$<$", ">": "$>$", "[": "{[}", "]": "{]}"}  # [ after \\ would be its argument
+    | {
+        "±": r"$\pm$",
+        "<": "$<$",
+        ">": "$>$",
+        "[": "{[}",
+        "]": "{]}",
+    }  # [ after \\ would be read as its argument
 )
 
 
-def table_bytes(table: pd.DataFrame, caption: str, kind: str, label: str) -> bytes:
-    """The table as "md", "tex" (`label`: to refer to it) or "csv"."""
+def encode_table(table: pd.DataFrame, caption: str, kind: str, label: str) -> bytes:
+    """Encode a table as "md", "tex" (`label`: for references to it) or "csv"."""
     if kind == "csv":
         return csv_bytes(table)
-    return markdown(table, caption) if kind == "md" else latex(table, caption, label)
+    return format_markdown(table, caption) if kind == "md" else _format_latex(table, caption, label)
 
 
-def markdown(table: pd.DataFrame, caption: str) -> bytes:
-    """A pipe table under its caption."""
-    heads, rows = texts(table, lambda text: TAG.sub("&lt;", text.translate(MARKDOWN)), "**{}**")
+def format_markdown(table: pd.DataFrame, caption: str) -> bytes:
+    """Format a pipe table below its caption."""
+    heads, rows = _format_cells(table, lambda text: TAG.sub("&lt;", text.translate(MARKDOWN)), "**{}**")
     rules = {"l": "---", "r": "---:"}
     lines = [
         caption,
         "",
-        *(f"| {' | '.join(row)} |" for row in [heads, [rules[side] for side in sides(table)], *rows]),
+        *(f"| {' | '.join(row)} |" for row in [heads, [rules[side] for side in align_columns(table)], *rows]),
     ]
     return ("\n".join(lines) + "\n").encode()
 
 
-def latex(table: pd.DataFrame, caption: str, label: str) -> bytes:
-    """A booktabs table with caption and label; a longtable where it would not fit on a page."""
-    heads, rows = texts(table, tex, r"\textbf{{{}}}")
-    columns = "".join(sides(table))
-    title = [rf"\caption{{{tex(caption)}}}", rf"\label{{tab:{label}}}"]
+def _format_latex(table: pd.DataFrame, caption: str, label: str) -> bytes:
+    """Format a booktabs table with caption and label; a longtable if it does not fit on a page."""
+    heads, rows = _format_cells(table, _escape_latex, r"\textbf{{{}}}")
+    columns = "".join(align_columns(table))
+    title = [rf"\caption{{{_escape_latex(caption)}}}", rf"\label{{tab:{label}}}"]
     head = [r"\toprule", " & ".join(heads) + r" \\", r"\midrule"]
     body = [" & ".join(row) + r" \\" for row in rows]
-    if len(rows) > PAGE:
+    if len(rows) > ROWS_PER_PAGE:
         lines = [
             r"% needs \usepackage{booktabs,longtable}; where it is too wide, put it in pdflscape's landscape",
             r"{\footnotesize",
@@ -79,27 +85,29 @@ def latex(table: pd.DataFrame, caption: str, label: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def texts(table: pd.DataFrame, escape: Callable[[str], str], bold: str) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows, escaped, what BEST names in bold."""
-    heads = [column for column in table.columns if column != BEST]
+def _format_cells(
+    table: pd.DataFrame, escape: Callable[[str], str], bold: str
+) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows, escaped, with the columns that BEST_COLUMN names in bold."""
+    heads = [column for column in table.columns if column != BEST_COLUMN]
     rows = []
     for row in table.astype(str).to_dict("records"):
-        best = row.get(BEST, "").split("; ")
-        cells = {head: escape(" ".join(row[head].split())) for head in heads}  # a row is one line
-        rows.append([bold.format(cells[head]) if head in best else cells[head] for head in heads])
+        best = row.get(BEST_COLUMN, "").split("; ")
+        escaped = {head: escape(" ".join(row[head].split())) for head in heads}  # a row is one line
+        rows.append([bold.format(escaped[head]) if head in best else escaped[head] for head in heads])
     return [escape(head) for head in heads], rows
 
 
-def sides(table: pd.DataFrame) -> list[str]:
-    """Per column: numbers to the right, words to the left."""
-    shown = table.drop(columns=BEST, errors="ignore").astype(str)
+def align_columns(table: pd.DataFrame) -> list[str]:
+    """Return the side of each column: "r" for numbers, "l" for words."""
+    values = table.drop(columns=BEST_COLUMN, errors="ignore").astype(str)
     return [
-        "r" if len(cells) and cells.map(lambda text: bool(NUMBER.fullmatch(text))).all() else "l"
-        for _, cells in shown.items()
+        "r" if len(column) and column.map(lambda text: bool(NUMBER.fullmatch(text))).all() else "l"
+        for _, column in values.items()
     ]
 
 
-def tex(text: str) -> str:
-    """Escaped; what stands between backticks as code."""
+def _escape_latex(text: str) -> str:
+    """Escape a text for LaTeX; text between backticks becomes code."""
     words = text.translate(LATEX).split("`")
     return "".join(rf"\texttt{{{word}}}" if number % 2 else word for number, word in enumerate(words))

@@ -1,41 +1,47 @@
-"""The papers' own tables with a study's figures beside.
+"""The papers' own tables, with the values of a study next to the published ones.
 
-For every row a line of what is published and one per place that the study has runs of. The tables come with
-study.json (see `guidebp.schema.published`).
+Every row has a line of published values, and a line for each place (`guidebp.schema.published.Place`) of which the
+study has runs. The tables are in study.json.
 """
 
 import pandas as pd
 
 from guidebp.analysis.results import Results
-from guidebp.rendering.tables.text import behind, millions, spread
+from guidebp.rendering.tables.text import format_mean_and_sd, format_millions, format_run_counts
 from guidebp.schema.published import PaperTable, Place, Range, Row, Selector, Spread, from_json
 
 UNKNOWN = "unknown"
 
 
-def paper_table(results: Results, name: str) -> pd.DataFrame:
-    """A table of study.json: label, whose figures, a column per heading, runs, notes where there are some."""
+def build_paper_table(results: Results, name: str) -> pd.DataFrame:
+    """Build a table of study.json: label, source of the values, a column per heading, runs, notes if any."""
     table = from_json(results.about["published"])[name]
     lines = []
     for row in table.rows:
-        lines.append([row.label, *published(table, row), row.note or ""])
+        lines.append([row.label, *_list_published_values(table, row), row.note or ""])
         for place in table.places:
-            line = ours(results, table.cells(row), place)
-            if line and [row.label, *line, ""] not in lines:  # places may differ in what this row has not
+            line = _list_own_values(results, table.cells(row), place)
+            if (
+                line and [row.label, *line, ""] not in lines
+            ):  # places may differ in values that this row lacks
                 lines.append([row.label, *line, ""])
-    found = pd.DataFrame(lines, columns=["what", "whose", *table.columns, "runs", "note"])
-    return found if found["note"].any() else found.drop(columns="note")
+    frame = pd.DataFrame(lines, columns=["what", "whose", *table.columns, "runs", "note"])
+    return frame if frame["note"].any() else frame.drop(columns="note")
 
 
-def published(table: PaperTable, row: Row) -> list[str]:
-    """Whose, a text per column, runs."""
+def _list_published_values(table: PaperTable, row: Row) -> list[str]:
+    """Return the source of the values, a text per column, and the number of runs."""
     whose = "published" if row.ours else "published only"
     runs = UNKNOWN if table.seeds is None else str(table.seeds)
-    return [f"{whose} ({row.confidence or table.confidence})", *map(printed, row.published), runs]
+    return [
+        f"{whose} ({row.confidence or table.confidence})",
+        *map(_format_published_value, row.published),
+        runs,
+    ]
 
 
-def printed(value: float | Spread | Range | None) -> str:
-    """As the papers print: two decimals."""
+def _format_published_value(value: float | Spread | Range | None) -> str:
+    """Format a published value with two decimals, as the papers print it."""
     if isinstance(value, Spread):
         return f"{value.mean:.2f} ± {value.sd:.2f}"
     if isinstance(value, Range):
@@ -43,46 +49,51 @@ def printed(value: float | Spread | Range | None) -> str:
     return UNKNOWN if value is None else f"{value:.2f}"
 
 
-def ours(results: Results, cells: list[Selector | None], place: Place) -> list[str] | None:
-    """Whose, a text per column, runs; None where the study has no runs of the row in this place."""
-    chosen = [place.instead(cell) if cell else None for cell in cells]
-    found = [runs_of(results.metrics, cell) if cell else results.metrics.iloc[:0] for cell in chosen]
-    with_runs = [cell for cell, rows in zip(chosen, found, strict=True) if cell and len(rows)]
+def _list_own_values(results: Results, selectors: list[Selector | None], place: Place) -> list[str] | None:
+    """Return source, texts and run counts of the study's own runs; None if it has none of the row in this place."""
+    chosen = [place.instead(selector) if selector else None for selector in selectors]
+    runs = [
+        _select_runs(results.metrics, selector) if selector else results.metrics.iloc[:0]
+        for selector in chosen
+    ]
+    with_runs = [selector for selector, rows in zip(chosen, runs, strict=True) if selector and len(rows)]
     if not with_runs:
         return None
     texts = [
-        figure(results, cell, rows) if cell and len(rows) else "-"
-        for cell, rows in zip(chosen, found, strict=True)
+        _format_own_value(results, selector, rows) if selector and len(rows) else "-"
+        for selector, rows in zip(chosen, runs, strict=True)
     ]
     stand_ins = set(place.methods.values())
-    methods = dict.fromkeys(cell.method for cell in with_runs if cell.method in stand_ins)
-    datasets = dict.fromkeys(results.title("datasets", str(cell.dataset)) for cell in with_runs)
-    networks = dict.fromkeys(results.title("architectures", str(cell.architecture)) for cell in with_runs)
-    whose = "; ".join(["ours: " + " / ".join(datasets), " / ".join(networks), *map(str, methods)])
-    behind_each = [behind(rows.drop_duplicates("key")["status"]) for rows in found if len(rows)]
-    return [whose, *texts, "; ".join(dict.fromkeys(behind_each))]
+    methods = dict.fromkeys(selector.method for selector in with_runs if selector.method in stand_ins)
+    datasets = dict.fromkeys(results.title("datasets", str(selector.dataset)) for selector in with_runs)
+    architectures = dict.fromkeys(
+        results.title("architectures", str(selector.architecture)) for selector in with_runs
+    )
+    whose = "; ".join(["ours: " + " / ".join(datasets), " / ".join(architectures), *map(str, methods)])
+    counts = [format_run_counts(rows.drop_duplicates("key")["status"]) for rows in runs if len(rows)]
+    return [whose, *texts, "; ".join(dict.fromkeys(counts))]
 
 
-def runs_of(metrics: pd.DataFrame, cell: Selector) -> pd.DataFrame:
-    """The rows of a cell's dataset, architecture and method."""
-    same = (metrics["dataset"] == cell.dataset) & (metrics["architecture"] == cell.architecture)
-    return metrics[same & (metrics["method"] == cell.method)]
+def _select_runs(metrics: pd.DataFrame, selector: Selector) -> pd.DataFrame:
+    """Return the rows of a selector's dataset, architecture and method."""
+    same = (metrics["dataset"] == selector.dataset) & (metrics["architecture"] == selector.architecture)
+    return metrics[same & (metrics["method"] == selector.method)]
 
 
-def figure(results: Results, cell: Selector, rows: pd.DataFrame) -> str:
-    """What the cell asks of the finished runs among these rows of `metrics`; a dash where they do not have it."""
+def _format_own_value(results: Results, selector: Selector, rows: pd.DataFrame) -> str:
+    """Format what the selector asks of the finished runs among these rows of `metrics`; a dash if they lack it."""
     finished = rows[rows["status"] == "finished"]
-    if cell.way:
+    if selector.way:
         ways = results.inference[results.inference["key"].isin(finished["key"])]
-        chosen = ways[(ways["way"] == cell.way) & (ways["level"] == cell.level)]
-    elif cell.pathway:
+        chosen = ways[(ways["way"] == selector.way) & (ways["level"] == selector.level)]
+    elif selector.pathway:
         trained = finished["trained"] != False  # noqa: E712 - a column of objects
-        chosen = finished[trained & (finished["pathway"] == cell.pathway)]
+        chosen = finished[trained & (finished["pathway"] == selector.pathway)]
     else:
         chosen = finished[finished["primary"] == True]  # noqa: E712
     if chosen.empty:
         return "-"
-    if cell.measure in ("parameters", "operations"):
-        return millions(chosen[cell.measure].mean())
+    if selector.measure in ("parameters", "operations"):
+        return format_millions(chosen[selector.measure].mean())
     accuracy = chosen["accuracy"]
-    return spread(100 - accuracy if cell.measure == "error" else accuracy)
+    return format_mean_and_sd(100 - accuracy if selector.measure == "error" else accuracy)
