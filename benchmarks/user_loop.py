@@ -14,6 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from guidebp.data.prepared import Prepared
 from guidebp.models import build_network
+from guidebp.runs.json_fields import from_json
+from guidebp.runs.spec import FamilySpec
 
 
 class Images(Dataset[tuple[Any, int]]):
@@ -54,7 +56,8 @@ class Loop:
             pin_memory=device.type == "cuda",
         )
         shape = (channels, size, int(data.images.shape[3]))
-        self.network = build_network(spec["architecture"], shape, spec["dataset"]["classes"]).to(device)
+        architecture = from_json(FamilySpec, spec["architecture"])
+        self.network = build_network(architecture, shape, spec["dataset"]["classes"]).to(device)
         settings = {name: value for name, value in recipe["optimiser"].items() if name != "name"}
         self.optimiser = torch.optim.SGD(self.network.parameters(), **settings)
         self.device = device

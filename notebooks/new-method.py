@@ -21,6 +21,7 @@ from IPython.display import Code
 from guidebp.methods import learned
 from guidebp.methods.contract import MergeMethod
 from guidebp.models import build_network
+from guidebp.runs.spec import FamilySpec
 from guidebp.seeds import seeded
 
 os.chdir(next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "Snakefile").exists()))
@@ -87,9 +88,7 @@ def network(pathways):
     """Columns with kernels 3, 5, 7, ... for images of 8x8 pixels and ten classes."""
     kernels = [[size, size] for size in range(3, 3 + 2 * pathways, 2)]
     with seeded("initial weights", "notebook", pathways):
-        return build_network(
-            {"family": "columns", "options": {"kernels": kernels, "widths": [8, 16]}}, (1, 8, 8), 10
-        )
+        return build_network(FamilySpec("columns", {"kernels": kernels, "widths": [8, 16]}), (1, 8, 8), 10)
 
 
 def method(pathways=3, **options):
@@ -102,9 +101,9 @@ with seeded("batch", "notebook"):
 
 smooth = method()
 step = smooth.step(images, labels)
-assert step.loss.isfinite() and (step.gradient > 0).all()
+assert step.loss.isfinite() and (step.gradient_norms > 0).all()
 print(f"loss {step.loss:.3f}")
-pd.DataFrame({"gradient received": step.gradient}, smooth.names).round(3)
+pd.DataFrame({"gradient received": step.gradient_norms}, smooth.pathway_names).round(3)
 
 # %% [markdown]
 # Steps on one batch must lower its loss.

@@ -26,12 +26,14 @@ from PIL import Image
 from guidebp.analysis.results import MERGED, PATHWAYS, load_results, run_measures
 from guidebp.ingest.samples import sample_size
 from guidebp.methods import build_method
-from guidebp.methods.contract import pathway_norms
-from guidebp.methods.guidebp import class_error, select
+from guidebp.methods.contract import compute_pathway_norms
+from guidebp.methods.guidebp import compute_class_error, compute_pathway_weights
 from guidebp.models import build_network
 from guidebp.paths import PREPARED, StudyPaths
 from guidebp.rendering.figures import accuracy, gradient_share, samples
 from guidebp.rendering.style import COLOURS, PAGE_WIDTH, apply_figure_style
+from guidebp.runs.json_fields import to_json
+from guidebp.runs.spec import FamilySpec
 from guidebp.seeds import seeded
 
 os.chdir(next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "Snakefile").exists()))
@@ -65,11 +67,10 @@ samples.draw_figure(samples.prepare_figure_data(results, dataset))
 # probabilities for one image are almost uniform and differ between pathways.
 
 # %%
-COLUMNS = {
-    "family": "columns",
-    "options": {"kernels": [[3, 3], [5, 5], [7, 7]], "widths": [8, 16], "features": "flatten"},
-}
-with seeded("initial weights", dataset, COLUMNS, 0):
+COLUMNS = FamilySpec(
+    "columns", {"kernels": [[3, 3], [5, 5], [7, 7]], "widths": [8, 16], "features": "flatten"}
+)
+with seeded("initial weights", dataset, to_json(COLUMNS), 0):
     network = build_network(COLUMNS, tuple(images.shape[1:]), down)
 with torch.no_grad():
     fresh = network(images)  # [pathway, image, class]
@@ -79,7 +80,10 @@ def heat(table, colours, top=None, label="class"):
     """Coloured numbers of [pathway, class], or of several such tables by name; at most ten classes."""
     tables = table if isinstance(table, dict) else {"": table}
     made = pd.concat(
-        {name: pd.DataFrame(np.asarray(values), network.names, classes) for name, values in tables.items()}
+        {
+            name: pd.DataFrame(np.asarray(values), network.pathway_names, classes)
+            for name, values in tables.items()
+        }
     )
     made = made.iloc[:, :10].rename_axis(columns=label)
     made = made if len(tables) > 1 else made.droplevel(0)
@@ -113,8 +117,8 @@ def of_true_class(values):
 
 truth = F.one_hot(labels, down).bool()
 weakness = {
-    "fresh": class_error(fresh, truth),
-    "supposed": class_error(supposed, truth),
+    "fresh": compute_class_error(fresh, truth),
+    "supposed": compute_class_error(supposed, truth),
 }
 heat(
     {name: of_true_class((w * truth).sum(dim=2)) for name, w in weakness.items()},
@@ -132,7 +136,7 @@ heat(
 
 # %%
 w = weakness["supposed"]
-a = len(supposed) * select(w, "soft")
+a = len(supposed) * compute_pathway_weights(w, "soft")
 guided = (a * supposed).sum(dim=0)
 print("weights of the pathways for one image; under add each is 1")
 heat(a[:, one], "Purples")
@@ -177,7 +181,7 @@ METHODS = {
 def method(name):
     """A method for the network; without an optimiser, as nothing is trained here."""
     family, options = METHODS[name]
-    return build_method({"family": family, "options": options}, network, lambda parameters: None)
+    return build_method(FamilySpec(family, options), network, lambda parameters: None)
 
 
 def gradient(name, logits):
@@ -213,9 +217,9 @@ def shares(states):
     """Stacked bars: the share of the gradient per pathway, a panel per state of the logits."""
     figure, grid = plt.subplots(1, len(states), figsize=(PAGE_WIDTH, 2.6), layout="constrained", sharey=True)
     for axes, (title, logits) in zip(grid, states.items(), strict=True):
-        norms = torch.stack([pathway_norms(gradient(name, logits)) for name in METHODS])
+        norms = torch.stack([compute_pathway_norms(gradient(name, logits)) for name in METHODS])
         portions = (norms / norms.sum(dim=1, keepdim=True)).numpy()
-        for k, pathway in enumerate(network.names):
+        for k, pathway in enumerate(network.pathway_names):
             axes.barh(
                 list(METHODS),
                 portions[:, k],
@@ -223,12 +227,14 @@ def shares(states):
                 color=COLOURS[k],
                 label=pathway,
             )
-        for k in range(1, len(network.names)):
-            axes.axvline(k / len(network.names), color="white", lw=0.8, ls="--")
+        for k in range(1, network.pathways):
+            axes.axvline(k / network.pathways, color="white", lw=0.8, ls="--")
         axes.set(title=title, xlabel="share of the gradient", xlim=(0, 1))
         axes.grid(False)
     grid[0].invert_yaxis()
-    figure.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(network.names))
+    figure.legend(
+        *grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(network.pathway_names)
+    )
 
 
 shares({"fresh": fresh, "supposed": supposed})

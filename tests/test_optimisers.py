@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from guidebp.optimisers import KINDS
+from guidebp.optimisers import OPTIMISERS
 from tests.support.tiny import recipe, spec
 
 THEIRS = {"sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
@@ -32,7 +32,7 @@ def trained(kind: str, settings: dict[str, Any], ours: bool, dtype: torch.dtype)
     late, never = (nn.Parameter(torch.ones(3, dtype=dtype)) for _ in range(2))
     parameters = [*net.to(memory_format=torch.channels_last).parameters(), late, never]
     fused = {} if ours or kind == "rmsprop" else {"fused": True}
-    optimiser = (KINDS if ours else THEIRS)[kind](parameters, **settings, **fused)
+    optimiser = (OPTIMISERS if ours else THEIRS)[kind](parameters, **settings, **fused)
     images = torch.randn(6, 5, 2, 4, 4, dtype=dtype)
     for step in range(6):
         optimiser.zero_grad(set_to_none=True)
@@ -57,7 +57,7 @@ def test_a_gradient_may_lie_otherwise_in_memory(kind: str, settings: dict[str, A
     found = []
     for layout in (torch.contiguous_format, torch.channels_last):
         weight = nn.Parameter(torch.ones(2, 3, 4, 5))
-        optimiser = KINDS[kind]([weight], **settings)
+        optimiser = OPTIMISERS[kind]([weight], **settings)
         for step in range(2):
             gradient = torch.arange(120.0).view(2, 3, 4, 5) * (step + 1)
             weight.grad = gradient.contiguous(memory_format=layout)
@@ -70,7 +70,7 @@ def test_a_late_gradient_starts_its_own_velocity() -> None:
     """torch.optim's fused SGD refuses this; its plain one is the oracle."""
     values = []
     for optimiser_of in (
-        lambda p: KINDS["sgd"](p, lr=0.1, momentum=0.9),
+        lambda p: OPTIMISERS["sgd"](p, lr=0.1, momentum=0.9),
         lambda p: torch.optim.SGD(p, 0.1, 0.9),
     ):
         early, late = (nn.Parameter(torch.ones(3)) for _ in range(2))
@@ -86,7 +86,7 @@ def test_a_late_gradient_starts_its_own_velocity() -> None:
 @pytest.mark.parametrize(("kind", "settings"), SETTINGS)
 def test_a_copy_goes_on_alike_and_leaves_the_others_alone(kind: str, settings: dict[str, Any]) -> None:
     net = nn.Linear(3, 2)
-    optimiser = KINDS[kind](net.parameters(), **settings)
+    optimiser = OPTIMISERS[kind](net.parameters(), **settings)
 
     def step(net: nn.Module, optimiser: torch.optim.Optimizer) -> None:
         optimiser.zero_grad()

@@ -59,7 +59,7 @@ def assert_common(outcome: Outcome, name: str, architecture: str) -> dict[str, A
     assert all(len(column) == 3 for column in result["history"].values())
     made = method(name, architecture)
     assert result["cost"] == cost(made.stages(), torch.zeros(1, *SHAPE))
-    assert result["backward_passes"] == made.passes
+    assert result["backward_passes"] == made.backward_passes
     found = result["calibration"]
     assert all(len(found[key]) == count + 2 for key in ("images", "correct", "confidence"))
     for k in range(count + 2):

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from guidebp.evaluation.conflict import conflicts, cosines, probe
 from guidebp.methods.contract import Method
-from guidebp.models.contract import shared_parameters
+from guidebp.models.contract import find_shared_parameters
 from tests.support.tiny import ARCHITECTURES, METHODS, PAIRS, batch, fits, method
 
 CHAINS = ["branches", "resnet", "msdnet", "lenet", "mobilenet"]
 APART = ["columns", "columns-average", "instances", "one-column", "plain-resnet", "vgg"]
-CRITICS = [name for name in METHODS if METHODS[name]["family"] == "local-critic"]
-ALONE = ["separate", *(name for name in METHODS if METHODS[name]["family"] == "sub-models")]
+CRITICS = [name for name in METHODS if METHODS[name].family == "local-critic"]
+ALONE = ["separate", *(name for name in METHODS if METHODS[name].family == "sub-models")]
 PROBED = [
     *(
         (name, architecture)
@@ -103,7 +103,7 @@ def test_probe_leaves_no_trace(name: str, architecture: str, training: bool) -> 
             assert parameter.grad is None
 
 
-FIRST_OF_FAMILY = {entry["family"]: name for name, entry in reversed(METHODS.items())}.values()
+FIRST_OF_FAMILY = {entry.family: name for name, entry in reversed(METHODS.items())}.values()
 STEPPED = [
     (name, architecture)
     for name, architecture in PAIRS
@@ -126,7 +126,7 @@ def test_steps_after_a_probe_are_those_without(name: str, architecture: str) -> 
             if probing:
                 probe(made, x, y)
             done = made.step(x, y)
-            seen += [done.loss, done.gradient]
+            seen += [done.loss, done.gradient_norms]
         results.append((seen, state(made)))
     (first, held), (second, wanted) = results
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -145,7 +145,7 @@ def test_running_statistics_would_have_moved() -> None:
 def test_nothing_to_compare_where_nothing_is_shared(architecture: str) -> None:
     for name in ("average", "independent"):
         assert probe(method(name, architecture), *batch(12)) is None
-    assert not shared_parameters(method("average", architecture).stages())
+    assert not find_shared_parameters(method("average", architecture).stages())
 
 
 @pytest.mark.parametrize("architecture", CHAINS)
@@ -180,11 +180,13 @@ def test_deconfliction_reports_what_the_probe_finds(architecture: str) -> None:
     made = method("deconfliction", architecture)
     expected = probe(method("deconfliction", architecture), images, labels)
     done = made.step(images, labels)
-    assert done.products is not None
+    assert done.gradient_products is not None
     if expected is None:  # one exit: nothing is shared
-        assert made.pathways == 1 and not done.products.any()
+        assert made.pathways == 1 and not done.gradient_products.any()
     else:
-        torch.testing.assert_close(done.products, expected, rtol=1e-4, atol=1e-6 * float(expected.max()))
+        torch.testing.assert_close(
+            done.gradient_products, expected, rtol=1e-4, atol=1e-6 * float(expected.max())
+        )
 
 
 def test_cosines_by_hand() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from guidebp.evaluation.cost import cost
-from guidebp.models.layers import GlobalAverage, conv_bn_relu
+from guidebp.models.layers import GlobalAverage, make_conv_bn_relu
 from tests.support.tiny import ARCHITECTURES, METHODS, SHAPE, fits, method, network
 
 
@@ -36,7 +36,7 @@ BY_HAND: dict[str, tuple[nn.Module, int, int]] = {
     "batch normalisation is free": (nn.BatchNorm2d(4), 8, 0),
     "flatten": (nn.Flatten(), 0, 0),
     "nothing": (nn.Sequential(), 0, 0),
-    "in a row": (conv_bn_relu(4, 5, 3, 2), 5 * 4 * 9 + 10, 5 * 4 * 9 * 3 * 4 + 5 * 3 * 4),
+    "in a row": (make_conv_bn_relu(4, 5, 3, 2), 5 * 4 * 9 + 10, 5 * 4 * 9 * 3 * 4 + 5 * 3 * 4),
 }
 
 
@@ -157,7 +157,7 @@ def test_operations_are_torchs_multiply_adds_and_the_counted_rest(name: str) -> 
         assert alone == counted_by_torch(one, image) + others(one, image)
 
 
-SUB_MODELS = [name for name in METHODS if METHODS[name]["family"] == "sub-models"]
+SUB_MODELS = [name for name in METHODS if METHODS[name].family == "sub-models"]
 
 
 @pytest.mark.parametrize("name", SUB_MODELS)

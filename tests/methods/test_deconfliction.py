@@ -14,13 +14,13 @@ from torchjd.aggregation import PCGrad, UPGrad
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
 from guidebp.methods.deconfliction import Deconfliction
-from guidebp.methods.exits import equilibrium_outputs
-from guidebp.methods.rules import fixed_order
+from guidebp.methods.exits import compute_equilibrium_outputs
+from guidebp.methods.rules import build_fixed_order
 from guidebp.models.contract import Chain
 from tests.support.manual_training import Sgd, assert_same, chain, differ, doubles, make, tiny
 from tests.support.tiny import METHODS, batch, maker, method
 
-DECONFLICTION = [name for name, spec in METHODS.items() if spec["family"] == "deconfliction"]
+DECONFLICTION = [name for name, spec in METHODS.items() if spec.family == "deconfliction"]
 CHAINS = ["resnet", "lenet", "msdnet"]
 
 
@@ -53,7 +53,7 @@ def by_loops(rows: Tensor, order: Tensor) -> Tensor:
 def own_losses(options: dict[str, Any], net: Chain, images: Tensor, labels: Tensor) -> list[Tensor]:
     """Each exit's loss as the options have it."""
     logits = (
-        torch.stack(equilibrium_outputs(net, images, "coarsest"))
+        torch.stack(compute_equilibrium_outputs(net, images, "coarsest"))
         if options.get("equilibrium")
         else net(images)
     )
@@ -132,7 +132,7 @@ def test_steps_follow_the_deconflicted_sum(
         losses = own_losses(options, net, images, labels)
         exits = gradients_of_exits(losses, parameters)
         direction = [torch.stack(rows).sum(dim=0) for rows in zip(*exits, strict=True)]
-        order = drawn_next(made, count) if rule in ("symmetric", "upgrad") else fixed_order(rule, count)
+        order = drawn_next(made, count) if rule in ("symmetric", "upgrad") else build_fixed_order(rule, count)
         for places in grouped(net, options.get("over", "network")):
             rows = flat(exits, places)
             if rule == "upgrad":
@@ -148,7 +148,7 @@ def test_steps_follow_the_deconflicted_sum(
         done = made.step(images, labels)
         torch.testing.assert_close(done.loss, torch.stack(losses).sum().detach(), rtol=1e-9, atol=0)
         shared = flat(exits, trunk(net))
-        torch.testing.assert_close(done.products, shared @ shared.T, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(done.gradient_products, shared @ shared.T, rtol=1e-9, atol=1e-12)
         assert_same(made.network, net, rtol=1e-7)
     assert bent  # else the test says nothing of the rule
 
@@ -226,7 +226,7 @@ def test_products_are_not_rounded_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         done = made.step(images, labels)
     rows = cast(Deconfliction, made).gradients.rows
-    common = cast(Deconfliction, made).gradients.common
-    assert done.products is not None and done.products.dtype == torch.float32
+    common = cast(Deconfliction, made).gradients.shared_columns
+    assert done.gradient_products is not None and done.gradient_products.dtype == torch.float32
     expected = rows[:, common].double() @ rows[:, common].double().T
-    torch.testing.assert_close(done.products.double(), expected, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(done.gradient_products.double(), expected, rtol=1e-4, atol=1e-7)

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from guidebp.methods.exits import depth_weights, equilibrium_outputs
+from guidebp.methods.exits import compute_depth_weights, compute_equilibrium_outputs
 from guidebp.models import build_network
 from guidebp.models.contract import Chain
+from guidebp.runs.spec import FamilySpec
 from tests.support.manual_training import LR, Sgd, assert_same, chain, differ, doubles, make, tiny, vectors
 from tests.support.tiny import METHODS, PAIRS, batch, method
 
@@ -135,17 +136,17 @@ def test_multiway_reports_losses_and_weighted_gradients(architecture: str) -> No
     for name in ("multiway", "multiway-original"):
         done = make(name, net).step(images, labels)
         torch.testing.assert_close(done.loss, torch.stack(own).sum().detach())
-        torch.testing.assert_close(done.gradient, expected)
+        torch.testing.assert_close(done.gradient_norms, expected)
 
 
 def test_depth_weights_of_the_papers_network() -> None:
-    spec = {"family": "resnet", "options": {"depth": 56, "exits": [15, 25, 35, 45]}}
+    spec = FamilySpec("resnet", {"depth": 56, "exits": [15, 25, 35, 45]})
     net = build_network(spec, (3, 8, 8), 10)
     assert isinstance(net, Chain)
     assert net.depths[:-1] == [15, 25, 35, 45]
-    assert depth_weights(net.depths) == pytest.approx([0.1111, 0.3086, 0.6049, 1, 1], abs=5e-5)
-    assert depth_weights([1, 100, 110]) == [0.01, 1, 1]
-    assert depth_weights([7]) == [1]
+    assert compute_depth_weights(net.depths) == pytest.approx([0.1111, 0.3086, 0.6049, 1, 1], abs=5e-5)
+    assert compute_depth_weights([1, 100, 110]) == [0.01, 1, 1]
+    assert compute_depth_weights([7]) == [1]
 
 
 @pytest.mark.parametrize("weights", ["equal", "depth"])
@@ -205,7 +206,7 @@ def test_equilibrium_scales_the_coarsest_of_several_maps() -> None:
     made = make("gradient-equilibrium", net)
     logits = made.logits(images)
     assert torch.equal(logits, net(images))
-    assert torch.equal(torch.stack(equilibrium_outputs(net, images, "all")), logits)
+    assert torch.equal(torch.stack(compute_equilibrium_outputs(net, images, "all")), logits)
     found = gradients_of(made.loss(logits, labels), made.network)
     expected = gradients_of(torch.stack(losses(coarsest_by_detaching(net, images), labels)).sum(), net)
     assert_gradients(found, expected)
@@ -265,7 +266,7 @@ ONE_EXIT = [
     *(
         (name, {})
         for name, spec in METHODS.items()
-        if spec["family"]
+        if spec.family
         in (
             "backprop",
             "deep-supervision",
@@ -285,7 +286,7 @@ ONE_EXIT = [
 def test_one_exit_is_plain_backpropagation(name: str, options: dict[str, Any], architecture: str) -> None:
     net = tiny(architecture)
     made = make(name, net, **options)
-    assert made.passes == made.pathways == 1
+    assert made.backward_passes == made.pathways == 1
     optimiser = Sgd(net.parameters())
     for seed in range(3):
         images, labels = doubles(seed=seed)
@@ -295,7 +296,9 @@ def test_one_exit_is_plain_backpropagation(name: str, options: dict[str, Any], a
         optimiser.step(gradients)
         done = made.step(images, labels)
         torch.testing.assert_close(done.loss, loss.detach(), rtol=1e-10, atol=0)
-        torch.testing.assert_close(done.gradient, at_logits.norm(dim=1).sum().view(1), rtol=1e-10, atol=0)
+        torch.testing.assert_close(
+            done.gradient_norms, at_logits.norm(dim=1).sum().view(1), rtol=1e-10, atol=0
+        )
     (alone,) = made.stages()
     trained = [p for module in alone for p in module.parameters()]
     for mine, theirs in zip(trained, net.parameters(), strict=True):
@@ -342,10 +345,11 @@ def test_backward_passes_are_counted(monkeypatch: pytest.MonkeyPatch, name: str)
     for architecture in [a for a in ("columns", "resnet", "lenet", "vgg") if (name, a) in PAIRS]:
         calls.clear()
         made = method(name, architecture)
-        every = METHODS[name]["options"].get("every", 1)
+        every = METHODS[name].options.get("every", 1)
+        assert isinstance(every, int)
         for seed in range(every):
             made.step(*batch(8 * made.streams, seed))
-        assert len(calls) / every == pytest.approx(made.passes), architecture
+        assert len(calls) / every == pytest.approx(made.backward_passes), architecture
 
 
 @pytest.mark.parametrize("name", ["multiway", "multiway-original", "deconfliction", "deconfliction-tensor"])

@@ -19,7 +19,7 @@ from guidebp.methods.guidebp import GuideBP
 from guidebp.models.contract import Parallel
 from tests.support.tiny import METHODS, fits, maker
 
-READINGS = [name for name, spec in METHODS.items() if spec["family"] == "guidebp"]
+READINGS = [name for name, spec in METHODS.items() if spec.family == "guidebp"]
 COUNTERPART_OF_ADD = ["guidebp", "guidebp-gradient", "guidebp-class"]
 
 
@@ -233,7 +233,7 @@ def test_gradient_is_that_of_constant_weights(name: str, case: tuple[Tensor, Ten
     [
         name
         for name, spec in METHODS.items()
-        if spec["family"] not in ("guidebp", "separate") and fits(name, "columns")
+        if spec.family not in ("guidebp", "separate") and fits(name, "columns")
     ],
 )
 @given(case=moderate())

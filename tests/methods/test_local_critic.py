@@ -1,6 +1,7 @@
 """Local critic training against autograd run group by group, and its sub-models trained alone, in float64."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from guidebp.methods.local_critic import LocalCritic
 from guidebp.methods.sub_models import SubModels
 from guidebp.models import build_network
 from guidebp.models.contract import Chain
+from guidebp.runs.json_fields import to_json
+from guidebp.runs.spec import FamilySpec
 from guidebp.training.trainer import start_run
 from tests.support.manual_training import Sgd, assert_same, differ, doubles, make, tiny
 from tests.support.tiny import METHODS, maker, prepared, spec
@@ -31,7 +34,7 @@ class ByHand:
 
     def __init__(self, made: LocalCritic, parts: list[list[int]]) -> None:
         net = copy.deepcopy(made.network)
-        self.groups: list[nn.Module] = [nn.Sequential(*(net.parts()[i] for i in some)) for some in parts]
+        self.groups: list[nn.Module] = [nn.Sequential(*(net.units()[i] for i in some)) for some in parts]
         self.groups[-1] = nn.Sequential(self.groups[-1], net.exits[0], net.heads[0])
         self.critics = [copy.deepcopy(critic) for critic in made.critics]
         self.optimisers = [Sgd(group.parameters()) for group in self.groups]
@@ -90,7 +93,7 @@ def test_steps_are_those_of_groups_apart(
         loss, gradient = by_hand.step(images, labels, learn=step % options.get("every", 1) == 0)
         done = made.step(images, labels)
         assert done.loss.item() == pytest.approx(loss, rel=1e-10)
-        assert done.gradient.tolist() == pytest.approx(gradient.tolist(), rel=1e-6)
+        assert done.gradient_norms.tolist() == pytest.approx(gradient.tolist(), rel=1e-6)
     groups: list[nn.Module] = [
         *made.groups[:-1],
         nn.Sequential(made.groups[-1], made.network.exits[0], made.network.heads[0]),
@@ -114,10 +117,10 @@ def test_layers_of_the_critics(depth: int) -> None:
 
 def test_critics_follow_a_constant_rate() -> None:
     made = local_critic()
-    assert made.constant == {"critics"} and set(made.optimisers) == {"main", "critics"}
+    assert made.constant_rates == {"critics"} and set(made.optimisers) == {"main", "critics"}
     (group,) = made.optimisers["critics"].param_groups
     assert group["lr"] == CRITIC_RATE and group["weight_decay"] == 0
-    assert local_critic(critics=0).constant == set()
+    assert local_critic(critics=0).constant_rates == set()
 
 
 def test_no_gradient_crosses_groups() -> None:
@@ -181,7 +184,7 @@ def test_the_counter_is_stored(taken: int) -> None:
 
 def real_vgg() -> Chain:
     with torch.device("meta"):
-        net = build_network({"family": "vgg", "options": {}}, (3, 32, 32), 10)
+        net = build_network(FamilySpec("vgg", {}), (3, 32, 32), 10)
     assert isinstance(net, Chain)
     return net
 
@@ -191,14 +194,14 @@ def real_vgg() -> Chain:
 )
 def test_cuts_of_the_papers_network(critics: int, sizes: list[int]) -> None:
     net = real_vgg()
-    assert len(net.parts()) == 11
-    method = METHODS["local-critic"]
-    changed = {"family": "local-critic", "options": method["options"] | {"critics": critics}}
+    assert len(net.units()) == 11
+    spec = METHODS["local-critic"]
+    changed = replace(spec, options=spec.options | {"critics": critics})
     made = build_method(changed, net, maker())
     assert isinstance(made, LocalCritic)
     assert [len(group) for group in made.groups] == sizes
-    assert [part for group in made.groups for part in group] == net.parts()
-    assert made.names == [*(f"critic {i + 1}" for i in range(critics)), "main"]
+    assert [part for group in made.groups for part in group] == net.units()
+    assert made.pathway_names == [*(f"critic {i + 1}" for i in range(critics)), "main"]
 
 
 @pytest.mark.parametrize("name", ["local-critic", "sub-models"])
@@ -241,8 +244,8 @@ def test_sub_models_train_as_if_alone(architecture: str, critics: int) -> None:
 
 
 def started(name: str) -> Method:
-    changed = {"family": name, "options": METHODS[name]["options"] | {"channels": 5}}
-    return start_run(spec(name, "vgg", 2, method=changed), prepared(), torch.device("cpu"))[0]
+    changed = replace(METHODS[name], options=METHODS[name].options | {"channels": 5})
+    return start_run(spec(name, "vgg", 2, method=to_json(changed)), prepared(), torch.device("cpu"))[0]
 
 
 def test_sub_models_start_as_those_of_local_critics() -> None:

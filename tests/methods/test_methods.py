@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
-from guidebp.schema.families import families
+from guidebp.schema.families import read_families
 from guidebp.training.trainer import start_run
 from tests.support.tiny import (
     ARCHITECTURES,
@@ -52,24 +52,24 @@ def gradients(made: Method, images: Tensor, labels: Tensor) -> dict[str, Tensor]
 
 def test_every_family_has_an_entry() -> None:
     assert {name for name, _ in SOME} == set(METHODS)
-    assert {spec["family"] for spec in METHODS.values()} == set(families("methods"))
+    assert {spec.family for spec in METHODS.values()} == set(read_families("methods"))
 
 
 @pytest.mark.parametrize(("name", "architecture"), PAIRS)
 def test_contract(name: str, architecture: str) -> None:
     made = method(name, architecture)
     pathways = made.pathways
-    assert made.streams >= 1 and made.constant <= set(made.optimisers)
+    assert made.streams >= 1 and made.constant_rates <= set(made.optimisers)
     before = {key: trained(o) for key, o in made.optimisers.items()}
     made.train()
     for seed in range(2):
         done = made.step(*batch(BATCH * made.streams, seed))
-        assert done.loss.shape == () and done.gradient.shape == (pathways,)
-        assert (done.products is not None) == made.compares
+        assert done.loss.shape == () and done.gradient_norms.shape == (pathways,)
+        assert (done.gradient_products is not None) == made.reports_products
         for value in (value for value in done if value is not None):
             assert value.dtype == torch.float32 and value.device.type == "cpu" and not value.requires_grad
             assert torch.isfinite(value).all()
-        assert done.loss > 0 and (done.gradient >= 0).all() and done.gradient.sum() > 0
+        assert done.loss > 0 and (done.gradient_norms >= 0).all() and done.gradient_norms.sum() > 0
     for key, optimiser in made.optimisers.items():
         after = trained(optimiser)
         assert torch.isfinite(after).all() and not torch.equal(after, before[key])
@@ -130,7 +130,7 @@ def test_optimisers_cover_what_the_logits_and_the_merge_depend_on(
         id(p) for p, g in zip(parameters, moved, strict=True) if g is None
     }  # a part of MSDNet's last layers
     covered = [id(p) for p in optimised(made)]
-    if METHODS[name]["family"] != "multiway":
+    if METHODS[name].family != "multiway":
         assert len(covered) == len(set(covered))
     stepped: set[int] = set()
 
@@ -264,7 +264,7 @@ def test_reported_gradient_is_the_norm_at_each_pathways_logits() -> None:
     logits = made.logits(images).detach().requires_grad_()
     (gradient,) = torch.autograd.grad(F.cross_entropy(logits.mean(dim=0), labels), logits)
     expected = [sum(row.norm().item() for row in pathway) for pathway in gradient]
-    assert made.step(images, labels).gradient.tolist() == pytest.approx(expected, rel=1e-4)
+    assert made.step(images, labels).gradient_norms.tolist() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", METHODS)

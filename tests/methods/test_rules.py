@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 from torchjd.aggregation import PCGradWeighting, UPGradWeighting
 
-from guidebp.methods.rules import fixed_order, project, random_order, upgrad
+from guidebp.methods.rules import (
+    build_fixed_order,
+    compute_projection_weights,
+    compute_upgrad_weights,
+    draw_random_order,
+)
 
 # Two networks of three exits. In the first, exits 2 and 3 are orthogonal and both against exit 1; in the second,
 # neighbours are against each other, and exit 2 is another vector once it has given way to exit 3.
@@ -42,9 +47,11 @@ def torchjd_pcgrad(monkeypatch: pytest.MonkeyPatch, products: Tensor, order: Ten
 def test_project_is_torchjds_pcgrad(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     generator = torch.Generator().manual_seed(size)
     for products in random_gramians(10, size):
-        order = random_order(size, generator)
+        order = draw_random_order(size, generator)
         expected = torchjd_pcgrad(monkeypatch, products, order)
-        torch.testing.assert_close(project(products, order), expected, rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(
+            compute_projection_weights(products, order), expected, rtol=1e-10, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize(
@@ -56,10 +63,14 @@ def test_rules_are_torchjds_on_fixed_gradients(
     products = gramian(rows(gradients))
     count = len(products)
     for seed in range(5):
-        order = random_order(count, torch.Generator().manual_seed(seed))
+        order = draw_random_order(count, torch.Generator().manual_seed(seed))
         expected = torchjd_pcgrad(monkeypatch, products, order)
-        torch.testing.assert_close(project(products, order), expected, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(upgrad(products), count * UPGradWeighting()(products), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(
+            compute_projection_weights(products, order), expected, rtol=1e-12, atol=1e-12
+        )
+    torch.testing.assert_close(
+        compute_upgrad_weights(products), count * UPGradWeighting()(products), rtol=1e-9, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 1e6])
@@ -68,7 +79,7 @@ def test_upgrad_is_torchjds_times_k(size: int, scale: float) -> None:
     """At scales where TorchJD does not take the gradients for zero."""
     for products in random_gramians(10, size) * scale**2:
         expected = size * UPGradWeighting()(products)
-        torch.testing.assert_close(upgrad(products), expected, rtol=1e-7, atol=1e-9)
+        torch.testing.assert_close(compute_upgrad_weights(products), expected, rtol=1e-7, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -84,14 +95,14 @@ def test_upgrad_is_torchjds_times_k(size: int, scale: float) -> None:
 )
 def test_fixed_orders_by_hand(gradients: list[list[float]], rule: str, projected: list[list[float]]) -> None:
     """Row by row: the others keep their gradient when they meet only themselves."""
-    given, order = rows(gradients), fixed_order(rule, 3)
-    weights = project(gramian(given), order)
+    given, order = rows(gradients), build_fixed_order(rule, 3)
+    weights = compute_projection_weights(gramian(given), order)
     torch.testing.assert_close(weights @ given, rows(projected).sum(dim=0), rtol=1e-12, atol=1e-12)
     for i, expected in enumerate(rows(projected)):
         alone = torch.arange(3).unsqueeze(1).expand_as(order).clone()
         alone[i] = order[i]
         others = given.sum(dim=0) - given[i]
-        row = project(gramian(given), alone) @ given - others
+        row = compute_projection_weights(gramian(given), alone) @ given - others
         torch.testing.assert_close(row, expected, rtol=1e-12, atol=1e-12)
 
 
@@ -110,7 +121,7 @@ def test_symmetric_by_hand(
     gradients: list[list[float]], order: list[list[int]], direction: list[float]
 ) -> None:
     given = rows(gradients)
-    weights = project(gramian(given), torch.tensor(order))
+    weights = compute_projection_weights(gramian(given), torch.tensor(order))
     expected = torch.tensor(direction, dtype=torch.float64)
     torch.testing.assert_close(weights @ given, expected, rtol=1e-12, atol=1e-12)
 
@@ -119,14 +130,14 @@ def test_upgrad_by_hand() -> None:
     """Nothing is against LINE where 0 <= x <= y <= z: the nearest such points are means of neighbours."""
     given = rows(LINE)
     expected = rows([[0, 0, 1], [0, 1 / 2, 1 / 2], [1 / 3, 1 / 3, 1 / 3]]).sum(dim=0)
-    found = upgrad(gramian(given), ridge=1e-10) @ given
+    found = compute_upgrad_weights(gramian(given), ridge=1e-10) @ given
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
 
 
 def test_fixed_orders_of_four_exits() -> None:
     """An exit itself stands for none."""
     met = {
-        rule: [[j for j in row if j != i] for i, row in enumerate(fixed_order(rule, 4).tolist())]
+        rule: [[j for j in row if j != i] for i, row in enumerate(build_fixed_order(rule, 4).tolist())]
         for rule in ("deeper-first", "earlier-first", "adjacent")
     }
     assert met["deeper-first"] == [[1, 2, 3], [2, 3], [3], []]
@@ -136,7 +147,7 @@ def test_fixed_orders_of_four_exits() -> None:
 
 def test_random_orders_are_permutations_that_differ() -> None:
     generator = torch.Generator().manual_seed(0)
-    drawn = [random_order(4, generator) for _ in range(20)]
+    drawn = [draw_random_order(4, generator) for _ in range(20)]
     for order in drawn:
         assert torch.equal(order.sort(dim=1).values, torch.arange(4).expand(4, 4))
     assert len({tuple(row) for order in drawn for row in order.tolist()}) > 15  # of 24
@@ -150,9 +161,9 @@ def test_groups_are_as_one_at_a_time(rule: str) -> None:
 
     def weights(of: Tensor) -> Tensor:
         if rule == "upgrad":
-            return upgrad(of)
-        drawn = random_order(4, torch.Generator().manual_seed(3))
-        return project(of, drawn if rule == "symmetric" else fixed_order(rule, 4))
+            return compute_upgrad_weights(of)
+        drawn = draw_random_order(4, torch.Generator().manual_seed(3))
+        return compute_projection_weights(of, drawn if rule == "symmetric" else build_fixed_order(rule, 4))
 
     alone = torch.stack([weights(one) for one in products])
     assert not torch.allclose(alone[0], alone[1])
@@ -162,7 +173,7 @@ def test_groups_are_as_one_at_a_time(rule: str) -> None:
 
 def test_a_length_that_underflows_takes_nothing() -> None:
     products = torch.tensor([[1.0, -0.5], [-0.5, 0.0]])
-    assert project(products, fixed_order("deeper-first", 2)).tolist() == [1, 1]
+    assert compute_projection_weights(products, build_fixed_order("deeper-first", 2)).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("zero", range(3))
@@ -174,9 +185,12 @@ def test_a_zero_gradient_changes_nothing_for_the_others(rule: str, zero: int) ->
     products = gramian(given)
     pair = products[others][:, others]
     if rule == "upgrad":
-        found, expected = upgrad(products), upgrad(pair)
+        found, expected = compute_upgrad_weights(products), compute_upgrad_weights(pair)
     else:
-        found, expected = project(products, fixed_order(rule, 3)), project(pair, fixed_order(rule, 2))
+        found, expected = (
+            compute_projection_weights(products, build_fixed_order(rule, 3)),
+            compute_projection_weights(pair, build_fixed_order(rule, 2)),
+        )
         if rule == "adjacent" and zero == 1:  # the others are not neighbours
             expected = torch.ones_like(expected)
     torch.testing.assert_close(found[others], expected, rtol=1e-12, atol=1e-12)

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from guidebp.methods.rules import fixed_order, project, random_order, upgrad
+from guidebp.methods.rules import (
+    build_fixed_order,
+    compute_projection_weights,
+    compute_upgrad_weights,
+    draw_random_order,
+)
 
 RULES = ["symmetric", "deeper-first", "earlier-first", "adjacent", "upgrad"]
 EXPONENTS = st.one_of(st.none(), st.integers(-12, 12))  # none: a gradient of zeros
@@ -36,18 +41,20 @@ def gramian(found: Tensor) -> Tensor:
 
 def weights(rule: str, products: Tensor, seed: int = 0) -> Tensor:
     if rule == "upgrad":
-        return upgrad(products)
+        return compute_upgrad_weights(products)
     count = products.shape[-1]
-    drawn = random_order(count, torch.Generator().manual_seed(seed))
-    return project(products, drawn if rule == "symmetric" else fixed_order(rule, count))
+    drawn = draw_random_order(count, torch.Generator().manual_seed(seed))
+    return compute_projection_weights(
+        products, drawn if rule == "symmetric" else build_fixed_order(rule, count)
+    )
 
 
 def alone(rule: str, products: Tensor, i: int) -> Tensor:
     """Weights of row i's projection: the other rows meet only themselves and stay as they are."""
     count = len(products)
     order = torch.arange(count).unsqueeze(1).expand(count, max(2, count)).clone()
-    order[i] = fixed_order(rule, count)[i]
-    found = project(products, order)
+    order[i] = build_fixed_order(rule, count)[i]
+    found = compute_projection_weights(products, order)
     assert all(found[j] >= 1 for j in range(count) if j != i)
     found[torch.arange(count) != i] -= 1
     return found
@@ -72,7 +79,7 @@ def test_no_row_and_no_sum_is_against_the_protected_exit(rule: str, protected: i
 def test_upgrad_is_against_none(found: Tensor) -> None:
     """Up to the ridge, which counts as a part of each gradient that no other has."""
     products = gramian(found)
-    taken = upgrad(products)
+    taken = compute_upgrad_weights(products)
     assert (taken >= 1 - 1e-9).all()
     trace = products.trace()
     assert (products @ taken >= -(1e-4 * taken + 1e-9) * trace.clamp(min=1e-4)).all()
@@ -83,7 +90,7 @@ def test_upgrad_without_ridge_is_against_none(seed: int, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     found = torch.randn(count, 2 * count, generator=generator, dtype=torch.float64)
     products = gramian(found)
-    assert (products @ upgrad(products, ridge=0) >= -1e-9 * products.trace()).all()
+    assert (products @ compute_upgrad_weights(products, ridge=0) >= -1e-9 * products.trace()).all()
 
 
 @pytest.mark.parametrize("rule", ["symmetric", "upgrad"])
@@ -94,11 +101,11 @@ def test_the_pathways_order_does_not_matter(rule: str, found: Tensor, data: st.D
     products = gramian(found)
     other = products[moved][:, moved]
     if rule == "upgrad":
-        first, second = upgrad(products), upgrad(other)
+        first, second = compute_upgrad_weights(products), compute_upgrad_weights(other)
     else:
-        order = random_order(count, torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
-        first = project(products, order)
-        second = project(other, moved.argsort()[order[moved]])
+        order = draw_random_order(count, torch.Generator().manual_seed(data.draw(st.integers(0, 99))))
+        first = compute_projection_weights(products, order)
+        second = compute_projection_weights(other, moved.argsort()[order[moved]])
     torch.testing.assert_close(second, first[moved], rtol=1e-6, atol=1e-6)
 
 

@@ -1,39 +1,38 @@
 """The contract of `models/contract.py`, for every entry of config/architectures.yaml and every tiny network."""
 
-from typing import Any
-
 import pytest
 import torch
 
 from guidebp.models import build_network
-from guidebp.models.contract import Chain, Network, shared_parameters
+from guidebp.models.contract import Chain, Network, find_shared_parameters
 from guidebp.models.instances import Instances
-from guidebp.schema.families import families, plain
+from guidebp.runs.spec import FamilySpec
+from guidebp.schema.families import options_to_json, read_families
 from guidebp.schema.yaml_files import read_file
 from tests.support.tiny import ARCHITECTURES, CLASSES, ROOT, SHAPE
 
 CATALOGUE = read_file(ROOT / "config/architectures.yaml", "architectures")
 
 
-def resolved(name: str) -> tuple[dict[str, Any], int]:
+def resolve(name: str) -> tuple[FamilySpec, int]:
     """The spec of a catalogue entry and the smallest image it takes."""
     entry = CATALOGUE[name]
-    family = families("models")[entry.family]
+    family = read_families("models")[entry.family]
     options, faults = family.resolve(entry.options)
     assert not faults, faults
-    spec: dict[str, Any] = {"family": entry.family, "options": plain(options)}
-    if "base" in spec["options"]:
-        spec["base"], smallest = resolved(spec["options"].pop("base"))
-        return spec, smallest
-    return spec, options.smallest_image()
+    values = options_to_json(options)
+    if "base" in values:
+        base, smallest = resolve(str(values.pop("base")))
+        return FamilySpec(entry.family, values, base=base), smallest
+    return FamilySpec(entry.family, values), options.smallest_image()
 
 
-SPECS = {name: resolved(name) for name in CATALOGUE} | {
+SPECS = {name: resolve(name) for name in CATALOGUE} | {
     f"tiny {name}": (spec, SHAPE[1]) for name, spec in ARCHITECTURES.items()
 }
 
 
-CHAINS = [name for name, (spec, _) in SPECS.items() if spec["family"] not in ("columns", "instances")]
+CHAINS = [name for name, (spec, _) in SPECS.items() if spec.family not in ("columns", "instances")]
 
 
 def build(name: str) -> tuple[Network, torch.Tensor]:
@@ -47,7 +46,7 @@ def build(name: str) -> tuple[Network, torch.Tensor]:
 
 def test_every_family_has_a_tiny_architecture() -> None:
     """A new family needs an entry in tests/support/tiny.py; that alone puts it under every test of methods."""
-    assert {spec["family"] for spec in ARCHITECTURES.values()} == set(families("models"))
+    assert {spec.family for spec in ARCHITECTURES.values()} == set(read_families("models"))
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -57,7 +56,13 @@ def test_contract(name: str) -> None:
     logits, features = net(images), net.features(images)
     assert logits.shape == (net.pathways, 3, CLASSES) and logits.dtype == torch.float32
     assert torch.isfinite(logits).all()
-    assert len(net.names) == len(set(net.names)) == len(net.exit_heads) == len(features) == len(net.stages())
+    assert (
+        len(net.pathway_names)
+        == len(set(net.pathway_names))
+        == len(net.exit_heads)
+        == len(features)
+        == len(net.stages())
+    )
     assert net.primary in ("merge", "last")
     for k, (head, feature) in enumerate(zip(net.exit_heads, features, strict=True)):
         assert feature.ndim == 2 and len(feature) == 3
@@ -85,7 +90,7 @@ def test_shared_parameters(name: str) -> None:
     net, images = build(name)
     owned = [{id(p) for stage in stages for p in stage.parameters()} for stages in net.stages()]
     shared = sum(map(len, owned)) > len(set().union(*owned))
-    assert {id(p) for p in shared_parameters(net.stages())} == {
+    assert {id(p) for p in find_shared_parameters(net.stages())} == {
         p for p in set().union(*owned) if sum(p in some for some in owned) > 1
     }
     bases = list(net.copies) if isinstance(net, Instances) else [net]
@@ -103,7 +108,9 @@ def test_chain_exits_run_from_shallow_to_deep(name: str) -> None:
     assert isinstance(net, Chain)
     net.eval()
     assert net.primary == "last"
-    assert net.names == ["main"] or net.names == [f"exit {k + 1}" for k in range(net.pathways)]
+    assert net.pathway_names == ["main"] or net.pathway_names == [
+        f"exit {k + 1}" for k in range(net.pathways)
+    ]
     stages = net.stages()
     for k in range(net.pathways):
         assert [id(s) for s in stages[k][: k + 1]] == [id(s) for s in list(net.segments)[: k + 1]]
@@ -124,10 +131,12 @@ def test_no_1x1_convolution_strides(name: str) -> None:
 
 def test_instances_start_different_and_equal_their_base_drawn_in_turn() -> None:
     spec = ARCHITECTURES["instances"]
+    base_spec = spec.base
+    assert base_spec is not None
     torch.manual_seed(3)
     net = build_network(spec, (1, 8, 8), CLASSES)
     torch.manual_seed(3)
-    bases = [build_network(spec["base"], (1, 8, 8), CLASSES) for _ in range(3)]
+    bases = [build_network(base_spec, (1, 8, 8), CLASSES) for _ in range(3)]
     for copy, base in zip(net.children().__next__().children(), bases, strict=True):
         for mine, theirs in zip(copy.parameters(), base.parameters(), strict=True):
             assert torch.equal(mine, theirs)
@@ -137,4 +146,4 @@ def test_instances_start_different_and_equal_their_base_drawn_in_turn() -> None:
 
 def test_columns_are_named_by_their_kernels() -> None:
     net = build_network(ARCHITECTURES["columns"], (1, 8, 8), CLASSES)
-    assert net.names == ["kernel 3", "kernel 5", "kernel 3-5"]
+    assert net.pathway_names == ["kernel 3", "kernel 5", "kernel 3-5"]

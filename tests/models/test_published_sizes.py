@@ -1,5 +1,6 @@
 """The numbers of parameters and operations that the papers print, from the entries of config/architectures.yaml."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from guidebp.models import build_network
 from guidebp.models.contract import Chain, Network
 from guidebp.models.layers import GlobalAverage
 from guidebp.models.mobilenet_v2 import InvertedResidual
-from guidebp.models.resnet import Block
+from guidebp.models.resnet import PreActivationBlock
+from guidebp.runs.result import NetworkCost
 from tests.models.test_models import CATALOGUE, SPECS
 from tests.support.tiny import METHODS, maker
 
@@ -23,10 +25,10 @@ CIFAR = (3, 32, 32)
 def build(name: str, shape: tuple[int, int, int], classes: int, **options: Any) -> Network:
     """The network of a catalogue entry."""
     spec = SPECS[name][0]
-    return build_network(spec | {"options": spec["options"] | options}, shape, classes)
+    return build_network(replace(spec, options=spec.options | options), shape, classes)
 
 
-def costs(stages: list[list[nn.Module]], shape: tuple[int, int, int]) -> dict[str, dict[str, list[int]]]:
+def costs(stages: list[list[nn.Module]], shape: tuple[int, int, int]) -> NetworkCost:
     return cost(stages, torch.zeros(1, *shape))
 
 
@@ -41,7 +43,7 @@ def millions(values: list[int], digits: int) -> list[str]:
 def test_mwresnet_56_5_has_the_papers_exits() -> None:
     """Each exit with the trunk below it and its own head only; the README of the authors cuts digits off."""
     net = build("mwresnet-56-5", CIFAR, 10)
-    alone = costs(net.stages(), CIFAR)["parameters"]["alone"]
+    alone = costs(net.stages(), CIFAR).parameters.alone
     assert millions(alone, 3) == ["0.033", "0.094", "0.187", "0.486", "0.856"]
     assert [f"{value / 1e6:.4f}"[:4] for value in alone] == ["0.03", "0.09", "0.18", "0.48", "0.85"]
     assert isinstance(net, Chain) and net.depths == [15, 25, 35, 45, 55]
@@ -52,9 +54,12 @@ def test_mwresnet_56_5_has_the_papers_exits() -> None:
 )
 def test_last_exit_of_a_multiway_network_is_the_plain_one(exits: str, without: str) -> None:
     several, plain = (costs(build(name, CIFAR, 10).stages(), CIFAR) for name in (exits, without))
-    for kind in ("parameters", "operations"):
-        assert several[kind]["alone"][-1] == plain[kind]["alone"][0]
-        assert several[kind]["together"][-1] > plain[kind]["together"][0]
+    for with_exits, without_exits in (
+        (several.parameters, plain.parameters),
+        (several.operations, plain.operations),
+    ):
+        assert with_exits.alone[-1] == without_exits.alone[0]
+        assert with_exits.together[-1] > without_exits.together[0]
 
 
 @pytest.mark.parametrize(
@@ -69,21 +74,21 @@ def test_msdnet_has_the_printed_sizes() -> None:
     net = build("msdnet-7", CIFAR, 100)
     found = costs(net.stages(), CIFAR)
     parameters = ["0.90", "1.84", "2.80", "3.76", "4.92", "6.10", "7.36"]
-    assert millions(found["parameters"]["together"], 2) == parameters
+    assert millions(found.parameters.together, 2) == parameters
     operations = ["56.43", "101.00", "155.31", "198.10", "249.53", "298.05", "340.64"]
-    assert millions(found["operations"]["together"], 2) == operations
-    assert found["parameters"]["together"][-1] == count(net) == 7_362_348
+    assert millions(found.operations.together, 2) == operations
+    assert found.parameters.together[-1] == count(net) == 7_362_348
 
 
 def test_vgg_with_three_critics_has_the_printed_sub_models() -> None:
     net = build_network(SPECS["vgg"][0], CIFAR, 10)
     method = build_method(METHODS["local-critic"], net, maker())
     found = cost(method.stages(), torch.zeros(1, *CIFAR))
-    alone = found["parameters"]["alone"]
+    alone = found.parameters.alone
     assert millions(alone, 2) == ["1.42", "0.88", "2.26", "7.87"]
     assert alone[-1] == count(net)
     # the paper's FLOPs column is twice the parameters; convolutions use each one at every place of the map
-    operations = found["operations"]["alone"]
+    operations = found.operations.alone
     assert all(used > 20 * parameters for used, parameters in zip(operations, alone, strict=True))
     assert operations == sorted(operations) and alone[0] > alone[1]  # it cannot even order the sub-models
 
@@ -102,7 +107,7 @@ def test_vgg_cut_by_three_critics_is_its_four_stages() -> None:
 
 def test_lenet_has_the_well_known_size() -> None:
     shape = (1, 28, 28)
-    assert costs(build("lenet", shape, 10).stages(), shape)["parameters"]["alone"] == [61_706]
+    assert costs(build("lenet", shape, 10).stages(), shape).parameters.alone == [61_706]
 
 
 def test_every_published_architecture_is_in_the_catalogue() -> None:
@@ -116,7 +121,7 @@ def test_mobilenet_is_torchvisions() -> None:
 
     theirs = mobilenet_v2(num_classes=1000)
     spec = SPECS["mobilenet-v2"][0]
-    large = spec | {"options": spec["options"] | {"small_images": False}}
+    large = replace(spec, options=spec.options | {"small_images": False})
     mine = build_network(large, (3, 64, 64), 1000)
     assert count(mine) == count(theirs) == 3_504_872
     generator = torch.Generator().manual_seed(0)
@@ -149,7 +154,7 @@ def test_mobilenet_for_small_images_halves_three_times() -> None:
     assert sides == [(4, 4), (1, 1)]
 
 
-def literal_block(block: Block, maps: Tensor, first: bool, stride: int) -> Tensor:
+def literal_block(block: PreActivationBlock, maps: Tensor, first: bool, stride: int) -> Tensor:
     """Pre-activation: BN, ReLU, convolution, BN, ReLU, convolution, in evaluation mode; by the formulas."""
 
     def normalise(values: Tensor, norm: nn.BatchNorm2d) -> Tensor:
@@ -179,7 +184,7 @@ def literal_block(block: Block, maps: Tensor, first: bool, stride: int) -> Tenso
 )
 def test_pre_activation_block(inputs: int, outputs: int, stride: int, first: bool, convolutions: int) -> None:
     torch.manual_seed(4)
-    block = Block(inputs, outputs, stride, first).double()
+    block = PreActivationBlock(inputs, outputs, stride, first).double()
     assert sum(isinstance(module, nn.Conv2d) for module in block.modules()) == convolutions
     maps = torch.randn(3, inputs, 8, 6, dtype=torch.float64)
     with torch.no_grad():
@@ -196,7 +201,7 @@ def test_pre_activation_block(inputs: int, outputs: int, stride: int, first: boo
 
 def test_first_block_of_every_stage_takes_its_shortcut_from_the_activated_input() -> None:
     net = build("resnet-44", CIFAR, 10)
-    blocks = [module for module in net.modules() if isinstance(module, Block)]
+    blocks = [module for module in net.modules() if isinstance(module, PreActivationBlock)]
     assert [block.first for block in blocks] == [k % 7 == 0 for k in range(21)]
     assert [isinstance(block.widen, nn.Conv2d) for block in blocks] == [k in (7, 14) for k in range(21)]
 

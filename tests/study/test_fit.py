@@ -1,9 +1,10 @@
 """Which method trains which architecture: every pair of the catalogues is refused with a reason, or builds."""
 
 import shutil
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -12,35 +13,32 @@ import yaml
 from guidebp.errors import UserError
 from guidebp.methods import build_method
 from guidebp.models import build_network
-from guidebp.models.contract import Chain, Network, shared_parameters
+from guidebp.models.contract import Chain, Network, find_shared_parameters
+from guidebp.requirements import Offer, Requirement
 from guidebp.schema.catalogue import Catalogues
-from guidebp.schema.families import families, unmet
+from guidebp.schema.families import explain_mismatch, has_several_exits, read_families
 from guidebp.study.keys import Resolver
 from guidebp.study.resolve import load_study
 from tests.models.test_models import CATALOGUE, SPECS
 from tests.support.tiny import CLASSES, METHODS, ROOT, maker
 
-FAMILY = {name: spec["family"] for name, spec in METHODS.items()}
+FAMILY = {name: spec.family for name, spec in METHODS.items()}
 OF_TRUNKS = ("backprop", "deep-supervision", "gradient-equilibrium", "multiway", "deconfliction")
-OF_PARTS = {"local-critic": 3, "sub-models": 3}  # and how many critics, unless the options say so
+OF_UNITS = {"local-critic": 3, "sub-models": 3}  # and their default number of critics
 
 
-def options(kind: Any, name: str) -> Any:
+def options(kind: Literal["methods", "models"], name: str) -> Any:
     """The Options object that the study reads."""
-    entries = {"methods": METHODS, "models": CATALOGUE}[kind]
-    entry = entries[name]
-    family, given = (
-        (entry["family"], entry["options"]) if isinstance(entry, dict) else (entry.family, entry.options)
-    )
-    found, faults = families(kind)[family].resolve(given)
+    entry: Any = METHODS[name] if kind == "methods" else CATALOGUE[name]
+    resolved, faults = read_families(kind)[entry.family].resolve(entry.options)
     assert not faults
-    return found
+    return resolved
 
 
-def parts_in_a_row(name: str) -> int:
-    """Where a network of one exit can be cut: counted in the built network."""
+def count_units(name: str) -> int:
+    """The units that a network of one exit can be cut between, counted in the built network."""
     network = network_of(name)
-    return len(network.parts()) if isinstance(network, Chain) and network.pathways == 1 else 0
+    return len(network.units()) if isinstance(network, Chain) and network.pathways == 1 else 0
 
 
 @cache
@@ -58,9 +56,10 @@ def expected(method: str, architecture: str) -> bool:
     family = FAMILY[method]
     if family in OF_TRUNKS:
         return isinstance(network_of(architecture), Chain)
-    if family in OF_PARTS:
-        critics = int(METHODS[method]["options"].get("critics", OF_PARTS[family]))
-        return parts_in_a_row(architecture) >= critics + 1
+    if family in OF_UNITS:
+        critics = METHODS[method].options.get("critics", OF_UNITS[family])
+        assert isinstance(critics, int)
+        return count_units(architecture) >= critics + 1
     return True
 
 
@@ -68,7 +67,7 @@ def test_possible_pairs_are_those_that_the_networks_allow() -> None:
     wrong = [
         (m, a)
         for m, a in ALL
-        if (unmet(options("methods", m), options("models", a)) is None) != expected(m, a)
+        if (explain_mismatch(options("methods", m), options("models", a)) is None) != expected(m, a)
     ]
     assert not wrong
     possible = sum(expected(*pair) for pair in ALL)
@@ -77,12 +76,12 @@ def test_possible_pairs_are_those_that_the_networks_allow() -> None:
 
 @pytest.mark.parametrize("architecture", CATALOGUE)
 def test_offers_are_what_the_network_has(architecture: str) -> None:
-    made = options("models", architecture)
-    offers = made.offers() if hasattr(made, "offers") else {}
+    resolved = options("models", architecture)
+    offer = resolved.offer() if hasattr(resolved, "offer") else Offer()
     network = network_of(architecture)
-    assert offers.get("trunk", 0) == (network.pathways if isinstance(network, Chain) else 0)
-    assert bool(shared_parameters(network.stages())) == (offers.get("trunk", 0) > 1)
-    assert offers.get("parts", 0) == parts_in_a_row(architecture)
+    assert offer.exits == (network.pathways if isinstance(network, Chain) else 0)
+    assert bool(find_shared_parameters(network.stages())) == (offer.exits > 1)
+    assert offer.units == count_units(architecture)
 
 
 @pytest.mark.parametrize("architecture", CATALOGUE)
@@ -93,7 +92,7 @@ def test_every_possible_pair_builds(architecture: str) -> None:
         if not expected(name, architecture):
             continue
         made = build_method(METHODS[name], network, maker())
-        assert len(made.stages()) == len(made.names) == made.pathways, name
+        assert len(made.stages()) == len(made.pathway_names) == made.pathways, name
         if small:
             made.eval()
             assert made.logits(torch.zeros(2, 1, side, side)).shape == (made.pathways, 2, CLASSES), name
@@ -133,50 +132,85 @@ POSSIBLE = [
 @pytest.mark.parametrize(("method", "architecture", "reason"), IMPOSSIBLE)
 def test_known_impossible_pairs(method: str, architecture: str, reason: str) -> None:
     assert not expected(method, architecture)
-    found = unmet(options("methods", method), options("models", architecture))
+    found = explain_mismatch(options("methods", method), options("models", architecture))
     assert found is not None and reason in found
 
 
 @pytest.mark.parametrize(("method", "architecture"), POSSIBLE)
 def test_known_possible_pairs(method: str, architecture: str) -> None:
     assert expected(method, architecture)
-    assert unmet(options("methods", method), options("models", architecture)) is None
+    assert explain_mismatch(options("methods", method), options("models", architecture)) is None
 
 
-def test_every_need_comes_with_its_reason() -> None:
+def test_every_requirement_comes_with_its_reason() -> None:
     """Also for critics of any number, and the number is in the reason."""
     for name in METHODS:
-        made = options("methods", name)
-        needs = made.needs() if hasattr(made, "needs") else {}
-        assert bool(needs) == (FAMILY[name] in (*OF_TRUNKS, *OF_PARTS)), name
-        for least, reason in needs.values():
-            assert least >= 1 and len(reason) > 20
+        resolved = options("methods", name)
+        assert hasattr(resolved, "requirement") == (FAMILY[name] in (*OF_TRUNKS, *OF_UNITS)), name
+        if hasattr(resolved, "requirement"):
+            requirement = resolved.requirement()
+            assert max(requirement.exits, requirement.units) >= 1 and len(requirement.reason) > 20
     for critics in range(6):
-        made, faults = families("methods")["local-critic"].resolve({"critics": critics})
-        assert not faults and made.needs()["parts"][0] == critics + 1
-        assert f"into {critics + 1} groups" in made.needs()["parts"][1]
+        resolved, faults = read_families("methods")["local-critic"].resolve({"critics": critics})
+        assert not faults
+        assert resolved.requirement().units == critics + 1
+        assert f"into {critics + 1} groups" in resolved.requirement().reason
 
 
-def test_nothing_needed_and_nothing_offered() -> None:
-    class Bare:
-        pass
+class Bare:
+    pass
 
-    class Needy:
-        def needs(self) -> dict[str, tuple[int, str]]:
-            return {"trunk": (2, "two exits"), "parts": (3, "three parts")}
 
-    class Generous:
-        def __init__(self, **offers: int) -> None:
-            self.kept = offers
+@dataclass
+class Demanding:
+    exits: int = 0
+    units: int = 0
 
-        def offers(self) -> dict[str, int]:
-            return self.kept
+    def requirement(self) -> Requirement:
+        return Requirement(self.exits, self.units, reason="the reason")
 
-    assert unmet(Bare(), Bare()) is None and unmet(Bare(), Generous()) is None
-    assert unmet(Needy(), Bare()) == "two exits"
-    assert unmet(Needy(), Generous(trunk=1, parts=9)) == "two exits"
-    assert unmet(Needy(), Generous(trunk=2)) == unmet(Needy(), Generous(trunk=9, parts=2)) == "three parts"
-    assert unmet(Needy(), Generous(trunk=2, parts=3)) is None
+
+@dataclass
+class Generous:
+    exits: int = 0
+    units: int = 0
+
+    def offer(self) -> Offer:
+        return Offer(self.exits, self.units)
+
+
+@pytest.mark.parametrize(
+    ("method", "architecture", "fits"),
+    [
+        (Bare(), Bare(), True),
+        (Bare(), Generous(2, 3), True),
+        (Demanding(), Bare(), True),
+        (Demanding(2, 3), Bare(), False),
+        (Demanding(2, 3), Generous(1, 9), False),
+        (Demanding(2, 3), Generous(9, 2), False),
+        (Demanding(2, 3), Generous(2, 3), True),
+        (Demanding(exits=1), Generous(units=9), False),
+        (Demanding(units=1), Generous(exits=9), False),
+    ],
+)
+def test_an_offer_must_have_enough_of_everything(method: object, architecture: object, fits: bool) -> None:
+    assert explain_mismatch(method, architecture) == (None if fits else "the reason")
+
+
+@pytest.mark.parametrize(
+    ("method", "architecture", "several"),
+    [
+        (Bare(), Bare(), False),
+        (Bare(), Generous(exits=1), False),
+        (Bare(), Generous(exits=2), True),
+        (Demanding(units=1), Generous(1, 1), False),
+        (Demanding(units=2), Generous(1, 2), True),  # the method adds exits
+    ],
+)
+def test_several_exits_are_the_architectures_or_the_methods(
+    method: object, architecture: object, several: bool
+) -> None:
+    assert has_several_exits(method, architecture) == several
 
 
 @pytest.fixture
@@ -226,10 +260,9 @@ def test_every_pair_is_refused_or_read_as_expected(root: Path) -> None:
         if expected(method, architecture):
             parts.check_fit("cmaterdb", architecture, method)
             continue
-        made = options("methods", method)
+        reason = options("methods", method).requirement().reason
         with pytest.raises(UserError) as caught:
             parts.check_fit("cmaterdb", architecture, method)
-        (reason,) = (text for _, text in made.needs().values())
         assert str(caught.value).startswith(f"here: method '{method}' cannot train architecture")
         assert str(caught.value).endswith(f": {reason}")
 

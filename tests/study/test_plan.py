@@ -108,7 +108,7 @@ def kinds() -> list[tuple[str, str]]:
     for method, entry in METHODS.items():
         network = next((name for name in ARCHITECTURES if fits(method, name)), None)
         if network:
-            found.setdefault(entry["family"], (method, network))
+            found.setdefault(entry.family, (method, network))
     others = {"deconfliction": "resnet", "separate": "instances", "sub-models": "vgg"}
     return [*found.values(), *(pair for pair in others.items() if fits(*pair))]
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from guidebp.errors import UserError
 from guidebp.schema import families as families_module
 from guidebp.schema import yaml_files
-from guidebp.schema.families import families
+from guidebp.schema.families import read_families
 from guidebp.schema.yaml_files import read_yaml
 from guidebp.study.resolve import load_study
 from tests.support.tiny import ROOT
@@ -524,24 +524,25 @@ def test_folder_in_place_of_a_file(root: Path) -> None:
         load_study("smoke", root)
 
 
-def test_needs_that_are_not_met(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_requirement_that_is_not_met(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "package"
     for kind in ("methods", "models"):
         shutil.copytree(ROOT / "src/guidebp" / kind, package / kind)
-    needs = (
-        'def needs(self) -> dict[str, tuple[int, str]]:\n        return {"trunk": (2, "it needs two exits")}'
+    requirement = (
+        "def requirement(self) -> Requirement:\n"
+        '        return Requirement(exits=2, reason="it needs two exits")'
     )
-    offers = "def offers(self) -> dict[str, int]:\n        return {}"
+    offer = "def offer(self) -> Offer:\n        return Offer()"
     for file, old, new in (
-        ("methods/learned.py", "\n\nclass Learned", f"\n    {needs}\n\n\nclass Learned"),
-        ("models/columns.py", "    def smallest_image", f"    {offers}\n\n    def smallest_image"),
+        ("methods/learned.py", "\n\nclass Learned", f"\n    {requirement}\n\n\nclass Learned"),
+        ("models/columns.py", "    def smallest_image", f"    {offer}\n\n    def smallest_image"),
     ):
         path = package / file
         text = path.read_text()
         assert text.count(old) == 1
         path.write_text(text.replace(old, new))
     monkeypatch.setattr(families_module, "PACKAGE", package)
-    families.cache_clear()
+    read_families.cache_clear()
     try:
         with pytest.raises(UserError) as caught:
             load_study("smoke", root)
@@ -549,7 +550,7 @@ def test_needs_that_are_not_met(root: Path, tmp_path: Path, monkeypatch: pytest.
         path.write_text(path.read_text().replace("[columns-digits, branches-digits]", "[branches-digits]"))
         assert load_study("smoke", root).runs
     finally:
-        families.cache_clear()
+        read_families.cache_clear()
     assert (
         "method 'learned' cannot train architecture 'columns-digits' (family columns): it needs two exits"
         in str(caught.value)

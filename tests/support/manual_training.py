@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -47,8 +48,7 @@ def chain(parts: Sequence[int] = (1, 2, 1), width: int = 7, seed: int = 0) -> Ch
 
 def make(name: str, net: Any, **options: Any) -> Method:
     """A method of config/methods.yaml with other options, in float64 from the start, on a copy of the network."""
-    spec = METHODS[name]
-    changed = {"family": spec["family"], "options": spec["options"] | options}
+    changed = replace(METHODS[name], options=METHODS[name].options | options)
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:

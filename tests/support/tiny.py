@@ -11,10 +11,9 @@ from guidebp.data.manifest import content_hash
 from guidebp.data.prepared import Prepared
 from guidebp.hashing import readable_json
 from guidebp.methods import build_method
-from guidebp.methods.contract import MakeOptimiser, Method
+from guidebp.methods.contract import Method, OptimiserFactory
 from guidebp.models import build_network
 from guidebp.models.contract import Network
-from guidebp.runs.json_fields import to_json
 from guidebp.runs.spec import (
     AugmentationSpec,
     DatasetSpec,
@@ -27,7 +26,7 @@ from guidebp.runs.spec import (
     SplitSpec,
 )
 from guidebp.schema.datasets import Augmentation
-from guidebp.schema.families import families, plain, unmet
+from guidebp.schema.families import explain_mismatch, options_to_json, read_families
 from guidebp.schema.recipes import Recipe
 from guidebp.schema.yaml_files import read_file
 from guidebp.seeds import seeded
@@ -62,10 +61,10 @@ def method_specs() -> dict[str, FamilySpec]:
     """Every entry of config/methods.yaml, resolved: a new entry joins all tests by itself."""
     specs = {}
     for name, entry in read_file(ROOT / "config/methods.yaml", "methods").items():
-        family = families("methods")[entry.family]
+        family = read_families("methods")[entry.family]
         options, faults = family.resolve(entry.options)
         assert not faults, faults
-        specs[name] = FamilySpec(entry.family, to_json(plain(options)))
+        specs[name] = FamilySpec(entry.family, options_to_json(options))
     return specs
 
 
@@ -76,9 +75,9 @@ def fits(method: str, architecture: str) -> bool:
     """Whether the architecture offers what the method needs."""
     resolved = []
     for kind, entry in (("methods", METHODS[method]), ("models", ARCHITECTURES[architecture])):
-        family = families(kind)[entry.family]
+        family = read_families(kind)[entry.family]
         resolved.append(family.resolve(entry.options)[0])
-    return unmet(*resolved) is None
+    return explain_mismatch(*resolved) is None
 
 
 PAIRS = [(method, name) for name in ARCHITECTURES for method in METHODS if fits(method, name)]
@@ -120,7 +119,7 @@ def planned(method_name: str, architecture_name: str, seed: int = 0, **changes: 
     return PlannedRun(spec(method_name, architecture_name, seed, **changes))
 
 
-def maker(**changes: Any) -> MakeOptimiser:
+def maker(**changes: Any) -> OptimiserFactory:
     """A recipe's optimiser."""
     return optimiser_maker(recipe(**changes))
 

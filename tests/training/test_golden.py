@@ -48,7 +48,7 @@ def compute(method_name: str, architecture: str, recipe_name: str) -> list[list[
         for optimiser in method.optimisers.values():
             set_lr(optimiser, lr_factor(RECIPES[recipe_name].schedule, step, STEPS))
         done = method.step(images.double(), labels)
-        found.append([done.loss.item(), *done.gradient.tolist()])
+        found.append([done.loss.item(), *done.gradient_norms.tolist()])
     method.eval()
     with torch.inference_mode():
         images = next(batches.evaluation("test"))[:1].double()

@@ -12,6 +12,7 @@ from torch import Tensor
 from guidebp.data.batches import Batches, channel_statistics
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import draw_split
+from guidebp.runs.json_fields import to_json
 from guidebp.seeds import permutation, seeded, stream_seed
 from guidebp.training.trainer import start_run
 from tests.support.tiny import ARCHITECTURES, PAIRS, prepared, recipe, spec
@@ -85,7 +86,7 @@ def test_recipe_code_and_other_runs_do_not_move_the_streams() -> None:
     torch.rand(7)
     assert same(first, start("guidebp", "instances"))
     assert same(first, start("guidebp", "instances", recipe=recipe(lr=0.5, epochs=7)))
-    edited = ARCHITECTURES["instances"] | {"code": "0123"}
+    edited = to_json(ARCHITECTURES["instances"]) | {"code": "0123"}
     edited["base"] = edited["base"] | {"code": "4567"}
     assert same(first, start("guidebp", "instances", architecture=edited))
     assert same(first, start("add", "instances", engine=2, claims={"one": "other"}))

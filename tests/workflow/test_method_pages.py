@@ -15,7 +15,7 @@ import yaml
 from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES
 from guidebp.rendering.placements import list_placements
 from guidebp.rendering.table_catalogue import TABLE_ENTRIES
-from guidebp.schema.families import families
+from guidebp.schema.families import read_families
 from guidebp.study.resolve import load_study
 from guidebp.study.study import Study
 from tests.support.project import ROOT, Project, long
@@ -53,7 +53,7 @@ def in_backticks(page: Path, names: Iterable[str]) -> set[str]:
 
 
 def test_every_family_of_the_papers_has_a_page() -> None:
-    wanted = {ELSEWHERE.get(name, name) for name in families("methods").keys() - COMPARED}
+    wanted = {ELSEWHERE.get(name, name) for name in read_families("methods").keys() - COMPARED}
     assert wanted == set(PAGES)
     links = set(LINK.findall((ROOT / "docs/methods/README.md").read_text()))
     assert {f"{name}.md" for name in PAGES} <= links
@@ -69,7 +69,7 @@ def test_every_entry_stands_on_its_page(page: str) -> None:
 
 @pytest.mark.parametrize("path", [*PAGES.values(), ROOT / "docs/methods/README.md"], ids=lambda p: p.stem)
 def test_every_name_exists(path: Path) -> None:
-    known = catalogue("methods").keys() | catalogue("claims").keys() | families("methods").keys()
+    known = catalogue("methods").keys() | catalogue("claims").keys() | read_families("methods").keys()
     found = in_backticks(path, [*PAGES, *ELSEWHERE])
     assert found
     assert found <= known

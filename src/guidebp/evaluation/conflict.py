@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from guidebp.methods.contract import Method
-from guidebp.methods.exits import exit_losses
-from guidebp.methods.gradients import PathwayGradients, full_precision
-from guidebp.models.contract import shared_parameters
+from guidebp.methods.exits import compute_exit_losses
+from guidebp.methods.gradients import PathwayGradients, force_full_precision
+from guidebp.models.contract import find_shared_parameters
 
 
 def probe(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
@@ -16,19 +16,19 @@ def probe(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
     running statistics are put back.
     """
     stages = method.stages()
-    shared = shared_parameters(stages)
+    shared = find_shared_parameters(stages)
     if not shared:
         return None
     kept = {name: buffer.clone() for name, buffer in method.named_buffers()}
     outputs = method.outputs(images)
     gradients = PathwayGradients(stages, shared, "network")
-    gradients.take(exit_losses(outputs, labels), outputs)
+    gradients.fill(compute_exit_losses(outputs, labels), outputs)
     for name, buffer in method.named_buffers():
         buffer.copy_(kept[name])
-    if max(gradients.reached) < 2:  # local critics: shared parts, separate gradients
+    if max(gradients.reach_counts) < 2:  # local critics: shared parts, separate gradients
         return None
-    with full_precision(images.device):
-        return gradients.shared
+    with force_full_precision(images.device):
+        return gradients.shared_products
 
 
 def cosines(products: Tensor) -> Tensor:

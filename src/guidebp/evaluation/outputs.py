@@ -17,12 +17,12 @@ MERGED, SOFTMAX_AVERAGE = "merged", "softmax average"
 
 def output_names(method: Method) -> list[str]:
     """Names of the K + 2 outputs, in the order of `predicted_classes`."""
-    return [*method.names, MERGED, SOFTMAX_AVERAGE]
+    return [*method.pathway_names, MERGED, SOFTMAX_AVERAGE]
 
 
 def primary_output(method: Method) -> str:
     """The name of the output that speaks for the network."""
-    return method.names[-1] if method.primary == "last" else MERGED
+    return method.pathway_names[-1] if method.primary == "last" else MERGED
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 """Plain training of a network with exits: the cross-entropy of the last output, `L = CE(z[K], y)`.
 
-What the papers on auxiliary outputs and local critics compare with. Auxiliary exits of the network stay as they
-were drawn: no optimiser has them, and their accuracy says nothing.
+The baseline of the papers on auxiliary outputs and local critics. Auxiliary exits of the network keep their initial
+weights: no optimiser has them, and their accuracy says nothing.
 """
 
 from dataclasses import dataclass
@@ -10,27 +10,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidebp.methods.contract import MakeOptimiser, Method
+from guidebp.methods.contract import Method, OptimiserFactory
+from guidebp.requirements import Requirement
 
 
 @dataclass(frozen=True)
 class Options:
-    """None."""
+    """No options."""
 
-    def needs(self) -> dict[str, tuple[int, str]]:
+    def requirement(self) -> Requirement:
         """A last output."""
-        return {
-            "trunk": (1, "its last pathway has to be the output of the whole network, not one of several")
-        }
+        return Requirement(
+            exits=1, reason="its last pathway has to be the output of the whole network, not one of several"
+        )
 
 
 class Backprop(Method):
     """Cross-entropy of the last exit."""
 
-    def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, torch.optim.Optimizer]:
-        """Over the last exit's own way."""
-        used = [parameter for module in self.stages()[-1] for parameter in module.parameters()]
-        return {"main": make_optimiser(used)}
+    def make_optimisers(self, make_optimiser: OptimiserFactory) -> dict[str, torch.optim.Optimizer]:
+        """One over the modules from the images to the last exit's logits."""
+        parameters = [parameter for module in self.stages()[-1] for parameter in module.parameters()]
+        return {"main": make_optimiser(parameters)}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean over the batch."""

@@ -1,13 +1,13 @@
-"""What every method offers: one optimiser step on a batch, and a label-free prediction.
+"""The contract of every method: one optimiser step on a batch, and a label-free prediction.
 
-A method owns the network it trains, every module of its own (mixing weights, critics) and all optimisers,
-so `state_dict` of the module and of the optimisers is all there is to store. The trainer knows no method by
+A method owns the network it trains, every module of its own (mixing weights, critics) and all optimisers. The
+`state_dict` of the module and of the optimisers is therefore all there is to store. The trainer knows no method by
 name.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,58 +16,60 @@ from torch.optim import Optimizer
 
 from guidebp.models.contract import Network
 
-MakeOptimiser = Callable[[Iterable[nn.Parameter]], Optimizer]
+OptimiserFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
 
 class Step(NamedTuple):
-    """What one step reports, left on the device.
+    """The report of one step; its tensors stay on the device.
 
     Attributes:
         loss: scalar, the mean training loss of the batch.
-        gradient: [K], per pathway the L2 norm of the loss gradient at its logits, summed over the samples.
-        products: [K, K], inner products of the pathways' gradients at the parameters that pathways share, from
-            methods that have them anyway.
+        gradient_norms: [K], per pathway the L2 norm of the loss gradient at its logits, summed over the samples.
+        gradient_products: [K, K], inner products of the pathways' gradients at the parameters that pathways share,
+            from methods that have them anyway.
     """
 
     loss: Tensor
-    gradient: Tensor
-    products: Tensor | None = None
+    gradient_norms: Tensor
+    gradient_products: Tensor | None = None
 
 
 class Method(nn.Module):
     """Trains a network on one loss of its parallel logits; subclasses give `loss`, or a whole `step`.
 
     Attributes:
-        names: K labels of the pathways: the network's, unless the method adds some.
-        primary: which output speaks for the network, as in `Network`.
-        passes: backward passes per step, in the mean.
-        compares: whether its steps report `products`.
-        streams: independent batch orders a step consumes; the batch is their concatenation, stream 0 first.
-        optimisers: by name; all follow the recipe's schedule unless their name is in `constant`.
-        constant: names of optimisers whose learning rate the schedule leaves alone.
+        options: the family's `Options`; subclasses declare the type.
+        pathway_names: K labels of the pathways: the network's, unless the method adds some.
+        primary: the output that speaks for the network, as in `Network`.
+        backward_passes: backward passes per step, in the mean.
+        reports_products: whether its steps report `gradient_products`.
+        streams: independent batch orders that a step consumes; the batch is their concatenation, stream 0 first.
+        optimisers: by name; all follow the recipe's schedule unless their name is in `constant_rates`.
+        constant_rates: names of optimisers whose learning rate the schedule leaves alone.
     """
 
-    names: list[str]
+    options: object
+    pathway_names: list[str]
     primary: str
-    passes: float = 1
-    compares: bool = False
+    backward_passes: float = 1
+    reports_products: bool = False
     streams: int = 1
-    constant: frozenset[str] = frozenset()
+    constant_rates: frozenset[str] = frozenset()
 
-    def __init__(self, network: Network, options: Any, make_optimiser: MakeOptimiser) -> None:
+    def __init__(self, network: Network, options: object, make_optimiser: OptimiserFactory) -> None:
         super().__init__()
         self.network = network
-        self.names, self.primary = list(network.names), network.primary
+        self.pathway_names, self.primary = list(network.pathway_names), network.primary
         self.options = options
-        self.setup(options)
-        # drawn on the CPU, so that every device starts from the same weights; then beside the network
+        self.set_up()
+        # drawn on the CPU, so that every device starts from the same weights; then moved to the network's device
         self.to(next(network.parameters()).device)
         self.optimisers: dict[str, Optimizer] = self.make_optimisers(make_optimiser)
 
-    def setup(self, options: Any) -> None:
-        """Make the method's own modules and buffers; their weights come from the stream of their own."""
+    def set_up(self) -> None:
+        """Add the method's own modules and buffers; their weights come from the stream of their own."""
 
-    def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, Optimizer]:
+    def make_optimisers(self, make_optimiser: OptimiserFactory) -> dict[str, Optimizer]:
         """One optimiser for the network and the method's own parameters, unless a method needs several."""
         return {"main": make_optimiser(self.parameters())}
 
@@ -102,7 +104,7 @@ class Method(nn.Module):
         loss = self.loss(logits, labels)
         self.descend(loss)
         assert logits.grad is not None
-        return Step(loss.detach(), pathway_norms(logits.grad))
+        return Step(loss.detach(), compute_pathway_norms(logits.grad))
 
     def descend(self, loss: Tensor) -> None:
         """Back-propagate and step every optimiser once."""
@@ -114,8 +116,8 @@ class Method(nn.Module):
 
     @property
     def pathways(self) -> int:
-        """K."""
-        return len(self.names)
+        """K, the number of pathways."""
+        return len(self.pathway_names)
 
 
 class MergeMethod(Method, ABC):
@@ -130,7 +132,7 @@ class MergeMethod(Method, ABC):
         return F.cross_entropy(self.merge(logits, labels), labels)
 
 
-def pathway_norms(gradient: Tensor) -> Tensor:
+def compute_pathway_norms(gradient: Tensor) -> Tensor:
     """[K, N, classes] to [K]: L2 norm over the classes, summed over the samples."""
     norms: Tensor = torch.linalg.vector_norm(
         gradient, dim=2, dtype=torch.promote_types(gradient.dtype, torch.float32)

@@ -13,9 +13,9 @@ adjacent       an exit gives way to its two neighbours
 upgrad         every exit goes to the nearest direction that conflicts with none (Quinton and Rey 2024)
 =============  =========================================================================================
 
-Inner products are taken with the original gradients and the projected gradients are summed. `over` says of
-which vector: all parameters (`network`), only those that exits share (`trunk`; the rest follow their plain
-gradients), or each parameter tensor by itself (`tensor`). With `equilibrium` the gradients come through
+Inner products are taken with the original gradients and the projected gradients are summed. `over` says which
+parameters form a vector: all (`network`), those that exits share (`trunk`; the rest follow their plain gradients),
+or each parameter tensor by itself (`tensor`). With `equilibrium` the gradients come through
 gradient equilibrium, with `distillation` from the losses of exit-ensemble distillation.
 """
 
@@ -25,11 +25,21 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from guidebp.methods.contract import MakeOptimiser, Method, Step, pathway_norms
-from guidebp.methods.exits import distances, equilibrium_outputs, exit_losses
-from guidebp.methods.gradients import PathwayGradients, full_precision
-from guidebp.methods.rules import fixed_order, project, random_order, upgrad
+from guidebp.methods.contract import Method, OptimiserFactory, Step, compute_pathway_norms
+from guidebp.methods.exits import (
+    compute_ensemble_distances,
+    compute_equilibrium_outputs,
+    compute_exit_losses,
+)
+from guidebp.methods.gradients import PathwayGradients, force_full_precision
+from guidebp.methods.rules import (
+    build_fixed_order,
+    compute_projection_weights,
+    compute_upgrad_weights,
+    draw_random_order,
+)
 from guidebp.models.contract import Chain
+from guidebp.requirements import Requirement
 
 
 @dataclass(frozen=True)
@@ -41,26 +51,29 @@ class Options:
     equilibrium: bool = False
     distillation: Literal["none", "mse", "kl"] = "none"
 
-    def needs(self) -> dict[str, tuple[int, str]]:
+    def requirement(self) -> Requirement:
         """Exits of one trunk."""
-        return {"trunk": (1, "pathways that share no parameters have gradients that cannot conflict")}
+        return Requirement(
+            exits=1, reason="pathways that share no parameters have gradients that cannot conflict"
+        )
 
 
 class Deconfliction(Method):
     """One backward pass per exit, one direction from their gradients, one step."""
 
     network: Chain
+    options: Options
     order: Tensor
-    compares = True
+    reports_products = True
 
-    def setup(self, options: Options) -> None:
-        """The order of the projections; a random one comes from a stream of the method's own."""
-        self.passes = count = self.network.pathways
+    def set_up(self) -> None:
+        """Fix the order of the projections; a random one comes from a stream of the method's own."""
+        self.backward_passes = pathways = self.network.pathways
         self.generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
-        if options.rule not in ("symmetric", "upgrad"):
-            self.register_buffer("order", fixed_order(options.rule, count), persistent=False)
+        if self.options.rule not in ("symmetric", "upgrad"):
+            self.register_buffer("order", build_fixed_order(self.options.rule, pathways), persistent=False)
 
-    def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, torch.optim.Optimizer]:
+    def make_optimisers(self, make_optimiser: OptimiserFactory) -> dict[str, torch.optim.Optimizer]:
         """One over everything."""
         parameters = list(self.parameters())
         self.gradients = PathwayGradients(self.stages(), parameters, self.options.over)
@@ -69,46 +82,48 @@ class Deconfliction(Method):
     def outputs(self, images: Tensor) -> list[Tensor]:
         """K logits [N, classes]."""
         if self.options.equilibrium:
-            return equilibrium_outputs(self.network, images, "coarsest")
+            return compute_equilibrium_outputs(self.network, images, "coarsest")
         return super().outputs(images)
 
-    def losses(self, outputs: list[Tensor], labels: Tensor) -> list[Tensor]:
-        """Each exit's own loss."""
-        losses = exit_losses(outputs, labels)
+    def _compute_losses(self, outputs: list[Tensor], labels: Tensor) -> list[Tensor]:
+        """Each exit's own loss, K scalars."""
+        losses = compute_exit_losses(outputs, labels)
         if self.options.distillation == "none":
             return losses
-        pulled = distances(outputs, self.options.distillation, temperature=3.0)
-        return [loss + distance for loss, distance in zip(losses, pulled, strict=True)]
+        distances = compute_ensemble_distances(outputs, self.options.distillation, temperature=3.0)
+        return [loss + distance for loss, distance in zip(losses, distances, strict=True)]
 
-    def weights(self, products: Tensor) -> Tensor:
+    def _compute_weights(self, products: Tensor) -> Tensor:
         """Weights [G, K] of the exits' gradients, from their inner products [G, K, K]."""
         if self.options.rule == "upgrad":
-            return upgrad(products)
+            return compute_upgrad_weights(products)
         if self.options.rule == "symmetric":
             # drawn on the CPU, the same for every device; not blocking, so the device is not waited for
-            order = random_order(self.pathways, self.generator)
-            return project(products, order.to(products.device, non_blocking=True))
-        return project(products, self.order)
+            order = draw_random_order(self.pathways, self.generator)
+            return compute_projection_weights(products, order.to(products.device, non_blocking=True))
+        return compute_projection_weights(products, self.order)
 
     def step(self, images: Tensor, labels: Tensor) -> Step:
         """One step along the deconflicted direction."""
         optimiser = self.optimisers["main"]
         optimiser.zero_grad(set_to_none=True)  # before the backward passes: that memory is needed
         outputs = self.outputs(images)
-        losses = self.losses(outputs, labels)
-        at_logits = self.gradients.take(losses, outputs)
-        with full_precision(images.device):
-            self.gradients.combine(self.weights(self.gradients.products))
-            shared = self.gradients.shared
+        losses = self._compute_losses(outputs, labels)
+        logit_gradients = self.gradients.fill(losses, outputs)
+        with force_full_precision(images.device):
+            self.gradients.combine(self._compute_weights(self.gradients.products))
+            shared_products = self.gradients.shared_products
         optimiser.step()
-        return Step(torch.stack(losses).detach().sum(), pathway_norms(at_logits), shared)
+        return Step(
+            torch.stack(losses).detach().sum(), compute_pathway_norms(logit_gradients), shared_products
+        )
 
     def get_extra_state(self) -> Tensor:
-        """The place in the stream of random orders."""
+        """The state of the generator of random orders."""
         return self.generator.get_state()
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on from that place."""
+        """Restore the generator."""
         self.generator.set_state(state)
 
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from guidebp.methods.contract import Method
-from guidebp.methods.exits import depth_weights, exit_losses
+from guidebp.methods.exits import compute_depth_weights, compute_exit_losses
 from guidebp.models.contract import Chain
+from guidebp.requirements import Requirement
 
 
 @dataclass(frozen=True)
@@ -22,28 +23,30 @@ class Options:
 
     weights: Literal["equal", "depth"] = "equal"
 
-    def needs(self) -> dict[str, tuple[int, str]]:
+    def requirement(self) -> Requirement:
         """Exits of one trunk."""
-        return {
-            "trunk": (1, "it sums the losses of exits along one trunk; for pathways apart take 'independent'")
-        }
+        return Requirement(
+            exits=1,
+            reason="it sums the losses of exits along one trunk; for pathways apart take 'independent'",
+        )
 
 
 class DeepSupervision(Method):
     """Weighted sum of the exits' cross-entropies."""
 
     network: Chain
+    options: Options
     weights: Tensor
 
-    def setup(self, options: Options) -> None:
-        """Weights of the exits [K]."""
+    def set_up(self) -> None:
+        """Add the weights of the exits [K]."""
         depths = self.network.depths
-        found = depth_weights(depths) if options.weights == "depth" else [1.0] * len(depths)
-        self.register_buffer("weights", torch.tensor(found, dtype=torch.float64), persistent=False)
+        weights = compute_depth_weights(depths) if self.options.weights == "depth" else [1.0] * len(depths)
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float64), persistent=False)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Weighted sum over K of the batch means."""
-        losses = torch.stack(exit_losses(logits, labels))
+        losses = torch.stack(compute_exit_losses(logits, labels))
         return (self.weights.to(losses) * losses).sum()
 
 

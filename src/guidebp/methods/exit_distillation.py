@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from guidebp.methods.contract import Method
-from guidebp.methods.exits import distances, exit_losses
+from guidebp.methods.exits import compute_ensemble_distances, compute_exit_losses
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Options:
     temperature: float = 3.0
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
+        """Raise ValueError for values without a meaning."""
         if self.weight < 0 or not self.temperature > 0:
             raise ValueError("weight must not be negative, temperature must be positive")
         if self.distance == "mse" and self.temperature != 3.0:
@@ -35,11 +35,14 @@ class Options:
 class ExitDistillation(Method):
     """Cross-entropies plus distances from the mean of the logits."""
 
+    options: Options
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum over K of the batch means."""
-        pulled = torch.stack(distances(logits, self.options.distance, self.options.temperature))
-        losses: Tensor = torch.stack(exit_losses(logits, labels)) + self.options.weight * pulled
-        return losses.sum()
+        distances = compute_ensemble_distances(logits, self.options.distance, self.options.temperature)
+        losses = torch.stack(compute_exit_losses(logits, labels))
+        total: Tensor = (losses + self.options.weight * torch.stack(distances)).sum()
+        return total
 
 
 METHOD = ExitDistillation

@@ -47,7 +47,7 @@ class Options:
     memory: float = 0.9
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
+        """Raise ValueError for combinations without a meaning."""
         if self.score == "logit" and self.selection == "soft":
             raise ValueError("the score 'logit' can be negative: it selects hard, set selection: hard")
         if self.selection == "hard" and self.scale == "mean":
@@ -61,55 +61,56 @@ class Options:
 class GuideBP(MergeMethod):
     """Cross-entropy of the guided logit."""
 
+    options: Options
     recall: Tensor
 
-    def setup(self, options: Options) -> None:
-        """The running recall [K, classes], zero at the start: every pathway equally weak."""
-        if options.score == "recall":
+    def set_up(self) -> None:
+        """Add the running recall [K, classes], zero at the start: every pathway equally weak."""
+        if self.options.score == "recall":
             self.register_buffer("recall", torch.zeros(self.network.pathways, self.network.classes))
 
     def merge(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The guided logit [N, classes] of logits [K, N, classes] and labels [N]."""
         truth = F.one_hot(labels, logits.shape[2]).bool()
         with torch.no_grad():
-            share = select(self.weakness(logits, truth), self.options.selection)
+            weights = compute_pathway_weights(self._compute_weakness(logits, truth), self.options.selection)
             if self.options.selection == "soft" and self.options.scale == "sum":
-                share = share * len(logits)
-        guided = (share * logits).sum(dim=0)
+                weights = weights * len(logits)
+        guided = (weights * logits).sum(dim=0)
         if self.options.guide == "gradient":
-            # The bracket is exactly zero: add's value, the guided gradient.
+            # the value of add with the guided gradient: the bracket is exactly zero
             return logits.sum(dim=0).detach() + (guided - guided.detach())
         return guided
 
-    def weakness(self, logits: Tensor, truth: Tensor) -> Tensor:
-        """w, broadcastable to [K, N, classes], of logits and the one-hot truth [N, classes] (bool)."""
+    def _compute_weakness(self, logits: Tensor, truth: Tensor) -> Tensor:
+        """`w`, broadcastable to [K, N, classes], of logits and bool one-hot labels [N, classes]."""
         if self.options.score == "logit":
             return torch.where(truth, -logits, logits)
         if self.options.score == "recall":
-            self.remember(logits, truth)
+            self._update_recall(logits, truth)
             return (1 - self.recall).unsqueeze(1)
-        error = class_error(logits, truth)
+        error = compute_class_error(logits, truth)
         if self.options.score == "pathway":
             return (error * truth).sum(dim=2, keepdim=True)
         return error
 
-    def remember(self, logits: Tensor, truth: Tensor) -> None:
+    def _update_recall(self, logits: Tensor, truth: Tensor) -> None:
         """Move the running recall of the classes present in the batch towards the batch's recall."""
-        hit = F.one_hot(logits.argmax(dim=2), logits.shape[2]) * truth
-        present = truth.sum(dim=0)
-        recall = hit.sum(dim=1) / present.clamp(min=1)
-        moved = torch.lerp(recall.to(self.recall), self.recall, self.options.memory)
-        self.recall.copy_(torch.where(present > 0, moved, self.recall))
+        hits = F.one_hot(logits.argmax(dim=2), logits.shape[2]) * truth
+        class_counts = truth.sum(dim=0)
+        batch_recall = hits.sum(dim=1) / class_counts.clamp(min=1)
+        average = torch.lerp(batch_recall.to(self.recall), self.recall, self.options.memory)
+        self.recall.copy_(torch.where(class_counts > 0, average, self.recall))
 
 
-def class_error(logits: Tensor, truth: Tensor) -> Tensor:
+def compute_class_error(logits: Tensor, truth: Tensor) -> Tensor:
     """`|t - softmax(z)|`, [K, N, classes]; `-expm1` keeps 1 - p exact where p rounds to 1."""
-    log_p = logits.log_softmax(dim=2)
-    return torch.where(truth, -torch.expm1(log_p), log_p.exp())
+    log_probabilities = logits.log_softmax(dim=2)
+    return torch.where(truth, -torch.expm1(log_probabilities), log_probabilities.exp())
 
 
-def select(weakness: Tensor, selection: str) -> Tensor:
-    """Weights over the K pathways that sum to 1, from w [K, N, classes]."""
+def compute_pathway_weights(weakness: Tensor, selection: str) -> Tensor:
+    """Weights [K, N, classes] over the pathways that sum to 1, from the weakness [K, N, classes]."""
     if selection == "hard":
         weakness = (weakness == weakness.amax(dim=0)).to(weakness.dtype)
     total = weakness.sum(dim=0)

@@ -1,8 +1,8 @@
 """One loss per pathway, added: `L = sum_k CE(z[k], y)`.
 
 Each pathway gets the gradient of its own cross-entropy, on the same batches, in one backward pass; pathways
-that share no parts do not influence each other. The yardstick beside every guided reading: what guidance
-adds over simply giving each pathway its own loss.
+that share no modules do not influence each other. It is the baseline of every guided reading: it shows what
+guidance adds over giving each pathway its own loss.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from guidebp.methods.contract import Method
 
 @dataclass(frozen=True)
 class Options:
-    """None."""
+    """No options."""
 
 
 class Independent(Method):

@@ -24,10 +24,12 @@ class Options:
 class Learned(MergeMethod):
     """Cross-entropy of a trained weighted sum of the logits."""
 
-    def setup(self, options: Options) -> None:
-        """Weights [K, classes] or [K, 1], all 1/K."""
+    options: Options
+
+    def set_up(self) -> None:
+        """Add weights [K, classes] or [K, 1], all 1/K."""
         pathways = self.network.pathways
-        columns = self.network.classes if options.per == "class" else 1
+        columns = self.network.classes if self.options.per == "class" else 1
         self.weights = nn.Parameter(torch.full((pathways, columns), 1.0 / pathways))
 
     def merge(self, logits: Tensor, labels: Tensor) -> Tensor:

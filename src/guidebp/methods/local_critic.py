@@ -14,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidebp.methods import critics
-from guidebp.methods.contract import MakeOptimiser, Method, Step, pathway_norms
+from guidebp.methods.contract import Method, OptimiserFactory, Step, compute_pathway_norms
+from guidebp.methods.critics import build_critics, cut_trunk, name_pathways
 from guidebp.models.contract import Chain
 from guidebp.optimisers import Adam
+from guidebp.requirements import Requirement
 
 
 @dataclass(frozen=True)
@@ -31,89 +32,92 @@ class Options:
     every: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
+        """Raise ValueError for values without a meaning."""
         if self.critics < 0 or min(self.depth, self.channels, self.every) < 1 or not self.lr > 0:
             raise ValueError("critics must not be negative; depth, channels, every and lr must be positive")
 
-    def needs(self) -> dict[str, tuple[int, str]]:
-        """Enough parts in a row."""
-        return {
-            "parts": (
-                self.critics + 1,
-                f"{self.critics} critics need a network of one exit that can be cut into {self.critics + 1} groups",
-            )
-        }
+    def requirement(self) -> Requirement:
+        """Enough units in a row."""
+        groups = self.critics + 1
+        return Requirement(
+            units=groups,
+            reason=f"{self.critics} critics need a network of one exit that can be cut into {groups} groups",
+        )
 
 
 class LocalCritic(Method):
     """Every group follows its own critic; critics follow one another."""
 
     network: Chain
+    options: Options
 
-    def setup(self, options: Options) -> None:
+    def set_up(self) -> None:
         """Cut the trunk; the critics' weights come from the method's own stream."""
-        self.groups = critics.cut(self.network, options.critics)
+        options = self.options
+        self.groups = cut_trunk(self.network, options.critics)
         self.critics = nn.ModuleList(
-            critics.make_critics(self.network, self.groups, options.depth, options.channels)
+            build_critics(self.network, self.groups, options.depth, options.channels)
         )
-        self.names = critics.names(options.critics)
-        # the second one, through the critics alone, in every so many steps
-        self.passes = 1 + 1 / options.every if options.critics else 1
+        self.pathway_names = name_pathways(options.critics)
+        # the second pass, through the critics alone, happens in every `every`-th step
+        self.backward_passes = 1 + 1 / options.every if options.critics else 1
         self.steps = 0
 
-    def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, torch.optim.Optimizer]:
+    def make_optimisers(self, make_optimiser: OptimiserFactory) -> dict[str, torch.optim.Optimizer]:
         """The recipe's for the groups, Adam for the critics."""
-        found = {"main": make_optimiser(self.network.parameters())}
+        optimisers = {"main": make_optimiser(self.network.parameters())}
         if len(self.critics):
-            found["critics"] = Adam(self.critics.parameters(), lr=self.options.lr)
-        return found
+            optimisers["critics"] = Adam(self.critics.parameters(), lr=self.options.lr)
+        return optimisers
 
     @property
-    def constant(self) -> frozenset[str]:  # type: ignore[override]
-        """The critics' rate stays."""
+    def constant_rates(self) -> frozenset[str]:  # type: ignore[override]
+        """The critics' optimiser, where there are critics."""
         return frozenset({"critics"} & self.optimisers.keys())
 
     def outputs(self, images: Tensor) -> list[Tensor]:
-        """K logits [N, classes]: the critics' and the network's own; what a group hands on is detached."""
-        found = []
+        """K logits [N, classes]: the critics' and the network's own; a group's output is detached for the next."""
+        outputs = []
         state = images
         for group, critic in zip(self.groups, self.critics, strict=False):
             state = group(state)
-            found.append(critic(state))
+            outputs.append(critic(state))
             state = state.detach()
-        found.append(self.network.heads[0](self.network.exits[0](self.groups[-1](state))))
-        return found
+        outputs.append(self.network.heads[0](self.network.exits[0](self.groups[-1](state))))
+        return outputs
 
     def stages(self) -> list[list[nn.Module]]:
         """For pathway i: groups up to i, its critic; for the last one the whole network."""
-        alone = [[*self.groups[: i + 1], critic] for i, critic in enumerate(self.critics)]
-        return [*alone, [*self.groups, self.network.exits[0], self.network.heads[0]]]
+        sub_models = [[*self.groups[: i + 1], critic] for i, critic in enumerate(self.critics)]
+        return [*sub_models, [*self.groups, self.network.exits[0], self.network.heads[0]]]
 
     def step(self, images: Tensor, labels: Tensor) -> Step:
         """One step of the groups and, every `every` steps, of the critics."""
         logits = self.logits(images)
-        own = torch.stack([F.cross_entropy(z, labels, reduction="none") for z in logits])  # [K, N]
-        loss = own.mean(dim=1).sum()
-        learn = len(self.critics) > 0 and self.steps % self.options.every == 0
+        losses = torch.stack([F.cross_entropy(z, labels, reduction="none") for z in logits])  # [K, N]
+        loss = losses.mean(dim=1).sum()
+        update_critics = len(self.critics) > 0 and self.steps % self.options.every == 0
         self.steps += 1
         for optimiser in self.optimisers.values():
             optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss, inputs=[logits, *self.network.parameters()], retain_graph=learn)
+        torch.autograd.backward(
+            loss, inputs=[logits, *self.network.parameters()], retain_graph=update_critics
+        )
         assert logits.grad is not None
-        gradient = pathway_norms(logits.grad)  # now: the critics' backward pass adds to it
-        if learn:
-            gap = (own[:-1] - own[1:].detach()).abs().mean(dim=1).sum()
-            torch.autograd.backward(gap, inputs=list(self.critics.parameters()))
+        gradient_norms = compute_pathway_norms(logits.grad)  # before the critics' backward pass adds to it
+        if update_critics:
+            critic_loss = (losses[:-1] - losses[1:].detach()).abs().mean(dim=1).sum()
+            torch.autograd.backward(critic_loss, inputs=list(self.critics.parameters()))
             self.optimisers["critics"].step()
         self.optimisers["main"].step()
-        return Step(loss.detach(), gradient)
+        return Step(loss.detach(), gradient_norms)
 
     def get_extra_state(self) -> Tensor:
-        """Steps taken."""
+        """The number of steps so far."""
         return torch.tensor(self.steps)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Go on from there."""
+        """Restore the number of steps."""
         self.steps = int(state)
 
 

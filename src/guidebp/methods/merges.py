@@ -20,13 +20,15 @@ from guidebp.methods.contract import MergeMethod
 
 @dataclass(frozen=True)
 class Options:
-    """Which merge."""
+    """The merge."""
 
     merge: Literal["add", "average", "max"]
 
 
 class Merge(MergeMethod):
     """Cross-entropy of the summed, averaged or largest logits."""
+
+    options: Options
 
     def merge(self, logits: Tensor, labels: Tensor) -> Tensor:
         """One logit [N, classes] from logits [K, N, classes]; the labels are not used."""

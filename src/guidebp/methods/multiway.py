@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from guidebp.methods.contract import MakeOptimiser, Method, Step, pathway_norms
-from guidebp.methods.exits import depth_weights, exit_losses
+from guidebp.methods.contract import Method, OptimiserFactory, Step, compute_pathway_norms
+from guidebp.methods.exits import compute_depth_weights, compute_exit_losses
 from guidebp.models.contract import Chain
+from guidebp.requirements import Requirement
 
 
 @dataclass(frozen=True)
@@ -34,67 +35,77 @@ class Options:
 
     through: Literal["updated", "original"] = "updated"
 
-    def needs(self) -> dict[str, tuple[int, str]]:
+    def requirement(self) -> Requirement:
         """Exits of one trunk."""
-        return {"trunk": (1, "it updates a trunk from exit to exit, which pathways apart do not have")}
+        return Requirement(
+            exits=1, reason="it updates a trunk from exit to exit, which pathways apart do not have"
+        )
 
 
 class Multiway(Method):
     """K backward passes and K steps per batch."""
 
     network: Chain
+    options: Options
 
-    def setup(self, options: Options) -> None:
-        """Weights of the exits [K]."""
-        self.passes = self.network.pathways
-        self.weights = depth_weights(self.network.depths)
+    def set_up(self) -> None:
+        """Set the weights of the exits [K]."""
+        self.backward_passes = self.network.pathways
+        self.weights = compute_depth_weights(self.network.depths)
 
-    def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, Optimizer]:
+    def make_optimisers(self, make_optimiser: OptimiserFactory) -> dict[str, Optimizer]:
         """Per exit one for the segments below it and one for the exit itself."""
-        found: dict[str, Optimizer] = {}
+        optimisers: dict[str, Optimizer] = {}
         for k in range(self.network.pathways):
             trunk = make_optimiser(self.network.segments[: k + 1].parameters())
             divisor = sum(self.weights[k:-1]) if k < self.network.pathways - 1 else 1.0
             for group in trunk.param_groups:
                 group["lr"] /= divisor
-            found[f"trunk {k + 1}"] = trunk
-            found[f"exit {k + 1}"] = make_optimiser(self.exit_parameters(k))
-        return found
+            optimisers[f"trunk {k + 1}"] = trunk
+            optimisers[f"exit {k + 1}"] = make_optimiser(self._list_exit_parameters(k))
+        return optimisers
 
-    def exit_parameters(self, k: int) -> list[nn.Parameter]:
+    def _list_exit_parameters(self, k: int) -> list[nn.Parameter]:
         """Parameters of exit k and its head."""
         return [*self.network.exits[k].parameters(), *self.network.heads[k].parameters()]
 
     def step(self, images: Tensor, labels: Tensor) -> Step:
         """One forward pass, then a backward pass and a step per exit."""
         outputs = self.outputs(images)
-        losses = exit_losses(outputs, labels)
-        taken = []
+        losses = compute_exit_losses(outputs, labels)
+        gradients: list[tuple[Tensor, ...]] = []  # per exit
         if self.options.through == "updated":
             for k in range(self.pathways):
-                taken.append(self.backward(losses, outputs, k))
-                # the tape is to go on with the weights as they now are
+                gradients.append(self._compute_gradients(losses, outputs, k))
+                # later backward passes read the updated weights: autograd must not refuse them as modified
                 with torch.autograd._unsafe_preserve_version_counter(tuple(self.network.parameters())):
-                    self.update(k, taken[k])
+                    self._step_exit(k, gradients[k])
         else:
-            taken = [self.backward(losses, outputs, k) for k in range(self.pathways)]
-            for k, gradients in enumerate(taken):
-                self.update(k, gradients)
-        at_logits = torch.stack([weight * g[0] for weight, g in zip(self.weights, taken, strict=True)])
-        return Step(torch.stack(losses).detach().sum(), pathway_norms(at_logits))
+            gradients = [self._compute_gradients(losses, outputs, k) for k in range(self.pathways)]
+            for k in range(self.pathways):
+                self._step_exit(k, gradients[k])
+        logit_gradients = torch.stack(
+            [
+                weight * exit_gradients[0]
+                for weight, exit_gradients in zip(self.weights, gradients, strict=True)
+            ]
+        )
+        return Step(torch.stack(losses).detach().sum(), compute_pathway_norms(logit_gradients))
 
-    def backward(self, losses: list[Tensor], outputs: list[Tensor], k: int) -> tuple[Tensor, ...]:
+    def _compute_gradients(self, losses: list[Tensor], outputs: list[Tensor], k: int) -> tuple[Tensor, ...]:
         """Gradients of loss k at its logits, at the segments below it and at its exit."""
-        below = [*self.network.segments[: k + 1].parameters(), *self.exit_parameters(k)]
+        parameters = [*self.network.segments[: k + 1].parameters(), *self._list_exit_parameters(k)]
         last = k == self.pathways - 1
-        # what a segment makes for later exits alone is not reached
-        return torch.autograd.grad(losses[k], [outputs[k], *below], retain_graph=not last, allow_unused=True)
+        # parameters of a segment that serve later exits alone have no gradient
+        return torch.autograd.grad(
+            losses[k], [outputs[k], *parameters], retain_graph=not last, allow_unused=True
+        )
 
-    def update(self, k: int, gradients: tuple[Tensor, ...]) -> None:
-        """Step the segments below exit k and the exit, given `backward`'s gradients."""
+    def _step_exit(self, k: int, gradients: tuple[Tensor, ...]) -> None:
+        """Step the segments below exit k and the exit with the gradients of `_compute_gradients`."""
         trunk = list(self.network.segments[: k + 1].parameters())
         torch._foreach_mul_([g for g in gradients[1 : len(trunk) + 1] if g is not None], self.weights[k])
-        for parameter, gradient in zip([*trunk, *self.exit_parameters(k)], gradients[1:], strict=True):
+        for parameter, gradient in zip([*trunk, *self._list_exit_parameters(k)], gradients[1:], strict=True):
             parameter.grad = gradient
         for name in (f"trunk {k + 1}", f"exit {k + 1}"):
             self.optimisers[name].step()

@@ -1,14 +1,14 @@
 """Gradient rules: pure functions from the inner products of K gradients to K weights.
 
 With rows `g_k` and products `P[i, j] = g_i . g_j`, every rule here only adds multiples of rows to rows and sums the
-result, so it is known by weights `w` alone, and the direction taken is `sum_k w[k] g_k`. Rules work on products
-[..., K, K] and never look at a value on the host, so the device is not waited for.
+result. So weights `w` alone determine it, and the resulting direction is `sum_k w[k] g_k`. Rules work on products
+[..., K, K] and never read a value on the host, so they never wait for the device.
 
-`project` is the projection of Yu et al., "Gradient surgery for multi-task learning" (PCGrad, 2020), algorithm
-1: row i meets the other rows in a given order; where its inner product with one of the *original* rows is
-negative, the component along that row is taken away. Which rows it meets, and in which order, is what the
-readings of deconfliction differ in (`fixed_order`, `random_order`). `upgrad` is the projection onto the dual
-cone of Quinton and Rey, "Jacobian descent for multi-objective optimization" (2024).
+`compute_projection_weights` is the projection of Yu et al., "Gradient surgery for multi-task learning" (PCGrad,
+2020), algorithm 1: row i meets the other rows in a given order; where its inner product with one of the *original*
+rows is negative, the component along that row is removed. The readings of deconfliction differ in the rows that it
+meets and in their order (`build_fixed_order`, `draw_random_order`). `compute_upgrad_weights` is the projection onto
+the dual cone of Quinton and Rey, "Jacobian descent for multi-objective optimization" (2024).
 """
 
 from functools import cache
@@ -18,25 +18,27 @@ import torch
 from torch import Tensor
 
 
-def project(products: Tensor, order: Tensor) -> Tensor:
+def compute_projection_weights(products: Tensor, order: Tensor) -> Tensor:
     """Weights [..., K] of the sum of the K projected gradients.
 
-    `products` is [..., K, K]; `order` [K, T] lists for each row the rows it meets, itself standing for none.
+    `products` is [..., K, K]; `order` [K, T] lists for each row the rows it meets, its own index standing for none.
     """
     count = products.shape[-1]
-    itself = torch.arange(count, device=products.device)
-    made_of = torch.eye(count, dtype=products.dtype, device=products.device).expand_as(products).clone()
-    lengths = products.diagonal(dim1=-2, dim2=-1)
-    for met in order.unbind(dim=1):
-        inner = (made_of * products[..., met, :]).sum(dim=-1)
-        length = lengths[..., met]
-        conflict = (inner < 0) & (length > 0) & (met != itself)
-        taken = torch.where(conflict, inner / length.where(length > 0, 1.0), 0.0)
-        made_of.scatter_add_(-1, met.expand_as(taken).unsqueeze(-1), -taken.unsqueeze(-1))
-    return made_of.sum(dim=-2)
+    own_index = torch.arange(count, device=products.device)
+    # row i: the coefficients of projected gradient i in the original gradients
+    coefficients = torch.eye(count, dtype=products.dtype, device=products.device)
+    coefficients = coefficients.expand_as(products).clone()
+    squared_norms = products.diagonal(dim1=-2, dim2=-1)
+    for other in order.unbind(dim=1):
+        inner = (coefficients * products[..., other, :]).sum(dim=-1)
+        squared_norm = squared_norms[..., other]
+        conflict = (inner < 0) & (squared_norm > 0) & (other != own_index)
+        component = torch.where(conflict, inner / squared_norm.where(squared_norm > 0, 1.0), 0.0)
+        coefficients.scatter_add_(-1, other.expand_as(component).unsqueeze(-1), -component.unsqueeze(-1))
+    return coefficients.sum(dim=-2)
 
 
-def fixed_order(rule: str, count: int) -> Tensor:
+def build_fixed_order(rule: str, count: int) -> Tensor:
     """The order [K, T] of a rule without chance; exits are counted from the shallowest.
 
     deeper-first: an exit gives way to the deeper ones, met from the next one to the deepest. earlier-first: to the
@@ -44,21 +46,21 @@ def fixed_order(rule: str, count: int) -> Tensor:
     """
     rows: list[list[int]] = []
     for i in range(count):
-        met = {
+        others = {
             "deeper-first": list(range(i + 1, count)),
             "earlier-first": list(range(i - 1, -1, -1)),
             "adjacent": [j for j in (i - 1, i + 1) if 0 <= j < count],
         }[rule]
-        rows.append(met + [i] * (max(2, count) - len(met)))
+        rows.append(others + [i] * (max(2, count) - len(others)))
     return torch.tensor(rows)
 
 
-def random_order(count: int, generator: torch.Generator) -> Tensor:
+def draw_random_order(count: int, generator: torch.Generator) -> Tensor:
     """An order [K, K] for PCGrad: each row meets all others in an order of its own."""
     return torch.stack([torch.randperm(count, generator=generator) for _ in range(count)])
 
 
-def upgrad(products: Tensor, ridge: float = 1e-4) -> Tensor:
+def compute_upgrad_weights(products: Tensor, ridge: float = 1e-4) -> Tensor:
     """Weights [..., K] of the sum of the gradients, each projected onto the cone that conflicts with none.
 
     Row i becomes the nearest vector with a nonnegative inner product with every row: with products P, the `v` that
@@ -72,23 +74,25 @@ def upgrad(products: Tensor, ridge: float = 1e-4) -> Tensor:
     count = products.shape[-1]
     identity = torch.eye(count, dtype=products.dtype, device=products.device)
     trace = products.diagonal(dim1=-2, dim2=-1).sum(dim=-1)[..., None, None]
-    scaled = products / trace.where(trace > 0, 1.0)
-    matrix = (scaled + ridge * identity).unsqueeze(-3)  # [..., 1, K, K], for the sets
-    bound = _subsets(count, products.device).unsqueeze(-1)  # [2^K, K, 1], true where v equals its bound
+    normalised = products / trace.where(trace > 0, 1.0)
+    matrix = (normalised + ridge * identity).unsqueeze(-3)  # [..., 1, K, K], for the sets
+    at_bound = _list_subsets(count, products.device).unsqueeze(
+        -1
+    )  # [2^K, K, 1], true where v equals its bound
     # v = e_i at the bounds; elsewhere the gradient 2 P v is zero
-    system = torch.where(bound, identity, matrix)
-    right = torch.where(bound, identity, torch.zeros_like(identity))
-    found = torch.linalg.solve_ex(system, right.expand_as(system))[0]  # [..., 2^K, K, K], a column per i
-    slope = matrix @ found
-    below = (identity - found).clamp(min=0).amax(dim=-2)
-    pushed = (-slope).clamp(min=0).masked_fill(~bound, 0).amax(dim=-2)
-    best = (below + pushed).argmin(dim=-2)  # [..., K]
-    chosen = found.gather(-3, best[..., None, None, :].expand(*best.shape[:-1], 1, count, count)).squeeze(-3)
-    weights: Tensor = chosen.sum(dim=-1)
+    system = torch.where(at_bound, identity, matrix)
+    target = torch.where(at_bound, identity, torch.zeros_like(identity))
+    solutions = torch.linalg.solve_ex(system, target.expand_as(system))[0]  # [..., 2^K, K, K], a column per i
+    slopes = matrix @ solutions
+    bound_violations = (identity - solutions).clamp(min=0).amax(dim=-2)
+    slope_violations = (-slopes).clamp(min=0).masked_fill(~at_bound, 0).amax(dim=-2)
+    best = (bound_violations + slope_violations).argmin(dim=-2)  # [..., K]
+    index = best[..., None, None, :].expand(*best.shape[:-1], 1, count, count)
+    weights: Tensor = solutions.gather(-3, index).squeeze(-3).sum(dim=-1)
     return weights
 
 
 @cache
-def _subsets(count: int, device: torch.device) -> Tensor:
-    """All subsets of range(count), bool [2^count, count]; kept, because copying to a device waits for it."""
+def _list_subsets(count: int, device: torch.device) -> Tensor:
+    """All subsets of range(count), bool [2^count, count]; cached, because copying to a device waits for it."""
     return torch.tensor(list(product([False, True], repeat=count)), device=device)

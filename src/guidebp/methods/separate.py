@@ -1,7 +1,7 @@
 """Each pathway trained on its own: own loss, own optimiser, own batch order.
 
-What "training instances separately" means in the paper's second claim. Pathway 0 sees the batches every
-other method sees, pathway k > 0 those of batch order k. Pathways that share parts (a trunk) get private copies
+The paper's second claim calls this "training instances separately". Pathway 0 sees the batches every
+other method sees, pathway k > 0 those of batch order k. Pathways that share modules (a trunk) get private copies
 of them, equal at the start. Per pathway this is plain training of a plain network.
 """
 
@@ -13,33 +13,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from guidebp.methods.contract import MakeOptimiser, Method, Step, pathway_norms
-from guidebp.models.contract import shared_parameters
+from guidebp.methods.contract import Method, OptimiserFactory, Step, compute_pathway_norms
+from guidebp.models.contract import find_shared_parameters
 
 
 @dataclass(frozen=True)
 class Options:
-    """None."""
+    """No options."""
 
 
 class Separate(Method):
     """K networks of one pathway each."""
 
-    def setup(self, options: Options) -> None:
-        """One plain network per pathway; shared parts are copied, so the given network is left as it was."""
+    def set_up(self) -> None:
+        """Make one plain network per pathway; shared modules are copied, so the given network stays unchanged."""
         self.streams = self.network.pathways
         pathways = self.network.stages()
-        shared = shared_parameters(pathways)
+        shared = find_shared_parameters(pathways)
         self.alone = nn.ModuleList(
             nn.Sequential(*(copy.deepcopy(stages) if shared else stages)) for stages in pathways
         )
 
-    def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, Optimizer]:
+    def make_optimisers(self, make_optimiser: OptimiserFactory) -> dict[str, Optimizer]:
         """One per pathway."""
         return {f"pathway {k}": make_optimiser(net.parameters()) for k, net in enumerate(self.alone)}
 
     def stages(self) -> list[list[nn.Module]]:
-        """Every network."""
+        """For each pathway its network."""
         return [[net] for net in self.alone]
 
     def outputs(self, images: Tensor) -> list[Tensor]:
@@ -47,16 +47,16 @@ class Separate(Method):
         return [net(images) for net in self.alone]
 
     def step(self, images: Tensor, labels: Tensor) -> Step:
-        """One step of every network, each on its own part of the batch [K * N, C, H, W]."""
+        """One step of every network, each on its own N images of the batch [K * N, C, H, W]."""
         logits = torch.stack(
-            [net(part) for net, part in zip(self.alone, images.chunk(self.streams), strict=True)]
+            [net(own_images) for net, own_images in zip(self.alone, images.chunk(self.streams), strict=True)]
         )
         logits.retain_grad()
-        parts = zip(logits, labels.chunk(self.streams), strict=True)
-        loss = torch.stack([F.cross_entropy(z, y) for z, y in parts]).sum()
+        pairs = zip(logits, labels.chunk(self.streams), strict=True)
+        loss = torch.stack([F.cross_entropy(z, y) for z, y in pairs]).sum()
         self.descend(loss)
         assert logits.grad is not None
-        return Step(loss.detach(), pathway_norms(logits.grad))
+        return Step(loss.detach(), compute_pathway_norms(logits.grad))
 
 
 METHOD = Separate

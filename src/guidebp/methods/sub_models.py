@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from guidebp.methods import critics
-from guidebp.methods.contract import MakeOptimiser, Method
-from guidebp.methods.exits import exit_losses
+from guidebp.methods.contract import Method, OptimiserFactory
+from guidebp.methods.critics import build_critics, cut_trunk, name_pathways
+from guidebp.methods.exits import compute_exit_losses
 from guidebp.models.contract import Chain
+from guidebp.requirements import Requirement
 
 
 @dataclass(frozen=True)
@@ -28,43 +29,45 @@ class Options:
     channels: int = 128
 
     def __post_init__(self) -> None:
-        """Refuse what has no meaning."""
+        """Raise ValueError for values without a meaning."""
         if self.critics < 0 or min(self.depth, self.channels) < 1:
             raise ValueError("critics must not be negative; depth and channels must be positive")
 
-    def needs(self) -> dict[str, tuple[int, str]]:
-        """Enough parts in a row."""
-        return {
-            "parts": (
-                self.critics + 1,
-                f"{self.critics} critics need a network of one exit that can be cut into {self.critics + 1} groups",
-            )
-        }
+    def requirement(self) -> Requirement:
+        """Enough units in a row."""
+        groups = self.critics + 1
+        return Requirement(
+            units=groups,
+            reason=f"{self.critics} critics need a network of one exit that can be cut into {groups} groups",
+        )
 
 
 class SubModels(Method):
     """One private network per sub-model."""
 
     network: Chain
+    options: Options
 
-    def setup(self, options: Options) -> None:
-        """Copies, equal at the start where they share parts."""
-        groups = critics.cut(self.network, options.critics)
-        made = critics.make_critics(self.network, groups, options.depth, options.channels)
-        ends = [*made, nn.Sequential(self.network.exits[0], self.network.heads[0])]
+    def set_up(self) -> None:
+        """Make private copies, equal at the start where sub-models share modules."""
+        options = self.options
+        groups = cut_trunk(self.network, options.critics)
+        critics = build_critics(self.network, groups, options.depth, options.channels)
+        ends = [*critics, nn.Sequential(self.network.exits[0], self.network.heads[0])]
         self.alone = nn.ModuleList(
             copy.deepcopy(nn.Sequential(*groups[: i + 1], end)) for i, end in enumerate(ends)
         )
-        self.names = critics.names(options.critics)
+        self.pathway_names = name_pathways(options.critics)
 
-    def make_optimisers(self, make_optimiser: MakeOptimiser) -> dict[str, Optimizer]:
+    def make_optimisers(self, make_optimiser: OptimiserFactory) -> dict[str, Optimizer]:
         """One per sub-model."""
         return {
-            name: make_optimiser(net.parameters()) for name, net in zip(self.names, self.alone, strict=True)
+            name: make_optimiser(net.parameters())
+            for name, net in zip(self.pathway_names, self.alone, strict=True)
         }
 
     def stages(self) -> list[list[nn.Module]]:
-        """Every sub-model."""
+        """For each pathway its sub-model."""
         return [[net] for net in self.alone]
 
     def outputs(self, images: Tensor) -> list[Tensor]:
@@ -73,7 +76,7 @@ class SubModels(Method):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sum over K of the batch means."""
-        return torch.stack(exit_losses(logits, labels)).sum()
+        return torch.stack(compute_exit_losses(logits, labels)).sum()
 
 
 METHOD = SubModels

@@ -1,11 +1,8 @@
-"""Architectures: one family per file, all keeping the contract of `contract.py`.
+"""Architectures: one family per file, with an `Options` dataclass and `build(options, shape, classes) -> Network`.
 
-A family is a file with an `Options` dataclass and `build(options, shape, classes) -> Network`. Its name in
-the configuration is the file's name with `-` for `_`. What its networks have that some methods need, `Options`
-says in `offers() -> dict[str, int]`:
-
-- `trunk`: how many exits leave one shared trunk (a `Chain`);
-- `parts`: how many modules in a row a network of one exit can be cut between (`Chain.parts`).
+A family's name in the configuration is its file's name with `-` for `_`. Its `Options` say in `offer() -> Offer`
+what its networks have that some methods need. Others import `build_network`, `Network`, `Chain` and `Parallel`
+(`contract.py`).
 """
 
 from importlib import import_module
@@ -15,10 +12,10 @@ from guidebp.runs.spec import FamilySpec
 
 
 def build_network(spec: FamilySpec, shape: tuple[int, int, int], classes: int) -> Network:
-    """The network of a resolved architecture: {"family", "options"} and, for one made of others, {"base"}."""
+    """The network of a resolved spec for images of `shape` (C, H, W); one with a base is made of copies of it."""
     module = import_module(f"guidebp.models.{spec.module}")
     options = module.Options(**spec.options)
-    if spec.base:
+    if spec.base is not None:
         copies = [build_network(spec.base, shape, classes) for _ in range(options.copies)]
         network = module.build(options, copies)
     else:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from guidebp.models.contract import Chain
-from guidebp.models.layers import GlobalAverage, conv_bn_relu
+from guidebp.models.layers import GlobalAverage, make_conv_bn_relu
+from guidebp.requirements import Offer
 
 
 @dataclass(frozen=True)
@@ -27,33 +28,35 @@ class Options:
     head: int = 64
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
+        """Raise ValueError for a network that cannot be built."""
         if self.stem < 1 or self.depth < 1 or self.head < 1:
             raise ValueError("stem, depth and head must be positive")
         if len(self.widths) != 3 or any(width < 8 or width % 8 for width in self.widths):
             raise ValueError("widths must be three positive multiples of 8")
 
-    def offers(self) -> dict[str, int]:
+    def offer(self) -> Offer:
         """Three exits of one trunk."""
-        return {"trunk": 3}
+        return Offer(exits=3)
 
     def smallest_image(self) -> int:
         """Pixels: two segments halve the map, and the auxiliary heads pool a 2x2 plane."""
         return 8
 
 
-class Inception(nn.Module):
-    """Four routes side by side, concatenated: 1x1, 3x3, 5x5 and pooled, in GoogLeNet's rough proportions."""
+class _Inception(nn.Module):
+    """Four parallel routes, concatenated: 1x1, 3x3, 5x5 and pooled, roughly in GoogLeNet's proportions."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         eighth = outputs // 8
         self.routes = nn.ModuleList(
             [
-                conv_bn_relu(inputs, 2 * eighth, 1),
-                nn.Sequential(conv_bn_relu(inputs, 3 * eighth, 1), conv_bn_relu(3 * eighth, 4 * eighth, 3)),
-                nn.Sequential(conv_bn_relu(inputs, eighth, 1), conv_bn_relu(eighth, eighth, 5)),
-                nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), conv_bn_relu(inputs, eighth, 1)),
+                make_conv_bn_relu(inputs, 2 * eighth, 1),
+                nn.Sequential(
+                    make_conv_bn_relu(inputs, 3 * eighth, 1), make_conv_bn_relu(3 * eighth, 4 * eighth, 3)
+                ),
+                nn.Sequential(make_conv_bn_relu(inputs, eighth, 1), make_conv_bn_relu(eighth, eighth, 5)),
+                nn.Sequential(nn.MaxPool2d(3, stride=1, padding=1), make_conv_bn_relu(inputs, eighth, 1)),
             ]
         )
 
@@ -70,24 +73,26 @@ def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     heads: list[nn.Module] = []
     inputs = options.stem
     for k, outputs in enumerate(options.widths):
-        modules: list[nn.Module] = [conv_bn_relu(channels, options.stem, 3)] if k == 0 else [nn.MaxPool2d(2)]
+        modules: list[nn.Module] = (
+            [make_conv_bn_relu(channels, options.stem, 3)] if k == 0 else [nn.MaxPool2d(2)]
+        )
         for depth in range(options.depth):
-            modules.append(Inception(inputs if depth == 0 else outputs, outputs))
+            modules.append(_Inception(inputs if depth == 0 else outputs, outputs))
         inputs = outputs
         segments.append(nn.Sequential(*modules))
         if k == 2:
             exits.append(GlobalAverage())
             heads.append(nn.Linear(outputs, classes))
             continue
-        side_h, side_w = height // 2**k, width // 2**k
-        pool = (side_h // 2, side_w // 2)
-        plane = (side_h // pool[0]) * (side_w // pool[1])
+        map_height, map_width = height // 2**k, width // 2**k
+        pool = (map_height // 2, map_width // 2)
+        pixels = (map_height // pool[0]) * (map_width // pool[1])  # of the pooled map
         exits.append(
             nn.Sequential(
                 nn.AvgPool2d(pool),
-                conv_bn_relu(outputs, options.head // 4, 1),
+                make_conv_bn_relu(outputs, options.head // 4, 1),
                 nn.Flatten(),
-                nn.Linear(options.head // 4 * plane, options.head),
+                nn.Linear(options.head // 4 * pixels, options.head),
                 nn.ReLU(inplace=True),
             )
         )

@@ -11,7 +11,7 @@ from typing import Literal
 from torch import nn
 
 from guidebp.models.contract import Parallel
-from guidebp.models.layers import GlobalAverage, conv_bn_relu
+from guidebp.models.layers import GlobalAverage, make_conv_bn_relu
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Options:
     features: Literal["flatten", "average"] = "flatten"
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
+        """Raise ValueError for a network that cannot be built."""
         if not self.kernels or not self.widths or min(self.widths) < 1:
             raise ValueError("needs at least one column and one positive width")
         if any(len(column) != len(self.widths) for column in self.kernels):
@@ -40,23 +40,23 @@ def build(options: Options, shape: tuple[int, int, int], classes: int) -> Parall
     """The network for images of `shape` (C, H, W)."""
     channels, height, width = shape
     downsample = 2 ** len(options.widths)
-    plane = (height // downsample) * (width // downsample) if options.features == "flatten" else 1
+    pixels = (height // downsample) * (width // downsample) if options.features == "flatten" else 1
 
-    def column(kernels: list[int]) -> nn.Module:
+    def build_column(kernels: list[int]) -> nn.Module:
         layers: list[nn.Module] = []
         inputs = channels
         for kernel, outputs in zip(kernels, options.widths, strict=True):
-            layers += [conv_bn_relu(inputs, outputs, kernel), nn.MaxPool2d(2)]
+            layers += [make_conv_bn_relu(inputs, outputs, kernel), nn.MaxPool2d(2)]
             inputs = outputs
         layers.append(nn.Flatten() if options.features == "flatten" else GlobalAverage())
         return nn.Sequential(*layers)
 
-    def name(kernels: list[int]) -> str:
+    def name_column(kernels: list[int]) -> str:
         sizes = kernels[:1] if len(set(kernels)) == 1 else kernels
         return "kernel " + "-".join(map(str, sizes))
 
     return Parallel(
-        names=[name(kernels) for kernels in options.kernels],
-        columns=[column(kernels) for kernels in options.kernels],
-        heads=[nn.Linear(options.widths[-1] * plane, classes) for _ in options.kernels],
+        pathway_names=[name_column(kernels) for kernels in options.kernels],
+        columns=[build_column(kernels) for kernels in options.kernels],
+        heads=[nn.Linear(options.widths[-1] * pixels, classes) for _ in options.kernels],
     )

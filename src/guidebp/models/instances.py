@@ -1,7 +1,7 @@
 """n copies of one base network with different initial weights.
 
 The setting of the paper's second claim: several instances of one model trained in parallel under one
-guided loss. The base is any architecture of the study; its pathways stand side by side in the copies.
+guided loss. The base is any architecture of the study; the pathways of all copies are the pathways of the network.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from guidebp.models.contract import Network
 class Options:
     """The base architecture, by its name in config/architectures.yaml, and how many copies of it.
 
-    A resolved spec carries what `base` stands for instead of the name.
+    A resolved spec carries the spec of the base instead of its name.
     """
 
     base: str = ""
     copies: int = 3
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
+        """Raise ValueError for a network that cannot be built."""
         if self.copies < 1:
             raise ValueError("copies must be at least 1")
 
@@ -35,29 +35,29 @@ class Instances(Network):
         super().__init__()
         self.copies = nn.ModuleList(copies)
         several = copies[0].pathways > 1
-        self.names = [
+        self.pathway_names = [
             f"copy {i + 1}, {name}" if several else f"copy {i + 1}"
             for i, copy in enumerate(copies)
-            for name in copy.names
+            for name in copy.pathway_names
         ]
 
-    def _copies(self) -> list[Network]:
+    def _list_copies(self) -> list[Network]:
         return [copy for copy in self.copies if isinstance(copy, Network)]
 
     @property
     def exit_heads(self) -> Sequence[nn.Module]:
         """The heads of all copies."""
-        return [head for copy in self._copies() for head in copy.exit_heads]
+        return [head for copy in self._list_copies() for head in copy.exit_heads]
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Features of every pathway of every copy."""
-        return [f for copy in self._copies() for f in copy.features(images)]
+        return [features for copy in self._list_copies() for features in copy.features(images)]
 
     def stages(self) -> list[list[nn.Module]]:
         """Stages of every pathway of every copy."""
-        return [stages for copy in self._copies() for stages in copy.stages()]
+        return [stages for copy in self._list_copies() for stages in copy.stages()]
 
 
-def build(options: Options, base: Sequence[Network]) -> Instances:
-    """The network made of the given copies of the base; `build_network` of this package makes them."""
-    return Instances(base)
+def build(options: Options, copies: Sequence[Network]) -> Instances:
+    """The network made of the given copies of the base; `build_network` of this package builds them."""
+    return Instances(copies)

@@ -1,12 +1,12 @@
-"""Layers and initial weights that several architectures are made of."""
+"""Layers and initial weights that several architectures share."""
 
 from torch import Tensor, nn
 
 
-def conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def make_conv_bn_relu(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Convolution that keeps the map's size (or divides it by `stride`), batch normalisation, ReLU.
 
-    The norm makes a bias needless.
+    Without a bias, which the normalisation would cancel.
     """
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False),
@@ -26,7 +26,7 @@ class GlobalAverage(nn.Module):
         return maps.mean(dim=(2, 3))
 
 
-def he_normal(network: nn.Module) -> None:
+def draw_he_normal(network: nn.Module) -> None:
     """Draw convolutions from N(0, 2 / (k * k * outputs)), zero the biases of linear layers (He et al. 2015)."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

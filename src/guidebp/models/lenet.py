@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from guidebp.models.contract import Chain
+from guidebp.requirements import Offer
 
 CHANNELS = (6, 16)
 
@@ -29,18 +30,18 @@ class Options:
     padded: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
+        """Raise ValueError for a network that cannot be built."""
         if self.exits not in ([], [1], [2], [1, 2]):
             raise ValueError("exits must be one of [], [1], [2], [1, 2]")
         if min(*self.widths, self.width) < 1:
             raise ValueError("widths and width must be positive")
 
-    def offers(self) -> dict[str, int]:
+    def offer(self) -> Offer:
         """Exits of one trunk; without auxiliary ones the two convolutions can be cut apart."""
-        return {"trunk": len(self.exits) + 1, "parts": 0 if self.exits else len(CHANNELS)}
+        return Offer(exits=len(self.exits) + 1, units=0 if self.exits else len(CHANNELS))
 
     def smallest_image(self) -> int:
-        """Pixels: half of them, less 4 unless padded, halved again."""
+        """Pixels: the side is halved, loses 4 pixels unless padded, and is halved again."""
         return 4 if self.padded else 12
 
 
@@ -53,18 +54,26 @@ def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     depths: list[int] = []
     for layer, channels in enumerate(CHANNELS, start=1):
         outputs = channels * options.width
-        lost = 0 if layer == 1 or options.padded else 4
-        convolution = nn.Conv2d(inputs, outputs, 5, padding=(4 - lost) // 2)
+        border = (
+            0 if layer == 1 or options.padded else 4
+        )  # pixels that the convolution takes off each side length
+        convolution = nn.Conv2d(inputs, outputs, 5, padding=(4 - border) // 2)
         segments[-1].append(nn.Sequential(convolution, nn.ReLU(inplace=True), nn.MaxPool2d(2)))
-        inputs, height, width = outputs, (height - lost) // 2, (width - lost) // 2
+        inputs, height, width = outputs, (height - border) // 2, (width - border) // 2
         if layer in options.exits:
             segments.append(nn.Sequential())
             exits.append(nn.Flatten())
             heads.append(nn.Linear(inputs * height * width, classes))
             depths.append(layer)
-    first, second = options.widths
-    layers: list[nn.Module] = [nn.Flatten(), nn.Linear(inputs * height * width, first), nn.ReLU(inplace=True)]
-    layers += [nn.Linear(first, second), nn.ReLU(inplace=True)]
-    exits.append(nn.Sequential(*layers))
-    heads.append(nn.Linear(second, classes))
+    first_width, second_width = options.widths
+    exits.append(
+        nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(inputs * height * width, first_width),
+            nn.ReLU(inplace=True),
+            nn.Linear(first_width, second_width),
+            nn.ReLU(inplace=True),
+        )
+    )
+    heads.append(nn.Linear(second_width, classes))
     return Chain(segments, exits, heads, [*depths, len(CHANNELS)])

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from guidebp.models.contract import Chain
-from guidebp.models.layers import GlobalAverage, he_normal
+from guidebp.models.layers import GlobalAverage, draw_he_normal
+from guidebp.requirements import Offer
 
 # expansion, channels, blocks, stride of the first block: table 2 of the paper
 STAGES = (
@@ -26,7 +27,7 @@ STAGES = (
     (6, 160, 3, 2),
     (6, 320, 1, 1),
 )
-FIRST, LAST = 32, 1280
+FIRST_CHANNELS, LAST_CHANNELS = 32, 1280
 
 
 @dataclass(frozen=True)
@@ -39,22 +40,25 @@ class Options:
     small_images: bool = True
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
+        """Raise ValueError for a network that cannot be built."""
         if self.exits != sorted(set(self.exits)) or any(not 1 <= stage <= 6 for stage in self.exits):
             raise ValueError("exits must be ascending stages from 1 to 6")
         if not self.width > 0 or self.head < 1:
             raise ValueError("width and head must be positive")
 
-    def offers(self) -> dict[str, int]:
+    def offer(self) -> Offer:
         """Exits of one trunk; without auxiliary ones the blocks can be cut apart."""
-        return {"trunk": len(self.exits) + 1, "parts": 0 if self.exits else sum(s[2] for s in STAGES) + 2}
+        blocks = sum(stage[2] for stage in STAGES)
+        return Offer(exits=len(self.exits) + 1, units=0 if self.exits else blocks + 2)
 
     def smallest_image(self) -> int:
         """Pixels: three or five halvings of the map, rounded up."""
         return 8 if self.small_images else 32
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
+def _make_conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+) -> list[nn.Module]:
     """Convolution and batch normalisation."""
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     return [convolution, nn.BatchNorm2d(outputs)]
@@ -65,55 +69,57 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
-        inner = inputs * expansion
-        widen = [*conv_bn(inputs, inner, 1), nn.ReLU6(inplace=True)] if expansion > 1 else []
+        hidden = inputs * expansion
+        widen = [*_make_conv_bn(inputs, hidden, 1), nn.ReLU6(inplace=True)] if expansion > 1 else []
         self.layers = nn.Sequential(
             *widen,
-            *conv_bn(inner, inner, 3, stride, groups=inner),
+            *_make_conv_bn(hidden, hidden, 3, stride, groups=hidden),
             nn.ReLU6(inplace=True),
-            *conv_bn(inner, outputs, 1),
+            *_make_conv_bn(hidden, outputs, 1),
         )
         self.adds = stride == 1 and inputs == outputs
 
     def forward(self, maps: Tensor) -> Tensor:
         """[N, inputs, H, W] to [N, outputs, H / stride, W / stride], rounded up."""
-        found: Tensor = self.layers(maps)
-        return maps + found if self.adds else found
+        residual: Tensor = self.layers(maps)
+        return maps + residual if self.adds else residual
 
 
-def rounded(channels: float) -> int:
-    """The nearest multiple of 8, at least 8, never below 90 % of what was asked for."""
-    near = max(8, int(channels + 4) // 8 * 8)
-    return near + 8 if near < 0.9 * channels else near
+def _round_channels(channels: float) -> int:
+    """The nearest multiple of 8, at least 8, never below 90 % of `channels`."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest + 8 if nearest < 0.9 * channels else nearest
 
 
 def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     """The network for images of `shape` (C, H, W)."""
-    inputs, depth = rounded(FIRST * options.width), 1
-    first = conv_bn(shape[0], inputs, 3, 1 if options.small_images else 2)
-    parts: list[list[nn.Module]] = [[nn.Sequential(*first, nn.ReLU6(inplace=True))]]
+    inputs, depth = _round_channels(FIRST_CHANNELS * options.width), 1
+    first = _make_conv_bn(shape[0], inputs, 3, 1 if options.small_images else 2)
+    segments: list[list[nn.Module]] = [[nn.Sequential(*first, nn.ReLU6(inplace=True))]]
     exits: list[nn.Module] = []
     heads: list[nn.Module] = []
     depths: list[int] = []
-    for stage, (expansion, channels, blocks, halving) in enumerate(STAGES, start=1):
-        outputs = rounded(channels * options.width)
+    for stage, (expansion, channels, blocks, first_stride) in enumerate(STAGES, start=1):
+        outputs = _round_channels(channels * options.width)
         for block in range(blocks):
-            stride = halving if not block and not (options.small_images and stage == 2) else 1
-            parts[-1].append(InvertedResidual(inputs, outputs, stride, expansion))
+            stride = first_stride if not block and not (options.small_images and stage == 2) else 1
+            segments[-1].append(InvertedResidual(inputs, outputs, stride, expansion))
             inputs, depth = outputs, depth + (3 if expansion > 1 else 2)
         if stage in options.exits:
-            parts.append([])
+            segments.append([])
             exits.append(
-                nn.Sequential(*conv_bn(inputs, options.head, 1), nn.ReLU6(inplace=True), GlobalAverage())
+                nn.Sequential(
+                    *_make_conv_bn(inputs, options.head, 1), nn.ReLU6(inplace=True), GlobalAverage()
+                )
             )
             heads.append(nn.Linear(options.head, classes))
             depths.append(depth)
-    last = rounded(LAST * max(1.0, options.width))
-    parts[-1].append(nn.Sequential(*conv_bn(inputs, last, 1), nn.ReLU6(inplace=True)))
+    last_channels = _round_channels(LAST_CHANNELS * max(1.0, options.width))
+    segments[-1].append(nn.Sequential(*_make_conv_bn(inputs, last_channels, 1), nn.ReLU6(inplace=True)))
     exits.append(GlobalAverage())
-    heads.append(nn.Linear(last, classes))
-    network = Chain([nn.Sequential(*some) for some in parts], exits, heads, [*depths, depth + 1])
-    he_normal(network)
+    heads.append(nn.Linear(last_channels, classes))
+    network = Chain([nn.Sequential(*units) for units in segments], exits, heads, [*depths, depth + 1])
+    draw_he_normal(network)
     for head in network.heads:
         nn.init.normal_(next(head.parameters()), 0.0, 0.01)
     return network

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from torch import Tensor, nn
 
 from guidebp.models.contract import Chain
-from guidebp.models.layers import GlobalAverage, he_normal
+from guidebp.models.layers import GlobalAverage, draw_he_normal
+from guidebp.requirements import Offer
 
 STAGES = 3
 
@@ -32,7 +33,7 @@ class Options:
     channels: int = 16
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built."""
+        """Raise ValueError for a network that cannot be built."""
         if self.depth < 8 or (self.depth - 2) % 6:
             raise ValueError("depth must be 6n + 2: 8, 14, 20, 26, 32, 38, 44, 50, 56, 110, ...")
         if self.width < 1 or self.channels < 1:
@@ -44,16 +45,16 @@ class Options:
                 f"exits must be ascending odd layers from 3 to {self.depth - 3}: the ends of blocks"
             )
 
-    def offers(self) -> dict[str, int]:
+    def offer(self) -> Offer:
         """Exits of one trunk; without auxiliary ones the first convolution and the blocks can be cut apart."""
-        return {"trunk": len(self.exits) + 1, "parts": 0 if self.exits else (self.depth - 2) // 2 + 1}
+        return Offer(exits=len(self.exits) + 1, units=0 if self.exits else (self.depth - 2) // 2 + 1)
 
     def smallest_image(self) -> int:
         """Pixels: two stages halve the map."""
         return 4
 
 
-class Block(nn.Module):
+class PreActivationBlock(nn.Module):
     """Two 3x3 convolutions, each after batch normalisation and ReLU, added to the input."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, first: bool) -> None:
@@ -70,34 +71,34 @@ class Block(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """[N, inputs, H, W] to [N, outputs, H / stride, W / stride]."""
-        active = self.activate(maps)
+        activated = self.activate(maps)
         # not the convolution's own stride: below 16 channels that of a 1x1 convolution writes out of bounds on CPUs
         # (oneDNN's issue 6035)
-        kept = (active if self.first else maps)[:, :, :: self.stride, :: self.stride]
-        found: Tensor = self.convolve(active) + self.widen(kept)
-        return found
+        shortcut = (activated if self.first else maps)[:, :, :: self.stride, :: self.stride]
+        outputs: Tensor = self.convolve(activated) + self.widen(shortcut)
+        return outputs
 
 
 def build(options: Options, shape: tuple[int, int, int], classes: int) -> Chain:
     """The network for images of `shape` (C, H, W)."""
     inputs = options.channels * options.width
-    parts: list[list[nn.Module]] = [[nn.Conv2d(shape[0], inputs, 3, 1, 1, bias=False)]]
+    segments: list[list[nn.Module]] = [[nn.Conv2d(shape[0], inputs, 3, 1, 1, bias=False)]]
     widths, depths, layer = [], [], 1
     for stage in range(STAGES):
         outputs = options.channels * options.width * 2**stage
         for block in range((options.depth - 2) // 6):
             stride = 2 if stage and not block else 1
-            parts[-1].append(Block(inputs, outputs, stride, first=not block))
+            segments[-1].append(PreActivationBlock(inputs, outputs, stride, first=not block))
             inputs, layer = outputs, layer + 2
             if layer in options.exits:
                 widths.append(outputs)
                 depths.append(layer)
-                parts.append([])
+                segments.append([])
     network = Chain(
-        [nn.Sequential(*some) for some in parts],
+        [nn.Sequential(*units) for units in segments],
         [nn.Sequential(nn.BatchNorm2d(w), nn.ReLU(inplace=True), GlobalAverage()) for w in [*widths, inputs]],
         [nn.Linear(width, classes) for width in [*widths, inputs]],
         [*depths, layer],
     )
-    he_normal(network)
+    draw_he_normal(network)
     return network

@@ -1,9 +1,9 @@
-"""What can be known of a method's or an architecture's file without importing torch.
+"""Families of methods and architectures: their options and the hash of their code, read without importing torch.
 
 Each file of `guidebp.methods` and `guidebp.models` with an `Options` dataclass is a family. Importing one costs
-seconds (torch), and the workflow resolves its study at every start, so the file is read as text: the hash
-of its code goes into run keys, and its `Options` class (plain Python) validates options and tells, by `needs` of a
-method and `offers` of an architecture, which pairs fit.
+seconds (torch), and the workflow resolves its study at every start, so the file is read as text. The hash
+of its code goes into run keys. Its `Options` class (plain Python) validates options. A method's `requirement()` and
+an architecture's `offer()` decide which pairs fit.
 """
 
 import ast
@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import tokenize
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
@@ -21,6 +22,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from guidebp.errors import UserError
+from guidebp.requirements import Offer, Requirement
+from guidebp.runs.json_fields import JsonObject, to_json
 from guidebp.schema.yaml_files import explain
 
 PACKAGE = Path(__file__).parent.parent
@@ -28,100 +31,144 @@ PACKAGE = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Family:
-    """One file: the hash of its code and its options."""
+    """One file.
+
+    Attributes:
+        name: the file's name with `-` for `_`.
+        code: hash of the file's code.
+        options: validates values for its `Options` class.
+    """
 
     name: str
     code: str
     options: TypeAdapter[Any]
 
     def resolve(self, options: dict[str, Any]) -> tuple[Any, list[str]]:
-        """The validated Options object, or None and what is wrong, one line per fault."""
+        """The validated Options object and no faults, or None and one line per fault."""
         try:
             return self.options.validate_json(json.dumps(options)), []
         except ValidationError as error:
             return None, explain(error)
 
 
-def code_hash(source: str) -> str:
-    """Hash of the program in `source` without comments, docstrings and blank lines, 16 hexadecimal digits.
+def hash_code(source: str) -> str:
+    """Hash of the program in `source` without comments, docstrings, imports and blank lines, 16 hexadecimal digits.
 
-    Of the text, not of a dump of the tree, which differs between versions of Python.
+    Of the text, not of a dump of the tree, which differs between versions of Python. Imports are left out because a
+    shared module may move; changes within shared modules are the business of `ENGINE_VERSION`.
     """
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
-    for node in ast.walk(ast.parse(source)):
-        if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-            and ast.get_docstring(node) is not None
-        ):
-            text = node.body[0]
-            last = text.end_lineno or text.lineno
-            lines[text.lineno - 1 : last] = [""] * (last - text.lineno + 1)
+    lines = source.split("\n")
+    # from the end, so that earlier ranges keep their positions; a comment within an import is removed before it
+    for start, end in sorted(_find_unhashed(source, lines), reverse=True):
+        before, after = lines[start[0]][: start[1]], lines[end[0]][end[1] :]
+        # the semicolon that separates an import from another statement of its line goes with it
+        if after.lstrip().startswith(";"):
+            after = after.lstrip()[1:].lstrip()
+        elif before.rstrip().endswith(";"):
+            before = before.rstrip()[:-1]
+        lines[start[0] : end[0] + 1] = [before + after] + [""] * (end[0] - start[0])
     kept = [line.rstrip() for line in lines if line.strip()]
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
 
 
+Position = tuple[int, int]  # line and character, both from 0
+
+
+def _find_unhashed(source: str, lines: list[str]) -> Iterator[tuple[Position, Position]]:
+    """Start and end of every comment, docstring and import."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            yield (row - 1, column), (row - 1, len(lines[row - 1]))
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield _locate(node, lines)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node) is not None
+        ):
+            yield _locate(node.body[0], lines)
+
+
+def _locate(node: ast.stmt, lines: list[str]) -> tuple[Position, Position]:
+    """Start and end of a statement; the tree counts columns in bytes."""
+    assert node.end_lineno is not None and node.end_col_offset is not None
+
+    def characters(row: int, offset: int) -> int:
+        return len(lines[row].encode()[:offset].decode())
+
+    first, last = node.lineno - 1, node.end_lineno - 1
+    return (first, characters(first, node.col_offset)), (last, characters(last, node.end_col_offset))
+
+
 @cache
-def families(kind: Literal["methods", "models"]) -> dict[str, Family]:
-    """All families of a package folder, by name (`-` for `_` of the file name)."""
-    found = {}
+def read_families(kind: Literal["methods", "models"]) -> dict[str, Family]:
+    """All families of a package folder, by name."""
+    families = {}
     for path in sorted((PACKAGE / kind).glob("*.py")):
         source = path.read_text(encoding="utf-8")
         if "class Options" in source:
             name = path.stem.replace("_", "-")
             try:
-                found[name] = _read(name, source)
+                families[name] = _read_family(name, source)
             except (SyntaxError, NameError, TypeError) as error:
                 raise UserError(
                     f"{path}: cannot be read ({error}); Options may use plain Python, literal constants of its "
-                    "file, dataclass, field and Literal"
+                    "file, dataclass, field, Literal, Requirement and Offer"
                 ) from error
-    return found
+    return families
 
 
-def _read(name: str, source: str) -> Family:
+def _read_family(name: str, source: str) -> Family:
     """A family from its source: only its Options class and its literal constants are evaluated."""
     tree = ast.parse(source)
     classes: list[ast.stmt] = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Options"]
     checked = partial(
         validated_dataclass, config=ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
     )
-    scope: dict[str, Any] = {"dataclass": checked, "field": field, "Literal": Literal, "__name__": name}
+    scope: dict[str, Any] = {
+        "dataclass": checked,
+        "field": field,
+        "Literal": Literal,
+        "Requirement": Requirement,
+        "Offer": Offer,
+        "__name__": name,
+    }
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             with suppress(ValueError):
                 scope[node.targets[0].id] = ast.literal_eval(node.value)
     exec(compile(ast.Module(classes, []), f"{name}.Options", "exec", dont_inherit=True), scope)
     options: TypeAdapter[Any] = TypeAdapter(scope["Options"])
-    return Family(name, code_hash(source), options)
+    return Family(name, hash_code(source), options)
 
 
-def unmet(method: Any, architecture: Any) -> str | None:
-    """Why a method of these Options cannot train an architecture of those; None when it can.
+def explain_mismatch(method: object, architecture: object) -> str | None:
+    """The reason why a method of these Options cannot train an architecture of those; None when it can.
 
-    A method's `needs() -> {what: (least number, reason)}` is held against an architecture's `offers() -> {what:
-    number}`; without either, nothing is needed or offered.
+    Options without a `requirement()` need nothing, Options without an `offer()` offer nothing.
     """
-    offers, needs = _offers(architecture), _needs(method)
-    return next((reason for what, (least, reason) in needs.items() if offers.get(what, 0) < least), None)
+    requirement = _get_requirement(method)
+    return None if requirement.is_met_by(_get_offer(architecture)) else requirement.reason
 
 
-def several_exits(method: Any, architecture: Any) -> bool:
+def has_several_exits(method: object, architecture: object) -> bool:
     """Whether runs of the two have several exits along one trunk: the architecture's, or ones the method adds."""
-    return bool(_offers(architecture).get("trunk", 0) > 1 or _needs(method).get("parts", (0, ""))[0] > 1)
+    return _get_offer(architecture).exits > 1 or _get_requirement(method).units > 1
 
 
-def _offers(architecture: Any) -> dict[str, int]:
-    return architecture.offers() if hasattr(architecture, "offers") else {}
+def _get_offer(architecture: object) -> Offer:
+    offer = architecture.offer() if hasattr(architecture, "offer") else Offer()
+    assert isinstance(offer, Offer)
+    return offer
 
 
-def _needs(method: Any) -> dict[str, tuple[int, str]]:
-    return method.needs() if hasattr(method, "needs") else {}
+def _get_requirement(method: object) -> Requirement:
+    requirement = method.requirement() if hasattr(method, "requirement") else Requirement()
+    assert isinstance(requirement, Requirement)
+    return requirement
 
 
-def plain(options: Any) -> dict[str, Any]:
-    """Options as JSON-ready values."""
-    return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(options).items()}
+def options_to_json(options: Any) -> JsonObject:
+    """All options as JSON values, defaults included."""
+    values: JsonObject = to_json(asdict(options))
+    return values

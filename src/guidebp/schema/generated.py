@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from guidebp.files import write_atomic
 from guidebp.paths import NOTEBOOKS
-from guidebp.schema.families import families
+from guidebp.schema.families import read_families
 from guidebp.schema.file_kinds import FILES
 
 Json = dict[str, Any]
@@ -102,7 +102,7 @@ def notebook(script: Path) -> str:
 
 def _describe_options(definitions: Json, model: str, package: Literal["methods", "models"]) -> None:
     """Let an entry's family decide which options it may have, so that an editor completes their names."""
-    known = families(package)
+    known = read_families(package)
     entry = definitions[model]
     entry["properties"]["family"] = {
         "description": entry["properties"]["family"]["description"],

@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeVar
 
 from guidebp import ENGINE_VERSION
 from guidebp.errors import MissingRateError, UserError
-from guidebp.runs.json_fields import JsonObject, to_json
+from guidebp.runs.json_fields import JsonObject
 from guidebp.runs.spec import (
     AugmentationSpec,
     DatasetSpec,
@@ -26,7 +26,13 @@ from guidebp.runs.spec import (
 from guidebp.schema.catalogue import Catalogues
 from guidebp.schema.claims import scale_of
 from guidebp.schema.datasets import Augmentation, Dataset
-from guidebp.schema.families import Family, families, plain, several_exits, unmet
+from guidebp.schema.families import (
+    Family,
+    explain_mismatch,
+    has_several_exits,
+    options_to_json,
+    read_families,
+)
 from guidebp.schema.recipes import Recipe, TunedRecipe, at_rate
 from guidebp.schema.yaml_files import nearest
 
@@ -147,7 +153,7 @@ class Resolver:
     def check_fit(self, dataset: str, architecture: str, method: str, downsample: int = 1) -> None:
         """Raise UserError when the method cannot train the architecture, or the images are too small for it."""
         resolved = self.resolve_architecture(architecture)
-        if reason := unmet(self.resolve_method(method).options, resolved.options):
+        if reason := explain_mismatch(self.resolve_method(method).options, resolved.options):
             raise UserError(
                 f"{self.where}: method '{method}' cannot train architecture '{architecture}' "
                 f"(family {resolved.family.name}): {reason}"
@@ -170,7 +176,7 @@ class Resolver:
         """Whether runs of the two have several exits along one trunk."""
         options = self.resolve_architecture(architecture).options
         return Exits(
-            several_exits(self.resolve_method(method).options, options), several_exits(None, options)
+            has_several_exits(self.resolve_method(method).options, options), has_several_exits(None, options)
         )
 
     def find_downsampling(self, recipe: str) -> int:
@@ -234,7 +240,7 @@ class Resolver:
         catalogue = getattr(self.catalogues, kind)
         entry = self._find_entry(catalogue, kind, name)
         where = f"config/{kind}.yaml: {name}"
-        package = families("methods" if kind == "methods" else "models")
+        package = read_families("methods" if kind == "methods" else "models")
         if entry.family not in package:
             raise UserError(
                 f"{where}.family: unknown family '{entry.family}'; {nearest(entry.family, package)}"
@@ -243,7 +249,7 @@ class Resolver:
         options, faults = family.resolve(entry.options)
         if faults:
             raise UserError("\n".join(f"{where}.options.{fault}" for fault in faults))
-        values: JsonObject = to_json(plain(options))
+        values: JsonObject = options_to_json(options)
         if "base" not in values:
             return ResolvedFamily(FamilySpec(family.name, values, family.code), family, options, options)
         base_name = str(values.pop("base"))  # what the name stands for is the spec's `base`

@@ -41,7 +41,7 @@ def train_epoch(
     if not bool(torch.isfinite(loss + gradient.sum())):
         return False
     angles = Angles(state.sums["angles"], state.sums["conflicting"], state.compared)
-    if not method.compares:
+    if not method.reports_products:
         with autocast(recipe.numerics, batches.device):
             products = probe(method, images, labels)
         if products is not None:
@@ -67,7 +67,7 @@ def run_steps(
             checkpoints.save(state.capture())
         factor = lr_factor(recipe.schedule, state.epoch * batches.steps + state.step, total)
         for name, optimiser in method.optimisers.items():
-            if name not in method.constant:
+            if name not in method.constant_rates:
                 set_lr(optimiser, factor)
         with autocast(recipe.numerics, batches.device):
             step = method.step(images, labels)

@@ -6,15 +6,15 @@ from collections.abc import Iterable
 from torch import nn
 from torch.optim import Optimizer
 
-from guidebp.methods.contract import MakeOptimiser
-from guidebp.optimisers import KINDS
+from guidebp.methods.contract import OptimiserFactory
+from guidebp.optimisers import OPTIMISERS
 from guidebp.runs.spec import RecipeSpec, ScheduleSpec
 
 
-def optimiser_maker(recipe: RecipeSpec) -> MakeOptimiser:
+def optimiser_maker(recipe: RecipeSpec) -> OptimiserFactory:
     """A function from parameters to the recipe's optimiser over them."""
     optimiser = recipe.optimiser
-    kind = KINDS[optimiser.name]
+    kind = OPTIMISERS[optimiser.name]
 
     def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
         return kind(parameters, lr=optimiser.lr, **optimiser.settings)

@@ -123,10 +123,10 @@ class State:
         self.step += 1
         self.telemetry.steps += 1
         self.sums["loss"] += step.loss
-        self.sums["gradient"] += step.gradient
-        if step.products is not None:
-            self.sums["angles"] += cosines(step.products)
-            self.sums["conflicting"] += conflicts(step.products)
+        self.sums["gradient"] += step.gradient_norms
+        if step.gradient_products is not None:
+            self.sums["angles"] += cosines(step.gradient_products)
+            self.sums["conflicting"] += conflicts(step.gradient_products)
             self.compared += 1
 
     def end_epoch(self, entry: EpochEntry) -> None:

@@ -131,7 +131,7 @@ def describe_network(method: Method, batches: Batches) -> RunResult:
         sizes=SplitSizes(**{name: len(labels) for name, labels in batches.labels.items()}),
         parameters=sum(p.numel() for p in optimised_parameters(method)),
         trained=trained_pathways(method, image),
-        backward_passes=method.passes,
+        backward_passes=method.backward_passes,
         cost=cost(method.stages(), image),
     )
 
