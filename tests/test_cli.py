@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -15,7 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guidebp import ENGINE_VERSION
 from guidebp.cli import main
+from guidebp.hashing import json_hash
+from guidebp.runs.spec import KEY_DIGITS
 from guidebp.training import __main__ as training
 from tests.support.finished_project import build, contents, inside
 from tests.support.project import Project
@@ -345,7 +349,7 @@ def changed(spec: dict[str, Any], *keys: str, value: Any = None) -> dict[str, An
     copy: dict[str, Any] = json.loads(json.dumps(spec))
     inner = copy
     for key in keys[:-1]:
-        inner = inner[key]
+        inner = inner.setdefault(key, {})
     if value is None:
         del inner[keys[-1]]
     else:
@@ -353,52 +357,141 @@ def changed(spec: dict[str, Any], *keys: str, value: Any = None) -> dict[str, An
     return copy
 
 
-def with_specs(what: Callable[[dict[str, Any]], Any]) -> Damage:
-    """The file holds this, made of the first of its specs."""
-    return lambda path: void(path.write_text(json.dumps(what(json.loads(path.read_text())[0]))))
+def with_first(change: Callable[[dict[str, Any]], Any]) -> Damage:
+    """The file holds what `change` makes of its first planned run."""
+    return lambda path: void(path.write_text(json.dumps(change(json.loads(path.read_text())[0]))))
+
+
+def run_without(name: str) -> Damage:
+    """The first planned run lacks a key of its own."""
+    return with_first(lambda run: [changed(run, name)])
 
 
 def swapped(*keys: str, value: Any = None) -> Damage:
-    return with_specs(lambda spec: [changed(spec, *keys, value=value)])
+    """One value of the first spec is another, and the key is that of the new spec: the value alone is at fault."""
+
+    def swap(run: dict[str, Any]) -> list[dict[str, Any]]:
+        spec = changed(run["spec"], *keys, value=value)
+        return [run | {"spec": spec, "key": json_hash(spec, KEY_DIGITS)}]
+
+    return with_first(swap)
 
 
-PLACES = [
-    *((part,) for part in ("key", "seed", "dataset", "architecture", "method", "recipe")),
+def with_old_key(*keys: str, value: Any = None) -> Damage:
+    """One value of the first spec is another; the key is that of the old spec."""
+    return with_first(lambda run: [run | {"spec": changed(run["spec"], *keys, value=value)}])
+
+
+REQUIRED = [
+    *((name,) for name in ("seed", "engine", "dataset", "architecture", "method", "recipe")),
     *(("dataset", name) for name in ("name", "split", "classes")),
-    *((part, name) for part in ("architecture", "method") for name in ("family", "options")),
-    *(("recipe", name) for name in ("optimiser", "schedule", "epochs", "batch_size", "numerics")),
+    *(("dataset", "split", name) for name in ("test", "validation")),
+    *((kind, name) for kind in ("architecture", "method") for name in ("family", "options")),
+    *(("recipe", name) for name in ("optimiser", "epochs", "batch_size")),
     *(("recipe", "optimiser", name) for name in ("name", "lr")),
-    ("recipe", "schedule", "name"),
 ]
-SPECS: dict[str, Damage] = {
-    **GONE,
-    **BYTES,
-    **CUT,
-    "no list": with_specs(lambda spec: spec),
-    "list of numbers": with_specs(lambda _: [3]),
-    "list of lists": with_specs(lambda spec: [[spec]]),
-    "deep": JSON["deep"],
-    **{f"without {'.'.join(keys)}": swapped(*keys) for keys in PLACES},
-    **{f"{'.'.join(keys)} is a list": swapped(*keys, value=[1]) for keys in PLACES},
-    "key that leads elsewhere": swapped("key", value="../../elsewhere"),
-    "dataset that leads elsewhere": swapped("dataset", "name", value="../elsewhere"),
-    "unknown family": swapped("method", "family", value="magic"),
-    "family of another package": swapped("method", "family", value="..cli"),
-    "unknown option": swapped("method", "options", value={"colour": "red"}),
-    "unknown optimiser": swapped("recipe", "optimiser", "name", value="magic"),
-    "engine of another version": swapped("engine", value=1),
-    "key of a later version": swapped("recipe", "magic", value=1),
-    "augmentation that is a text": swapped("recipe", "augmentation", value="all"),
+OPTIONAL = [
+    *(("recipe", name) for name in ("schedule", "numerics", "augmentation", "downsample")),
+    *(("recipe", "schedule", name) for name in ("name", "warmup")),
+    ("architecture", "base"),
+]
+NO_JSON, NO_RUN, UNKNOWN = "specs.json: not JSON", "0: not a planned run (", "0: names something unknown ("
+# Damage to a file of planned runs, and text of the message that names the place at fault.
+SPECS: dict[str, tuple[Damage, str]] = {
+    **{name: (damage, "specs.json") for name, damage in (GONE | BYTES).items()},
+    **{name: (BYTES[name], NO_JSON) for name in ("empty", "binary", "not UTF-8")},
+    **{name: (damage, NO_JSON) for name, damage in CUT.items()},
+    "deep": (JSON["deep"], NO_JSON),
+    "no list": (with_first(lambda run: run), "specs.json: not a list of planned runs"),
+    "list of numbers": (with_first(lambda _: [3]), f"{NO_RUN}expected an object)"),
+    "list of lists": (with_first(lambda run: [[run]]), f"{NO_RUN}expected an object)"),
+    "list of specs": (with_first(lambda run: [run["spec"]]), f"{NO_RUN}key: missing)"),
+    "second run": (with_first(lambda run: [run, 3]), "specs.json: 1: not a planned run (expected an object)"),
     **{
-        f"downsample {value!r}": swapped("recipe", "downsample", value=value)
-        for value in (0, -2, "2", 1.5, True)
+        f"run without {name}": (
+            run_without(name),
+            f"{NO_RUN}{name}: missing)",
+        )
+        for name in ("key", "spec", "locks")
     },
-    "lr that is a text": swapped("recipe", "optimiser", "lr", value="fast"),
+    "run with claims": (with_first(lambda run: [run | {"claims": {}}]), f"{NO_RUN}'claims': unknown key)"),
+    "key is a list": (with_first(lambda run: [run | {"key": [1]}]), f"{NO_RUN}key: the spec has the key"),
+    "spec is a list": (with_first(lambda run: [run | {"spec": [1]}]), f"{NO_RUN}spec: expected an object"),
+    "locks are a list": (
+        with_first(lambda run: [run | {"locks": [1]}]),
+        f"{NO_RUN}locks: expected an object",
+    ),
+    "lock without setting": (
+        with_first(lambda run: [run | {"locks": {"claim": "hash"}}]),
+        f"{NO_RUN}locks.claim: expected an object",
+    ),
+    **{
+        f"without {'.'.join(keys)}": (swapped(*keys), f"{NO_RUN}{'.'.join(keys)}: missing)")
+        for keys in REQUIRED
+    },
+    **{
+        f"{'.'.join(keys)} is a list": (swapped(*keys, value=[1]), f"{NO_RUN}{'.'.join(keys)}: expected ")
+        for keys in REQUIRED + OPTIONAL
+    },
+    "key that leads elsewhere": (
+        with_first(lambda run: [run | {"key": "../../elsewhere"}]),
+        f"{NO_RUN}key: the spec has the key",
+    ),
+    "key of another spec": (with_old_key("seed", value=7), f"{NO_RUN}key: the spec has the key"),
+    "key of another recipe": (
+        with_old_key("recipe", "epochs", value=7),
+        f"{NO_RUN}key: the spec has the key",
+    ),
+    "dataset that leads elsewhere": (
+        swapped("dataset", "name", value="../elsewhere"),
+        f"{UNKNOWN}dataset.name: ",
+    ),
+    "dataset anywhere": (swapped("dataset", "name", value="/elsewhere"), f"{UNKNOWN}dataset.name: "),
+    "unknown family": (swapped("method", "family", value="magic"), f"{UNKNOWN}method: "),
+    "unknown architecture": (swapped("architecture", "family", value="magic"), f"{UNKNOWN}architecture: "),
+    "unknown base": (
+        swapped("architecture", "base", value={"family": "magic", "options": {}}),
+        f"{UNKNOWN}architecture.base: ",
+    ),
+    "family of another package": (swapped("method", "family", value="..cli"), f"{UNKNOWN}method: "),
+    "module that is no family": (swapped("method", "family", value="contract"), f"{UNKNOWN}method: "),
+    "unknown option": (swapped("method", "options", value={"colour": "red"}), f"{UNKNOWN}method: "),
+    "unknown optimiser": (
+        swapped("recipe", "optimiser", "name", value="magic"),
+        f"{UNKNOWN}recipe.optimiser: ",
+    ),
+    "option of two lines": (swapped("method", "options", value={"a\nb": 1}), f"{UNKNOWN}method: "),
+    "unknown schedule": (
+        swapped("recipe", "schedule", "name", value="magic"),
+        f"{NO_RUN}recipe.schedule.name: ",
+    ),
+    "engine of another version": (
+        swapped("engine", value=ENGINE_VERSION - 1),
+        f"0: of another version (found engine {ENGINE_VERSION - 1}, expected {ENGINE_VERSION})",
+    ),
+    "key of a later version": (swapped("recipe", "magic", value=1), f"{NO_RUN}recipe.magic: unknown key)"),
+    "key of two lines": (swapped("recipe", "a\nb", value=1), f"{NO_RUN}recipe.'a\\nb': unknown key)"),
+    "augmentation that is a text": (
+        swapped("recipe", "augmentation", value="all"),
+        f"{NO_RUN}recipe.augmentation: expected an object",
+    ),
+    **{
+        f"{name} {value!r}": (swapped("recipe", name, value=value), f"{NO_RUN}recipe{place}: ")
+        for name in ("epochs", "batch_size", "downsample")
+        for value, place in ((0, ""), (-2, ""), ("2", f".{name}"), (1.5, f".{name}"), (True, f".{name}"))
+    },
+    **{
+        f"lr {shown}": (
+            with_old_key("recipe", "optimiser", "lr", value=value),
+            f"{NO_RUN}recipe.optimiser.lr: ",
+        )
+        for shown, value in {"text": "fast", "NaN": math.nan, "infinity": math.inf, "10^400": 10**400}.items()
+    },
 }
 
 
 def train(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """What `python -m guidebp.training specs.json` says as it refuses; nothing is trained."""
+    """The message with which `python -m guidebp.training specs.json` ends; nothing is trained."""
     before = contents(project.parent)
     monkeypatch.setattr(sys, "argv", ["training", "specs.json", "--store", "elsewhere"])
     with inside(project), pytest.raises(SystemExit) as caught:
@@ -424,8 +517,9 @@ def specs(project: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def test_specs_that_are_none(
     specs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    SPECS[case](specs)
-    assert "specs.json" in train(specs.parent, monkeypatch, capsys)
+    damage, place = SPECS[case]
+    damage(specs)
+    assert place in train(specs.parent, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize("file", ["made.json", "made.safetensors"])
@@ -443,8 +537,8 @@ def test_training_as_a_process(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.splitlines() == [
-        "python -m guidebp.training: specs.json: 0: no spec: key is missing or of another kind; "
-        "write it anew: guidebp specs > specs.json"
+        "python -m guidebp.training: specs.json: 0: not a planned run (expected an object). "
+        "Run: guidebp specs > specs.json"
     ]
 
 

@@ -1,5 +1,6 @@
 """Augmentation: torchvision's own operations, image by image, with parameters from streams of their own."""
 
+from dataclasses import asdict, fields, replace
 from itertools import combinations, product
 from typing import Any
 
@@ -16,18 +17,19 @@ from guidebp.data.augmentation import Draws, cut, draw, joined, move
 from guidebp.data.batches import Batches
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import draw_split
+from guidebp.runs.spec import AugmentationSpec
 from guidebp.seeds import permutation
 from guidebp.training.trainer import start_run
 from tests.support.tiny import prepared, recipe, spec
 
 CPU = torch.device("cpu")
-OFF: dict[str, Any] = {"flip": False, "crop": 0, "cutout": 0}
-ALL: dict[str, Any] = {"flip": True, "crop": 2, "cutout": 3}
+OFF = AugmentationSpec()
+ALL = AugmentationSpec(flip=True, crop=2, cutout=3)
+CHANGES = [field.name for field in fields(AugmentationSpec)]
+DATASET = spec("add", "columns").dataset
 
 SHAPES = st.tuples(st.integers(1, 6), st.sampled_from([1, 3, 4]), st.integers(1, 9), st.integers(1, 9))
-SETTINGS = st.fixed_dictionaries(
-    {"flip": st.booleans(), "crop": st.integers(0, 12), "cutout": st.integers(0, 12)}
-)
+SETTINGS = st.builds(AugmentationSpec, flip=st.booleans(), crop=st.integers(0, 12), cutout=st.integers(0, 12))
 
 
 def pictures(shape: tuple[int, ...], seed: int = 0) -> Tensor:
@@ -35,22 +37,22 @@ def pictures(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.randint(0, 256, shape, generator=generator).to(torch.uint8)
 
 
-def moved(image: Tensor, augmentation: dict[str, Any], draws: Draws, k: int) -> Tensor:
+def moved(image: Tensor, augmentation: AugmentationSpec, draws: Draws, k: int) -> Tensor:
     """What torchvision makes of one image with the parameters of place `k`."""
     if draws.crop is not None:
         row, column = draws.crop[:, k].tolist()
-        image = F.crop(F.pad(image, [augmentation["crop"]] * 4), row, column, *image.shape[1:])
+        image = F.crop(F.pad(image, [augmentation.crop] * 4), row, column, *image.shape[1:])
     return F.horizontal_flip(image) if draws.flip is not None and draws.flip[k] else image
 
 
-def erased(image: Tensor, augmentation: dict[str, Any], draws: Draws, k: int) -> Tensor:
+def erased(image: Tensor, augmentation: AugmentationSpec, draws: Draws, k: int) -> Tensor:
     """The same for the square, cut off at the borders."""
     if draws.cutout is None:
         return image
     starts = draws.cutout[:, k].tolist()
     first = [max(0, start) for start in starts]
     last = [
-        min(length, start + augmentation["cutout"])
+        min(length, start + augmentation.cutout)
         for start, length in zip(starts, image.shape[1:], strict=True)
     ]
     made: Tensor = F.erase(image, *first, last[0] - first[0], last[1] - first[1], torch.tensor(0.0))
@@ -62,7 +64,7 @@ def erased(image: Tensor, augmentation: dict[str, Any], draws: Draws, k: int) ->
 
 @given(SHAPES, SETTINGS, st.integers(0, 99))
 def test_move_is_torchvisions_pad_crop_and_flip(
-    shape: tuple[int, int, int, int], augmentation: dict[str, Any], seed: int
+    shape: tuple[int, int, int, int], augmentation: AugmentationSpec, seed: int
 ) -> None:
     images, count = pictures(shape, seed), 2 * shape[0]
     before = images.clone()
@@ -77,7 +79,7 @@ def test_move_is_torchvisions_pad_crop_and_flip(
 
 @given(SHAPES, SETTINGS, st.integers(0, 99))
 def test_cut_is_torchvisions_erase(
-    shape: tuple[int, int, int, int], augmentation: dict[str, Any], seed: int
+    shape: tuple[int, int, int, int], augmentation: AugmentationSpec, seed: int
 ) -> None:
     images, count = pictures(shape, seed) + 1.0, 2 * shape[0]
     draws = draw(augmentation, count, shape[2:], seed)
@@ -94,13 +96,11 @@ def data(shape: tuple[int, int, int], count: int = 60) -> Prepared:
     return Prepared(images, torch.arange(count) % 4, torch.zeros(count, dtype=torch.bool), {})
 
 
-def batches_of(
-    found: Prepared, augmentation: dict[str, Any] | None, seed: int = 0, **changes: Any
-) -> Batches:
-    chosen: dict[str, Any] = {} if augmentation is None else {"augmentation": augmentation}
-    made_of = spec("add", "columns", seed, recipe=recipe(**chosen, **changes))
-    split = draw_split(found.labels, found.official_test, made_of["dataset"], seed)
-    return Batches(found, split, made_of, CPU)
+def batches_of(found: Prepared, augmentation: AugmentationSpec | None, seed: int = 0) -> Batches:
+    changes: dict[str, Any] = {} if augmentation is None else {"augmentation": asdict(augmentation)}
+    run_spec = spec("add", "columns", seed, recipe=recipe(**changes))
+    split = draw_split(found.labels, found.official_test, run_spec.dataset, seed)
+    return Batches(found, split, run_spec, CPU)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 7, 5), (4, 5, 9)], ids=str)
@@ -110,7 +110,7 @@ def test_every_image_of_an_epoch_can_be_made_alone(shape: tuple[int, int, int], 
     found = data(shape)
     before = found.images.clone()
     batches = batches_of(found, ALL, seed=2)
-    split = draw_split(found.labels, found.official_test, {"name": "tiny", "split": SPLIT}, 2)
+    split = draw_split(found.labels, found.official_test, DATASET, 2)
     pixels = found.images[split.train].double()
     mean, deviation = pixels.mean(dim=(0, 2, 3)), pixels.std(dim=(0, 2, 3), correction=0)
     steps = list(batches.epoch(3, streams))
@@ -131,9 +131,6 @@ def test_every_image_of_an_epoch_can_be_made_alone(shape: tuple[int, int, int], 
     assert torch.equal(found.images, before)
 
 
-SPLIT = spec("add", "columns")["dataset"]["split"]
-
-
 def epoch(batches: Batches, number: int = 0, streams: int = 1) -> Tensor:
     return torch.cat([images for images, _ in batches.epoch(number, streams)])
 
@@ -141,11 +138,11 @@ def epoch(batches: Batches, number: int = 0, streams: int = 1) -> Tensor:
 @pytest.mark.parametrize("augmentation", [None, OFF], ids=["no key", "all off"])
 @pytest.mark.parametrize("streams", [1, 2])
 def test_without_augmentation_batches_are_normalised_images(
-    augmentation: dict[str, Any] | None, streams: int
+    augmentation: AugmentationSpec | None, streams: int
 ) -> None:
     found = data((3, 6, 6))
     batches = batches_of(found, augmentation)
-    split = draw_split(found.labels, found.official_test, {"name": "tiny", "split": SPLIT}, 0)
+    split = draw_split(found.labels, found.official_test, DATASET, 0)
     orders = [permutation(len(split.train), "batch order", "tiny", 0, 1, stream) for stream in range(streams)]
     for step, (images, labels) in enumerate(batches.epoch(1, streams)):
         index = split.train[torch.cat([order[8 * step : 8 * step + 8] for order in orders])]
@@ -173,7 +170,7 @@ GOLDEN = {  # of the first eight images
 
 def test_draws_are_the_same_for_ever() -> None:
     """If they are not, every run with augmentation changes: raise ENGINE_VERSION in src/guidebp/__init__.py."""
-    draws = draw({"flip": True, "crop": 4, "cutout": 8}, 8, (32, 28), "tiny", 0, 0, 0)
+    draws = draw(AugmentationSpec(flip=True, crop=4, cutout=8), 8, (32, 28), "tiny", 0, 0, 0)
     found = {name: getattr(draws, name).int().tolist() for name in GOLDEN}
     assert found == GOLDEN
 
@@ -185,19 +182,19 @@ def same(first: Tensor | None, second: Tensor | None) -> bool:
 def test_a_change_leaves_the_draws_of_the_others() -> None:
     whole = draw(ALL, 50, (8, 6), "tiny", 0, 0, 0)
     for switches in product([False, True], repeat=3):
-        chosen = {name: ALL[name] * on for name, on in zip(ALL, switches, strict=True)}
-        draws = draw(chosen, 50, (8, 6), "tiny", 0, 0, 0)
-        for name, on in zip(ALL, switches, strict=True):
+        enabled = {name: getattr(ALL, name) for name, on in zip(CHANGES, switches, strict=True) if on}
+        draws = draw(replace(OFF, **enabled), 50, (8, 6), "tiny", 0, 0, 0)
+        for name, on in zip(CHANGES, switches, strict=True):
             assert same(getattr(draws, name), getattr(whole, name) if on else None)
 
 
 def test_draws_of_different_purposes_differ() -> None:
     """No two parameters share a stream: of equal ranges, as here, they would be equal."""
-    draws = draw(ALL | {"crop": 1, "cutout": 1}, 50, (3, 3), "tiny", 0, 0, 0)
+    draws = draw(replace(ALL, crop=1, cutout=1), 50, (3, 3), "tiny", 0, 0, 0)
     assert draws.crop is not None and draws.cutout is not None
     thirds = [*draws.crop, *draws.cutout]
     assert all(not torch.equal(one, other) for one, other in combinations(thirds, 2))
-    draws = draw(ALL | {"cutout": 1}, 50, (2, 2), "tiny", 0, 0, 0)
+    draws = draw(replace(ALL, cutout=1), 50, (2, 2), "tiny", 0, 0, 0)
     assert draws.flip is not None and draws.cutout is not None
     assert all(not torch.equal(draws.flip.long(), axis) for axis in draws.cutout)
 
@@ -207,7 +204,7 @@ def test_streams_differ(changed: str) -> None:
     names = {"dataset": "tiny", "seed": 0, "epoch": 0, "stream": 0}
     first = draw(ALL, 50, (8, 8), *names.values())
     other = draw(ALL, 50, (8, 8), *(names | {changed: "other" if changed == "dataset" else 1}).values())
-    assert not any(same(getattr(first, name), getattr(other, name)) for name in ALL)
+    assert not any(same(getattr(first, name), getattr(other, name)) for name in CHANGES)
 
 
 def test_every_epoch_seed_dataset_and_stream_has_draws_of_its_own(
@@ -216,12 +213,12 @@ def test_every_epoch_seed_dataset_and_stream_has_draws_of_its_own(
     """In one epoch the images come in an order of their own as well: here all orders are the same."""
     monkeypatch.setattr("guidebp.data.batches.permutation", lambda n, *_: torch.arange(n))
     found = data((1, 8, 8))
-    split = draw_split(found.labels, found.official_test, {"name": "tiny", "split": SPLIT}, 0)
+    split = draw_split(found.labels, found.official_test, DATASET, 0)
 
     def seen(name: str, seed: int, number: int) -> Tensor:
-        made_of = spec("add", "columns", seed, recipe=recipe(augmentation=ALL))
-        made_of["dataset"] = made_of["dataset"] | {"name": name}
-        return epoch(Batches(found, split, made_of, CPU), number, 2)
+        dataset = replace(DATASET, name=name)
+        run_spec = spec("add", "columns", seed, dataset=dataset, recipe=recipe(augmentation=asdict(ALL)))
+        return epoch(Batches(found, split, run_spec, CPU), number, 2)
 
     first = seen("tiny", 0, 0)
     assert torch.equal(first, seen("tiny", 0, 0))
@@ -234,10 +231,10 @@ def test_every_epoch_seed_dataset_and_stream_has_draws_of_its_own(
 @pytest.mark.parametrize("method", ["guidebp", "separate", "learned"])
 def test_methods_and_recipes_see_the_same_images(method: str) -> None:
     def first_stream(method_name: str, **changes: Any) -> Tensor:
-        made_of = spec(method_name, "columns", recipe=recipe(augmentation=ALL, **changes))
-        made, batches = start_run(made_of, prepared(), CPU)
+        run_spec = spec(method_name, "columns", recipe=recipe(augmentation=asdict(ALL), **changes))
+        untrained, batches = start_run(run_spec, prepared(), CPU)
         size = batches.size
-        return torch.cat([images[:size] for images, _ in batches.epoch(1, made.streams)])
+        return torch.cat([images[:size] for images, _ in batches.epoch(1, untrained.streams)])
 
     first = first_stream("add")
     assert torch.equal(first, first_stream(method))
@@ -250,7 +247,7 @@ def test_methods_and_recipes_see_the_same_images(method: str) -> None:
 def test_draws_of_several_streams_stand_one_after_another() -> None:
     parts = [draw(ALL, 20, (8, 8), "tiny", stream) for stream in range(3)]
     together = joined(parts)
-    for name in ALL:
+    for name in CHANGES:
         wanted = torch.cat([getattr(part, name) for part in parts], dim=-1)
         assert torch.equal(getattr(together, name), wanted)
     nothing = joined([draw(OFF, 20, (8, 8), "tiny", stream) for stream in range(3)])
@@ -282,7 +279,7 @@ def test_half_of_the_images_are_mirrored_wherever_they_are_cut() -> None:
 
 @pytest.mark.parametrize("padding", [1, 4, 64])
 def test_places_of_the_cut_are_uniform(padding: int) -> None:
-    draws = draw(OFF | {"crop": padding}, COUNT, (8, 6), "tiny", 0, 0, 0)
+    draws = draw(AugmentationSpec(crop=padding), COUNT, (8, 6), "tiny", 0, 0, 0)
     assert draws.crop is not None
     for axis in draws.crop:
         uniform(axis, 0, 2 * padding + 1)
@@ -293,7 +290,7 @@ def test_places_of_the_cut_are_uniform(padding: int) -> None:
 @pytest.mark.parametrize("side", [1, 2, 5, 16])
 def test_centres_of_the_squares_are_uniform(side: int) -> None:
     height, width = 12, 7
-    draws = draw(OFF | {"cutout": side}, COUNT, (height, width), "tiny", 0, 0, 0)
+    draws = draw(AugmentationSpec(cutout=side), COUNT, (height, width), "tiny", 0, 0, 0)
     assert draws.cutout is not None
     rows, columns = draws.cutout + side // 2
     uniform(rows, 0, height)
@@ -304,7 +301,8 @@ def test_centres_of_the_squares_are_uniform(side: int) -> None:
 def test_squares_are_whole_away_from_the_border() -> None:
     """Of odd sides too: the original loses a row and a column of those."""
     images = torch.ones(COUNT // 10, 1, 15, 15)
-    draws = draw(OFF | {"cutout": 5}, len(images), (15, 15), "tiny", 0, 0, 0)
-    cut(images, OFF | {"cutout": 5}, draws, torch.arange(len(images)))
+    augmentation = AugmentationSpec(cutout=5)
+    draws = draw(augmentation, len(images), (15, 15), "tiny", 0, 0, 0)
+    cut(images, augmentation, draws, torch.arange(len(images)))
     sizes = np.unique((1 - images).sum(dim=(1, 2, 3)).int().numpy())
     assert sizes.tolist() == [9, 12, 15, 16, 20, 25]  # 3, 4 or 5 rows by 3, 4 or 5 columns

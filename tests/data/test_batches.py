@@ -3,8 +3,9 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from guidebp.data import batches as batches_module
 from guidebp.data.batches import Batches, channel_statistics
 from guidebp.data.prepared import Prepared, load_prepared
 from guidebp.data.splits import draw_split
+from guidebp.runs.spec import RunSpec, SplitSpec, spec_to_json
 from guidebp.runs.store import RunStore
 from guidebp.training import __main__ as training
 from tests.support.arrays_on_disk import entry, needs_proc, noise, prepared
-from tests.support.tiny import recipe, spec, write_prepared
+from tests.support.tiny import planned, recipe, spec, write_prepared
 
 CPU = torch.device("cpu")
 ALL = {"flip": True, "crop": 2, "cutout": 3}
@@ -38,12 +40,14 @@ def data(channels: int = 3, count: int = 60) -> Prepared:
 
 @pytest.mark.parametrize("test", ["official", 0.3])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_statistics_are_those_of_the_training_images(channels: int, test: str | float) -> None:
+def test_statistics_are_those_of_the_training_images(
+    channels: int, test: Literal["official"] | float
+) -> None:
     found = data(channels)
-    made_of = spec("add", "columns")
-    made_of["dataset"] = made_of["dataset"] | {"split": {"test": test, "validation": 0.25}}
-    split = draw_split(found.labels, found.official_test, made_of["dataset"], 0)
-    batches = Batches(found, split, made_of, CPU)
+    plain = spec("add", "columns")
+    run_spec = replace(plain, dataset=replace(plain.dataset, split=SplitSpec(test, 0.25)))
+    split = draw_split(found.labels, found.official_test, run_spec.dataset, 0)
+    batches = Batches(found, split, run_spec, CPU)
     pixels = found.images[split.train].numpy().astype(np.float64)
     mean, deviation = pixels.mean(axis=(0, 2, 3)), pixels.std(axis=(0, 2, 3))
     np.testing.assert_allclose(batches.scale.flatten().numpy(), 1 / deviation, rtol=1e-6)
@@ -89,9 +93,9 @@ def test_no_more_than_a_block_of_images_is_ever_gathered(monkeypatch: pytest.Mon
 def test_a_run_reads_the_images_where_they_are() -> None:
     found = data()
     before = found.images.clone()
-    made_of = spec("add", "columns", recipe=recipe(augmentation=ALL))
-    split = draw_split(found.labels, found.official_test, made_of["dataset"], 0)
-    batches = Batches(found.on(CPU), split, made_of, CPU)
+    run_spec = spec("add", "columns", recipe=recipe(augmentation=ALL))
+    split = draw_split(found.labels, found.official_test, run_spec.dataset, 0)
+    batches = Batches(found.on(CPU), split, run_spec, CPU)
     assert batches.images.data_ptr() == found.images.data_ptr()
     for number in range(2):
         for images, _ in batches.epoch(number, 2):
@@ -119,9 +123,9 @@ class Watch:
             self.moved += 1
             return real_on(found, device)
 
-        def run(made_of: dict[str, Any], found: Prepared, *rest: Any) -> Any:
+        def run(run_spec: RunSpec, found: Prepared, *rest: Any) -> Any:
             self.places.append(found.images.data_ptr())
-            return real_run(made_of, found, *rest)
+            return real_run(run_spec, found, *rest)
 
         monkeypatch.setattr(training, "load_prepared", load)
         monkeypatch.setattr(Prepared, "on", on)
@@ -131,8 +135,8 @@ class Watch:
 def test_a_process_opens_a_dataset_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_prepared(tmp_path / "data")
     watch = Watch(monkeypatch)
-    specs = [spec("add", "one-column", seed, key=f"k{seed}") for seed in range(3)]
-    training.train_all(specs, tmp_path / "data", RunStore(tmp_path / "runs"), torch.device("cpu"), keep=False)
+    runs = [planned("add", "one-column", seed) for seed in range(3)]
+    training.train_all(runs, tmp_path / "data", RunStore(tmp_path / "runs"), CPU, keep_weights=False)
     assert watch.opened == ["tiny"] and watch.moved == 1
     assert len(watch.places) == 3 and len(set(watch.places)) == 1
 
@@ -143,9 +147,9 @@ def test_a_process_moves_a_dataset_to_the_device_once(
 ) -> None:
     write_prepared(tmp_path / "data")
     watch = Watch(monkeypatch)
-    specs = [spec("add", "one-column", seed, key=f"k{seed}") for seed in range(3)]
+    runs = [planned("add", "one-column", seed) for seed in range(3)]
     training.train_all(
-        specs, tmp_path / "data", RunStore(tmp_path / "runs"), torch.device("cuda"), keep=False
+        runs, tmp_path / "data", RunStore(tmp_path / "runs"), torch.device("cuda"), keep_weights=False
     )
     assert watch.opened == ["tiny"] and watch.moved == 1
     assert len(watch.places) == 3 and len(set(watch.places)) == 1
@@ -154,10 +158,10 @@ def test_a_process_moves_a_dataset_to_the_device_once(
     assert found.images.device.type == "cuda" and found.labels.device.type == "cpu"
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
-    made_of = spec("add", "columns", recipe=recipe(augmentation=ALL))
-    split = draw_split(found.labels, found.official_test, made_of["dataset"], 0)
+    run_spec = spec("add", "columns", recipe=recipe(augmentation=ALL))
+    split = draw_split(found.labels, found.official_test, run_spec.dataset, 0)
     torch.cuda.reset_peak_memory_stats()
-    batches = Batches(found, split, made_of, device)
+    batches = Batches(found, split, run_spec, device)
     assert batches.images.data_ptr() == found.images.data_ptr()
     assert torch.cuda.memory_allocated() - before < found.images.numel() / 4
     assert all(images.is_cuda and labels.is_cuda for images, labels in batches.epoch(0, 2))
@@ -166,10 +170,10 @@ def test_a_process_moves_a_dataset_to_the_device_once(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_on_the_device_are_those_of_the_cpu() -> None:
     found = data()
-    made_of = spec("add", "columns", recipe=recipe(augmentation=ALL))
-    split = draw_split(found.labels, found.official_test, made_of["dataset"], 0)
+    run_spec = spec("add", "columns", recipe=recipe(augmentation=ALL))
+    split = draw_split(found.labels, found.official_test, run_spec.dataset, 0)
     device = torch.device("cuda")
-    here, there = Batches(found, split, made_of, CPU), Batches(found.on(device), split, made_of, device)
+    here, there = Batches(found, split, run_spec, CPU), Batches(found.on(device), split, run_spec, device)
     for (mine, labels), (theirs, their_labels) in zip(here.epoch(0, 2), there.epoch(0, 2), strict=True):
         torch.testing.assert_close(theirs.cpu(), mine, rtol=1e-6, atol=1e-6)
         assert torch.equal(their_labels.cpu(), labels)
@@ -177,12 +181,14 @@ def test_batches_on_the_device_are_those_of_the_cpu() -> None:
 
 EPOCH = """
 import json, sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from guidebp.data.batches import Batches
 from guidebp.data.prepared import load_prepared
 from guidebp.data.splits import draw_split
+from guidebp.runs.spec import spec_from_json
 
 
 def kilobytes(lines):
@@ -206,15 +212,15 @@ def mapping(name):
 
 def run_through(folder, name):
     data = load_prepared(Path(folder), name)
-    spec["dataset"]["name"] = name
-    split = draw_split(data.labels, data.official_test, spec["dataset"], 0)
-    for images, labels in Batches(data, split, spec, torch.device("cpu")).epoch(0, 1):
+    run_spec = replace(spec, dataset=replace(spec.dataset, name=name))
+    split = draw_split(data.labels, data.official_test, run_spec.dataset, 0)
+    for images, labels in Batches(data, split, run_spec, torch.device("cpu")).epoch(0, 1):
         pass
     return data
 
 
 torch.set_num_threads(1)
-folder, spec = sys.argv[1], json.loads(sys.argv[2])
+folder, spec = sys.argv[1], spec_from_json(json.loads(sys.argv[2]))
 run_through(folder, "small")  # whatever torch sets up for itself
 before = anonymous()
 data = run_through(folder, "made")
@@ -232,8 +238,9 @@ def test_processes_share_the_pages_of_the_file(tmp_path: Path) -> None:
     prepared(tmp_path, entry(tmp_path, noise(76_000, (1, 28, 28)), np.arange(76_000) % 4))
     prepared(tmp_path, entry(tmp_path, noise(2_000, (1, 28, 28)), np.arange(2_000) % 4), "small")
     size = (tmp_path / "prepared/made.safetensors").stat().st_size
-    made_of = spec("add", "columns", recipe=recipe(augmentation=ALL, batch_size=100))
-    command = [sys.executable, "-c", EPOCH, str(tmp_path / "prepared"), json.dumps(made_of)]
+    run_spec = spec("add", "columns", recipe=recipe(augmentation=ALL, batch_size=100))
+    argument = json.dumps(spec_to_json(run_spec))
+    command = [sys.executable, "-c", EPOCH, str(tmp_path / "prepared"), argument]
     pipe = subprocess.PIPE
     children = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(2)]
     try:

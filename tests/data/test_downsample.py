@@ -14,6 +14,8 @@ from torch.nn.functional import avg_pool2d
 from guidebp.data.prepared import Prepared, downsampled
 from guidebp.errors import UserError
 from guidebp.jobs import step_times
+from guidebp.runs.json_fields import to_json
+from guidebp.runs.spec import AugmentationSpec
 from guidebp.study.plan import shape_of, step_id
 from guidebp.study.resolve import load_study, resolve_run
 from guidebp.training.trainer import start_run, train_run
@@ -65,7 +67,7 @@ def root(tmp_path: Path) -> Path:
 
 def test_only_downsampling_is_part_of_the_key(root: Path) -> None:
     whole, half = (resolve_run(*RUN, name, 0, root) for name in ("by-1", "by-2"))
-    assert "downsample" not in whole.spec["recipe"] and half.spec["recipe"]["downsample"] == 2
+    assert "downsample" not in to_json(whole.spec.recipe) and half.spec.recipe.downsample == 2
     assert whole.key != half.key
 
 
@@ -108,17 +110,15 @@ def test_a_study_knows_what_its_networks_see(root: Path, monkeypatch: pytest.Mon
 def test_a_tuned_recipe_downsamples_as_its_base(root: Path) -> None:
     text = "by-{0}-tuned:\n  base: by-{0}\n  rates: {{mnist-10k: {{columns-small: {{add: 0.2}}}}}}\n"
     (root / "config/recipes/tuned.yaml").write_text(text.format(2) + text.format(3))
-    assert resolve_run(*RUN, "by-2-tuned", 0, root).spec["recipe"]["downsample"] == 2
+    assert resolve_run(*RUN, "by-2-tuned", 0, root).spec.recipe.downsample == 2
     with pytest.raises(UserError, match="cannot be downsampled by 3"):
         resolve_run(*RUN, "by-3-tuned", 0, root)
 
 
 def test_augmentation_counts_pixels_of_whole_images(root: Path) -> None:
     run = ("cifar-10-10k", *RUN[1:])
-    whole, half = (
-        resolve_run(*run, name, 0, root).spec["recipe"]["augmentation"] for name in ("by-1", "by-2")
-    )
-    assert whole == {"flip": True, "crop": 4, "cutout": 0} and half == {"flip": True, "crop": 2, "cutout": 0}
+    whole, half = (resolve_run(*run, name, 0, root).spec.recipe.augmentation for name in ("by-1", "by-2"))
+    assert whole == AugmentationSpec(flip=True, crop=4) and half == AugmentationSpec(flip=True, crop=2)
 
 
 def test_training_refuses_images_that_cannot_be_downsampled() -> None:

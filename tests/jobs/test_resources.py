@@ -1,20 +1,19 @@
 """What a pack asks a scheduler for."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from guidebp.hashing import readable_json
 from guidebp.jobs.resources import Needs
 from guidebp.runs.record import encode_record
-from guidebp.runs.store import TELEMETRY, RunStore
+from guidebp.runs.result import RunResult
+from guidebp.runs.store import RECORD, TELEMETRY, RunStore
+from guidebp.study.keys import Run
 from guidebp.study.plan import run_seconds, step_id
 from guidebp.study.resolve import load_study
 from guidebp.study.study import Study
 from tests.support.tiny import ROOT
-
-RESULT = {"status": "finished"}
 
 
 @pytest.fixture(scope="module")
@@ -22,10 +21,10 @@ def study() -> Study:
     return load_study("smoke", ROOT)
 
 
-def finish(store: RunStore, run: Any, **cost: float) -> None:
-    """As trained, at this cost."""
-    files = {"record.json": encode_record(run.spec, "data", RESULT, {}), TELEMETRY: readable_json(cost)}
-    store.publish(run.key, files)
+def finish(store: RunStore, run: Run, **cost: float) -> None:
+    """Publish the run as trained at this cost."""
+    record = encode_record(run.planned, "data", RunResult("finished"), {})
+    store.publish(run.key, {RECORD: record, TELEMETRY: readable_json(cost)})
 
 
 def test_what_nothing_is_known_of_gets_a_guess_on_the_safe_side(study: Study, tmp_path: Path) -> None:

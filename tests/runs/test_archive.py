@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,12 +9,12 @@ from guidebp.cli import main
 from guidebp.hashing import readable_json
 from guidebp.jobs.pack import publish_crashed
 from guidebp.paths import RUNS, StudyPaths
-from guidebp.runs.index import write_index
 from guidebp.runs.record import encode_record
+from guidebp.runs.result import RunResult
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, RunStore
 from guidebp.study.packs import read_data_hashes
 from guidebp.study.resolve import load_study
-from tests.support.finished_project import STUDY, build, contents, inside
+from tests.support.finished_project import STUDY, build, contents, index_packs, inside
 
 BOTH = STUDY.replace("[columns-digits]", "[columns-digits, instances-digits]")
 NETWORKS = ("columns-digits", "column-digits", "instances-digits")
@@ -42,14 +41,12 @@ def test_one_network_leaves_the_archive_of_another_as_it_is(project: Path) -> No
     study = project / "config/studies/made.yaml"
     study.write_text(STUDY.replace("[0, 1]", "[0]"))
     with inside(project):
-        found = load_study("made")
-        write_index(found, found.packs[0], RunStore(RUNS))
+        index_packs(load_study("made"), RunStore(RUNS))
         assert main(["collect"]) == 0
         assert list(archives(project)) == [COLUMNS], "the study has no instances any more"
         assert archives(project)[COLUMNS] != before[COLUMNS]
         study.write_text(BOTH)
-        for pack in load_study("made").packs:
-            write_index(load_study("made"), pack, RunStore(RUNS))
+        index_packs(load_study("made"), RunStore(RUNS))
         assert main(["collect"]) == 0
     assert archives(project) == before
 
@@ -89,8 +86,9 @@ def test_lost_predictions_are_damage_and_come_back_from_the_archive(
     with inside(project):
         assert main(["collect"]) == 2
         assert f"{run.name}/{PREDICTIONS}: missing or changed" in capsys.readouterr().err
-        assert not RunStore(RUNS).holds(run.name, read_data_hashes(["made"])["made"])
-        assert RunStore(RUNS, predictions=False).holds(run.name, read_data_hashes(["made"])["made"])
+        (spec,) = (planned.spec for planned in load_study("made").runs if planned.key == run.name)
+        assert not RunStore(RUNS).holds(spec, read_data_hashes(["made"])["made"])
+        assert RunStore(RUNS, predictions=False).holds(spec, read_data_hashes(["made"])["made"])
         assert main(["restore", "--records-only"]) == 0
         assert "(1 unpacked" in capsys.readouterr().out
         assert (RUNS / run.name / PREDICTIONS).read_bytes() == content
@@ -99,12 +97,11 @@ def test_lost_predictions_are_damage_and_come_back_from_the_archive(
 
 def test_a_crashed_run_has_no_predictions_and_is_collected(project: Path) -> None:
     with inside(project):
-        found, store = load_study("made"), RunStore(RUNS)
-        pack, checksum = found.packs[0], read_data_hashes(["made"])["made"]
-        spec = pack.runs[0].spec
-        shutil.rmtree(store.folder(spec["key"]))
-        publish_crashed(spec, checksum, store, "cpu")
-        write_index(found, pack, store)
+        study, store = load_study("made"), RunStore(RUNS)
+        run, checksum = study.packs[0].runs[0], read_data_hashes(["made"])["made"]
+        shutil.rmtree(store.folder(run.key))
+        publish_crashed(run.planned, checksum, store, "cpu")
+        index_packs(study, store)
         assert main(["collect"]) == 0
         assert "crashed" in StudyPaths("made").metrics.read_text()
         before = archives(project)
@@ -120,15 +117,13 @@ def test_archives_of_a_study_that_tunes_have_no_predictions(project: Path) -> No
     )
     (project / "config/studies/made.yaml").write_text(rates)
     with inside(project):
-        found, store = load_study("made"), RunStore(RUNS)
+        study, store = load_study("made"), RunStore(RUNS)
         checksum = read_data_hashes(["made"])["made"]
-        died: dict[str, Any] = {"status": "crashed", "outputs": [], "history": None, "test_correct": None}
-        for run in found.runs:
+        for run in study.runs:
             files = {PREDICTIONS: b"of every image"}
-            files[RECORD] = encode_record(run.spec, checksum, died, files)
+            files[RECORD] = encode_record(run.planned, checksum, RunResult("crashed"), files)
             store.publish(run.key, files | {TELEMETRY: readable_json({})})
-        for pack in found.packs:
-            write_index(found, pack, store)
+        index_packs(study, store)
         assert main(["collect"]) == 0
         before = archives(project)
         shutil.rmtree(RUNS)
@@ -136,4 +131,4 @@ def test_archives_of_a_study_that_tunes_have_no_predictions(project: Path) -> No
         assert not list(RUNS.glob(f"*/{PREDICTIONS}"))
         assert main(["collect"]) == 0 and archives(project) == before
         # the same runs in a study that decides have to have theirs
-        assert not any(RunStore(RUNS).holds(run.key, checksum) for run in found.runs)
+        assert not any(RunStore(RUNS).holds(run.spec, checksum) for run in study.runs)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,34 @@ from guidebp.errors import UserError
 from guidebp.files import write_atomic
 from guidebp.hashing import canonical_json, json_hash
 from guidebp.runs import store as store_module
-from guidebp.runs.record import encode_record
+from guidebp.runs.record import RECORD_VERSION, encode_record
+from guidebp.runs.result import RunResult
+from guidebp.runs.spec import Locks, PlannedRun, RunSpec, spec_to_json
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, RunStore
+from tests.support.tiny import recipe, spec
 
-KEY = "0123456789abcdef0123"
+SPEC = spec("add", "columns")
+OTHER = replace(SPEC, seed=1)
+KEY, RUN = SPEC.key, PlannedRun(SPEC)
 CONTENT = b"\x00\x01predicted classes" * 9
+# A record of the right version without anything else
+EMPTY = b'{"version":%d' % RECORD_VERSION
 
 
-def files(accuracy: float = 0.5, key: str = KEY) -> dict[str, bytes]:
-    """What the trainer publishes."""
-    made = {PREDICTIONS: CONTENT}
-    result = {"status": "finished", "accuracy": accuracy}
-    made[RECORD] = encode_record({"key": key, "engine": 1}, "data-hash", result, made)
-    made[TELEMETRY] = b'{"seconds": 1}\n'
-    return made
+def files(correct: int = 5, run: PlannedRun = RUN) -> dict[str, bytes]:
+    """The files of a trained run by name; `correct` are its correct test predictions."""
+    result = RunResult("finished", outputs=["merged"], test_correct=[correct])
+    content = {PREDICTIONS: CONTENT}
+    content[RECORD] = encode_record(run, "data-hash", result, content)
+    content[TELEMETRY] = b'{"seconds": 1}\n'
+    return content
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> RunStore:
-    found = RunStore(tmp_path / "runs")
-    found.publish(KEY, files())
-    return found
+    runs = RunStore(tmp_path / "runs")
+    runs.publish(KEY, files())
+    return runs
 
 
 def entries(store: RunStore) -> list[str]:
@@ -44,8 +52,9 @@ def entries(store: RunStore) -> list[str]:
 
 def test_what_is_published_is_read(store: RunStore) -> None:
     record = store.read(KEY)
-    assert record["result"] == {"status": "finished", "accuracy": 0.5} and record["data"] == "data-hash"
-    assert store.has(KEY) and store.holds(KEY, "data-hash") and not store.holds(KEY, "other data")
+    assert record.result == RunResult("finished", outputs=["merged"], test_correct=[5])
+    assert record.spec == SPEC and record.data == "data-hash"
+    assert store.has(KEY) and store.holds(SPEC, "data-hash") and not store.holds(SPEC, "other data")
     assert store.telemetry(KEY) == {"seconds": 1}
     assert entries(store) == [KEY]
     assert {p.name: p.read_bytes() for p in store.folder(KEY).iterdir()} == files()
@@ -53,16 +62,16 @@ def test_what_is_published_is_read(store: RunStore) -> None:
 
 def test_absent_run(tmp_path: Path) -> None:
     empty = RunStore(tmp_path / "nowhere")
-    assert not empty.has(KEY) and not empty.holds(KEY, "data-hash") and empty.running() == set()
-    with pytest.raises(UserError, match=r"record\.json: no such run; run snakemake"):
+    assert not empty.has(KEY) and not empty.holds(SPEC, "data-hash") and empty.running_keys() == set()
+    with pytest.raises(UserError, match=r"record\.json: no such run\. Run: snakemake"):
         empty.read(KEY)
     assert empty.telemetry(KEY) == {}
     assert not empty.root.exists()
 
 
 def test_replaced(store: RunStore) -> None:
-    store.publish(KEY, files(0.75))
-    assert store.read(KEY)["result"]["accuracy"] == 0.75
+    store.publish(KEY, files(7))
+    assert store.read(KEY).result.test_correct == [7]
     assert entries(store) == [KEY]
 
 
@@ -84,11 +93,11 @@ def test_failure_while_writing_leaves_all_as_it_was(
 
     monkeypatch.setattr(store_module, "write_atomic", failing)
     with pytest.raises(KeyboardInterrupt):
-        store.publish(KEY, files(0.75))
+        store.publish(KEY, files(7))
     assert entries(store) == ([KEY] if replacing else [])
     assert store.has(KEY) == replacing
     if replacing:
-        assert store.read(KEY)["result"]["accuracy"] == 0.5
+        assert store.read(KEY).result.test_correct == [5]
 
 
 def test_failing_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,19 +127,19 @@ def test_every_flipped_bit_is_found(tmp_path_factory: pytest.TempPathFactory, da
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
     try:
-        found = store.read(KEY)
+        record = store.read(KEY)
     except UserError as error:
         assert str(path) in str(error)
-        assert f"delete {store.folder(KEY)} and run snakemake again" in str(error)
-        assert not store.holds(KEY, "data-hash")
+        assert f"Run: rm -r {store.folder(KEY)} && snakemake" in str(error)
+        assert not store.holds(SPEC, "data-hash")
     else:
-        assert name == RECORD and found == good
+        assert name == RECORD and record == good
 
 
-def rewritten(change: dict[str, Any]) -> bytes:
-    """A record with other contents and a right checksum."""
+def rewritten(change: dict[str, Any], *absent: str) -> bytes:
+    """A record with other contents, or without keys, and a right checksum."""
     body = json.loads(files()[RECORD]) | change
-    body.pop("sha256")
+    body = {key: value for key, value in body.items() if key not in ("sha256", *absent)}
     return canonical_json(body | {"sha256": json_hash(body)})
 
 
@@ -140,13 +149,31 @@ def rewritten(change: dict[str, Any]) -> bytes:
         (RECORD, b"", "not a record"),
         (RECORD, files()[RECORD][:-1], "not a record"),
         (RECORD, b"\xff\xfe", "not a record"),
-        (RECORD, b"[1]", "not a record of version 3"),
-        (RECORD, b"null", "not a record of version 3"),
-        (RECORD, b'{"version":3}', "checksum does not match"),
-        (RECORD, b'{"version":3,"result":NaN}', "checksum does not match|not a record"),
-        (RECORD, rewritten({"version": 1}), "not a record of version 3"),
-        (RECORD, files(key="f" * 20)[RECORD], "checksum does not match"),
-        (RECORD, files(0.6)[RECORD].replace(b"0.6", b"0.9"), "checksum does not match"),
+        (RECORD, b"[1]", f"not a record of version {RECORD_VERSION}"),
+        (RECORD, b"null", f"not a record of version {RECORD_VERSION}"),
+        (RECORD, EMPTY + b"}", "checksum does not match"),
+        (RECORD, EMPTY + b',"result":NaN}', "checksum does not match|not a record"),
+        (RECORD, rewritten({"version": RECORD_VERSION - 1}), f"not a record of version {RECORD_VERSION}"),
+        (RECORD, files(run=PlannedRun(OTHER))[RECORD], f"its spec has the key {OTHER.key}, not {KEY}"),
+        (RECORD, rewritten({"spec": spec_to_json(OTHER)}), f"its spec has the key {OTHER.key}, not {KEY}"),
+        (RECORD, rewritten({"spec": [1]}), r"not a record \(spec: expected an object"),
+        (RECORD, rewritten({}, "spec"), r"not a record \(spec: expected an object"),
+        (
+            RECORD,
+            rewritten({"spec": spec_to_json(SPEC) | {"a\nb": 1}}),
+            r"not a record \('a\\nb': unknown key",
+        ),
+        (RECORD, rewritten({"result": {"status": "perfect"}}), r"not a record \(result\.status: expected"),
+        (
+            RECORD,
+            rewritten({"result": {"status": "finished", "loss": 0}}),
+            r"not a record \(result\.loss: unk",
+        ),
+        (RECORD, rewritten({}, "result"), r"not a record \(result: expected an object"),
+        (RECORD, rewritten({}, "data"), r"not a record \(data: expected str"),
+        (RECORD, rewritten({"files": [PREDICTIONS]}), r"not a record \(files: expected an object"),
+        (RECORD, rewritten({"locks": {"claim": "hash"}}), r"not a record \(locks\.claim: expected an object"),
+        (RECORD, files(6)[RECORD].replace(b"[6]", b"[9]"), "checksum does not match"),
         (PREDICTIONS, CONTENT[:-1], "missing or changed"),
         (PREDICTIONS, None, "missing or changed"),
     ],
@@ -158,17 +185,50 @@ def test_damage(store: RunStore, name: str, content: bytes | None, message: str)
         path.write_bytes(content)
     with pytest.raises(UserError, match=message) as caught:
         store.read(KEY)
-    assert str(caught.value).startswith(f"{path}: ")
-    assert f"delete {store.folder(KEY)} and run snakemake again" in str(caught.value)
-    assert not store.holds(KEY, "data-hash")
+    assert str(caught.value).startswith(f"{path}: ") and len(str(caught.value).splitlines()) == 1
+    assert f"Run: rm -r {store.folder(KEY)} && snakemake" in str(caught.value)
+    assert not store.holds(SPEC, "data-hash")
 
 
-def test_moved_to_another_key(store: RunStore) -> None:
-    other = "f" * 20
-    store.folder(KEY).rename(store.folder(other))
-    with pytest.raises(UserError, match="checksum does not match"):
-        store.read(other)
-    assert not store.holds(other, "data-hash")
+@pytest.mark.parametrize(
+    "other",
+    [
+        OTHER,
+        replace(SPEC, engine=SPEC.engine + 1),
+        replace(SPEC, method=replace(SPEC.method, code="0123")),
+        replace(SPEC, recipe=recipe(lr=0.1)),
+    ],
+    ids=["seed", "engine", "code", "recipe"],
+)
+def test_a_run_planted_at_the_key_of_another_is_refused(store: RunStore, other: RunSpec) -> None:
+    store.folder(KEY).rename(store.folder(other.key))
+    with pytest.raises(UserError, match=f"its spec has the key {KEY}, not {other.key}") as caught:
+        store.read(other.key)
+    assert f"Run: rm -r {store.folder(other.key)} && snakemake" in str(caught.value)
+    assert store.has(other.key) and not store.holds(other, "data-hash")
+    assert not store.holds(SPEC, "data-hash"), "and it is no longer where it belongs"
+
+
+def test_holds_compares_the_spec_itself(store: RunStore) -> None:
+    """A record is not accepted for another spec, even if both have one key."""
+    same_key = replace(SPEC, seed=1)
+    vars(same_key)["key"] = KEY  # as if the hashes collided
+    assert same_key.key == KEY and same_key != SPEC
+    assert not store.holds(same_key, "data-hash") and store.holds(SPEC, "data-hash")
+
+
+def test_locks_are_stored_and_decide_nothing(tmp_path: Path) -> None:
+    locks: Locks = {"claim": {"published": "0123", "exploratory": "4567"}}
+    run = PlannedRun(SPEC, locks)
+    assert run.key == KEY and spec_to_json(run.spec) == spec_to_json(SPEC)
+    store = RunStore(tmp_path)
+    store.publish(KEY, files(run=run))
+    record = store.read(KEY)
+    assert record.locks == locks and record.spec == SPEC
+    assert store.holds(SPEC, "data-hash")
+    without = json.loads(files()[RECORD])
+    stored = json.loads((store.folder(KEY) / RECORD).read_bytes())
+    assert {key for key in stored if stored[key] != without[key]} == {"locks", "sha256"}
 
 
 HOLDER = """
@@ -188,20 +248,20 @@ def test_lock_excludes_other_processes_and_ends_with_them(store: RunStore) -> No
 
     with holder() as first:
         assert first.stdout is not None and first.stdout.readline() == "held\n"
-        assert store.running() == {KEY}
+        assert store.running_keys() == {KEY}
         with store.lock("another run"):
-            assert store.running() == {KEY, "another run"}
-        assert store.running() == {KEY}
+            assert store.running_keys() == {KEY, "another run"}
+        assert store.running_keys() == {KEY}
         with holder() as second:
             assert second.stdout is not None and second.stdin is not None
             first.kill()  # the kernel lets go: the second gets it
             assert second.stdout.readline() == "held\n"
-            assert store.running() == {KEY}
+            assert store.running_keys() == {KEY}
             second.stdin.close()
         assert second.returncode == 0
-    assert store.running() == set()
+    assert store.running_keys() == set()
     with store.lock(KEY):
-        assert store.running() == {KEY}
+        assert store.running_keys() == {KEY}
 
 
 def test_two_processes_never_hold_a_lock_at_once(store: RunStore) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from guidebp.runs.spec import Locks
 from guidebp.schema.claims import Claim, scale_of
 from guidebp.schema.yaml_files import read_file
 from guidebp.study.resolve import load_study
@@ -102,7 +103,7 @@ def test_the_lock_covers_what_decides_and_nothing_else(key: str) -> None:
 @pytest.mark.parametrize("name", ["smoke", "demo", "paper"])
 def test_runs_carry_the_locks_of_the_claims_they_may_help_to_decide(name: str) -> None:
     for run in study(name).runs:
-        expected = {}
+        expected: Locks = {}
         for number, claim in CLAIMS.items():
             first = {*claim.readings, *(pair.better.method for pair in claim.comparisons)}
             second = {*claim.beside, *(pair.than.method for pair in claim.comparisons)}
@@ -115,8 +116,8 @@ def test_runs_carry_the_locks_of_the_claims_they_may_help_to_decide(name: str) -
                 known &= not ground.recipes or run.recipe in ground.recipes
                 known &= scale == "exploratory" or 100 <= run.seed <= 899
                 if known:
-                    expected[number] = claim.lock
-        assert run.spec["claims"] == expected
+                    expected.setdefault(number, {})[scale] = claim.lock
+        assert run.planned.locks == expected
 
 
 @pytest.mark.parametrize(

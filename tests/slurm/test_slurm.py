@@ -101,7 +101,7 @@ def test_a_stopped_job_goes_on_from_its_checkpoint(
     subprocess.run(command, env={**os.environ, **slurm}, check=True)
     assert process.wait() == 0
     (log,) = made.folder.glob("results/logs/train/tiny/*.log")
-    assert "goes on from epoch" in log.read_text()
+    assert "resumes in epoch" in log.read_text()
     pattern = "results/runs/*/record.json"
     assert made.files(pattern) == longer.files(pattern)
 

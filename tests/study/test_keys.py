@@ -6,10 +6,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from guidebp.errors import UserError
+from guidebp.runs.json_fields import to_json
+from guidebp.runs.spec import AugmentationSpec, spec_to_json
 from guidebp.schema import families as families_module
 from guidebp.schema.families import hash_code, read_families
 from guidebp.study import keys as keys_module
@@ -151,10 +153,12 @@ def test_a_default_written_out_changes_nothing(root: Path) -> None:
 
 
 def test_claims_travel_beside_the_key(root: Path) -> None:
-    before = load_study("smoke", root).runs[0].spec
+    before = load_study("smoke", root).runs[0]
     edit(root / "config/claims.yaml", "margin: 0.2", "margin: 0.3")
-    after = load_study("smoke", root).runs[0].spec
-    assert before["claims"] != after["claims"] and before | {"claims": ""} == after | {"claims": ""}
+    after = load_study("smoke", root).runs[0]
+    assert before.planned.locks.keys() == after.planned.locks.keys()
+    assert before.planned.locks != after.planned.locks
+    assert before.spec == after.spec and before.key == after.key
 
 
 @pytest.mark.parametrize(
@@ -180,12 +184,14 @@ def test_what_decides_results_changes_the_key(
     assert changed(before, keys(root)) == expected
 
 
-ON = {"flip": True, "crop": 0, "cutout": 0}
+NONE, FLIP = AugmentationSpec(), AugmentationSpec(flip=True)
 
 
-def augmentations(root: Path) -> list[Any]:
-    """Every run's augmentation; `no key` where its recipe has none."""
-    return [run.spec["recipe"].get("augmentation", "no key") for run in load_study("smoke", root).runs]
+def augmentations(root: Path) -> list[AugmentationSpec]:
+    """Every run's augmentation; the JSON of its recipe has the key only where images change."""
+    recipes = [run.spec.recipe for run in load_study("smoke", root).runs]
+    assert all(("augmentation" in to_json(recipe)) == bool(recipe.augmentation) for recipe in recipes)
+    return [recipe.augmentation for recipe in recipes]
 
 
 def of_the_digits(root: Path, augmentation: str) -> None:
@@ -204,37 +210,37 @@ def test_no_augmentation_is_not_part_of_the_key(root: Path, recipe: str | None) 
     before = keys(root)
     if recipe:
         of_the_recipes(root, recipe)
-    assert keys(root) == before and augmentations(root) == ["no key"] * 16
+    assert keys(root) == before and augmentations(root) == [NONE] * 16
 
 
 @pytest.mark.parametrize("dataset", ["{}", "{flip: false}", "{cutout: 0}"])
 def test_dataset_without_augmentation_keeps_its_keys(root: Path, dataset: str) -> None:
     before = keys(root)
     of_the_digits(root, dataset)
-    assert keys(root) == before and augmentations(root) == ["no key"] * 16
+    assert keys(root) == before and augmentations(root) == [NONE] * 16
 
 
 @pytest.mark.parametrize(
     ("dataset", "recipe", "expected"),
     [
-        ("{flip: true}", None, ON),
-        ("{flip: true}", "dataset", ON),
-        ("{flip: true}", "none", "no key"),
-        ("{flip: true}", "{}", "no key"),
-        ("{flip: true}", "{crop: 2}", ON | {"flip": False, "crop": 2}),
-        ("{}", "{flip: true}", ON),
-        ("{crop: 4, cutout: 8}", None, {"flip": False, "crop": 4, "cutout": 8}),
+        ("{flip: true}", None, FLIP),
+        ("{flip: true}", "dataset", FLIP),
+        ("{flip: true}", "none", NONE),
+        ("{flip: true}", "{}", NONE),
+        ("{flip: true}", "{crop: 2}", AugmentationSpec(crop=2)),
+        ("{}", "{flip: true}", FLIP),
+        ("{crop: 4, cutout: 8}", None, AugmentationSpec(crop=4, cutout=8)),
     ],
 )
 def test_recipe_chooses_the_augmentation(
-    root: Path, dataset: str, recipe: str | None, expected: dict[str, Any] | str
+    root: Path, dataset: str, recipe: str | None, expected: AugmentationSpec
 ) -> None:
     before = keys(root)
     of_the_digits(root, dataset)
     if recipe:
         of_the_recipes(root, recipe)
     assert augmentations(root) == [expected] * 16
-    if expected == "no key":
+    if expected == NONE:
         assert keys(root) == before
     else:
         assert changed(before, keys(root)) == ALL
@@ -256,15 +262,15 @@ def test_augmentations_that_differ_have_keys_that_differ(root: Path) -> None:
 
 def test_subset_has_keys_of_its_own_and_the_augmentation_of_its_whole(root: Path) -> None:
     smoke = root / "config/studies/smoke.yaml"
-    found = {}
+    keys_of = {}
     for name in ("cifar-10", "cifar-10-10k"):
         edit(smoke, "datasets: [digits]", f"datasets: [{name}]")
-        keys = load_study("smoke", root).runs
-        assert all(run.spec["recipe"]["augmentation"] == ON | {"crop": 4} for run in keys)
-        assert all(run.spec["dataset"]["name"] == name for run in keys)
-        found[name] = {run.key for run in keys}
+        runs = load_study("smoke", root).runs
+        assert all(run.spec.recipe.augmentation == AugmentationSpec(flip=True, crop=4) for run in runs)
+        assert all(run.spec.dataset.name == name for run in runs)
+        keys_of[name] = {run.key for run in runs}
         edit(smoke, f"datasets: [{name}]", "datasets: [digits]")
-    assert not found["cifar-10"] & found["cifar-10-10k"]
+    assert not keys_of["cifar-10"] & keys_of["cifar-10-10k"]
 
 
 def test_engine_version_changes_every_key(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,6 +327,25 @@ def test_more_runs_keep_the_keys_and_name_their_packs_by_them(root: Path) -> Non
         assert len({(run.dataset, run.architecture, run.seed // 2) for run in pack.runs}) == 1
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_number_of_seeds_means_that_many_from_0(root: Path, count: int) -> None:
+    smoke = root / "config/studies/smoke.yaml"
+    edit(smoke, "seeds: [0, 1]", f"seeds: {list(range(count))}")
+    listed = keys(root)
+    edit(smoke, f"seeds: {list(range(count))}", f"seeds: {count}")
+    assert keys(root) == listed and {seed for _, _, seed in listed} == set(range(count))
+
+
+@pytest.mark.parametrize("seeds", ["0", "-1", "1.5", "true", "[0, 0]", "[0, -1]", "[]", "[0.5]", "all", "{}"])
+def test_seeds_that_are_none_are_refused(root: Path, seeds: str) -> None:
+    smoke = root / "config/studies/smoke.yaml"
+    edit(smoke, "seeds: [0, 1]", f"seeds: {seeds}")
+    with pytest.raises(UserError) as caught:
+        load_study("smoke", root)
+    assert str(caught.value).startswith(f"{smoke}: blocks.0.seeds")
+    assert len(str(caught.value).splitlines()) == 1 and "<" not in str(caught.value)
+
+
 def probe(code: str, check: Callable[[str], None]) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -329,11 +354,12 @@ def probe(code: str, check: Callable[[str], None]) -> None:
 
 def test_resolving_imports_no_torch_and_gives_json() -> None:
     code = (
-        "import json, sys\nfrom guidebp.study.resolve import load_study\n"
-        "print(json.dumps([run.spec for run in load_study('smoke').runs]))\n"
+        "import json, sys\nfrom guidebp.runs.spec import spec_to_json\n"
+        "from guidebp.study.resolve import load_study\n"
+        "print(json.dumps([spec_to_json(run.spec) for run in load_study('smoke').runs]))\n"
         "assert not {'torch', 'numpy', 'pandas'} & set(sys.modules)\n"
     )
-    expected = [run.spec for run in load_study("smoke", ROOT).runs]
+    expected = [spec_to_json(run.spec) for run in load_study("smoke", ROOT).runs]
 
     def check(output: str) -> None:
         assert json.loads(output) == expected

@@ -146,9 +146,9 @@ def test_several_studies_may_tune_parts_of_one_recipe(root: Path) -> None:
 
 def test_a_run_that_tunes_decides_nothing_and_needs_validation_images(root: Path) -> None:
     load(root, TUNING)
-    assert not any(run.spec["claims"] for run in load_study("s", root).runs)
+    assert not any(run.planned.locks for run in load_study("s", root).runs)
     load(root, STUDY)
-    assert all(run.spec["claims"] for run in load_study("s", root).runs)
+    assert all(run.planned.locks for run in load_study("s", root).runs)
     datasets = root / "config/datasets.yaml"
     text = datasets.read_text()
     start = text.index("\ndigits:")

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +13,15 @@ from safetensors.numpy import save
 
 from guidebp.cli import main
 from guidebp.hashing import readable_json
-from guidebp.paths import RUNS
+from guidebp.paths import RUNS, StudyPaths
 from guidebp.runs.index import write_index
 from guidebp.runs.record import encode_record
+from guidebp.runs.result import Calibration, History, NetworkCost, PathwayCounts, RunResult, SplitSizes
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, RunStore
 from guidebp.schema.yaml_files import read_yaml
 from guidebp.study.packs import read_data_hashes
 from guidebp.study.resolve import load_study
+from guidebp.study.study import Study
 from tests.support.tiny import ROOT
 
 STUDY = """
@@ -75,36 +76,40 @@ TELLS = {
 }
 
 
-def result(random: np.random.Generator) -> dict[str, Any]:
-    """What training says of a run."""
+def result(random: np.random.Generator) -> RunResult:
+    """The result of a run with random numbers of correct predictions."""
     correct = random.integers(1, TEST, len(OUTPUTS)).tolist()
-    price = {"alone": [10, 20], "together": [10, 30]}
-    return {
-        "status": "finished",
-        "outputs": OUTPUTS,
-        "pathways": 2,
-        "primary": "merged",
-        "sizes": {"train": 28, "validation": 4, "test": TEST},
-        "parameters": 30,
-        "trained": [True, True],
-        "backward_passes": 1,
-        "cost": {"parameters": price, "operations": price},
-        "history": {
-            "loss": [0.7, 0.6],
-            "cosine": [None, None],
-            "conflict": [None, None],
-            "gradient_share": [[0.5, 0.5], [0.4, 0.6]],
-            "validation_correct": [[1, 2, 3, 4], [2, 3, 4, 4]],
-        },
-        "cosines": None,
-        "test_correct": correct,
-        "calibration": {
-            "images": [[0, TEST]] * len(OUTPUTS),
-            "correct": [[0, right] for right in correct],
-            "confidence": [[0.0, 6.0]] * len(OUTPUTS),
-        },
-        "inference": None,
-    }
+    counts = PathwayCounts(alone=[10, 20], together=[10, 30])
+    return RunResult(
+        status="finished",
+        outputs=OUTPUTS,
+        pathways=2,
+        primary="merged",
+        sizes=SplitSizes(train=28, validation=4, test=TEST),
+        parameters=30,
+        trained=[True, True],
+        backward_passes=1.0,
+        cost=NetworkCost(parameters=counts, operations=counts),
+        history=History(
+            loss=[0.7, 0.6],
+            gradient_share=[[0.5, 0.5], [0.4, 0.6]],
+            cosine=[None, None],
+            conflict=[None, None],
+            validation_correct=[[1, 2, 3, 4], [2, 3, 4, 4]],
+        ),
+        test_correct=correct,
+        calibration=Calibration(
+            images=[[0, TEST]] * len(OUTPUTS),
+            correct=[[0, right] for right in correct],
+            confidence=[[0.0, 6.0]] * len(OUTPUTS),
+        ),
+    )
+
+
+def index_packs(study: Study, store: RunStore) -> None:
+    """Write the index of every pack of the study; the store holds all runs."""
+    for pack in study.packs:
+        write_index(StudyPaths(study.name).pack(pack.id), [run.key for run in pack.runs], store)
 
 
 @contextmanager
@@ -145,13 +150,12 @@ def build(
     with inside(folder):
         for verb in ("fetch", "prepare"):
             assert main([verb, "made"]) == 0
-        found, store, hashes = load_study("made"), RunStore(RUNS), read_data_hashes(["made"])
-        for run in found.runs:
+        loaded, store, hashes = load_study("made"), RunStore(RUNS), read_data_hashes(["made"])
+        for run in loaded.runs:
             files = {PREDICTIONS: save({"predictions": np.zeros((len(OUTPUTS), TEST), np.uint8)})}
-            files[RECORD] = encode_record(run.spec, hashes["made"], result(random), files)
+            files[RECORD] = encode_record(run.planned, hashes["made"], result(random), files)
             store.publish(run.key, files | {TELEMETRY: readable_json(TELLS)})
-        for pack in found.packs:
-            write_index(found, pack, store)
+        index_packs(loaded, store)
         for verb in ("collect", "analyse", *(("render", "report") if rendered else ())):
             assert main([verb]) == 0
     return folder

@@ -1,6 +1,7 @@
 """Paired randomness: what is equal between methods of one seed, and what differs between seeds."""
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from guidebp import ENGINE_VERSION
 from guidebp.data.batches import Batches, channel_statistics
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import draw_split
-from guidebp.runs.json_fields import to_json
+from guidebp.runs.spec import DatasetSpec, SplitSpec
 from guidebp.seeds import permutation, seeded, stream_seed
 from guidebp.training.trainer import start_run
 from tests.support.tiny import ARCHITECTURES, PAIRS, prepared, recipe, spec
@@ -23,15 +25,15 @@ Start = tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]
 
 def start(method_name: str, architecture_name: str, seed: int = 0, **changes: Any) -> Start:
     """Initial weights of the network and the first stream's batches of two epochs."""
-    made_of = spec(method_name, architecture_name, seed, **changes)
-    made, batches = start_run(made_of, prepared(), CPU)
-    size = made_of["recipe"]["batch_size"]
+    run_spec = spec(method_name, architecture_name, seed, **changes)
+    method, batches = start_run(run_spec, prepared(), CPU)
+    size = run_spec.recipe.batch_size
     seen = [
         (images[:size], labels[:size])
         for epoch in range(2)
-        for images, labels in batches.epoch(epoch, made.streams)
+        for images, labels in batches.epoch(epoch, method.streams)
     ]
-    return made.network.state_dict(), seen
+    return method.network.state_dict(), seen
 
 
 def same(first: Start, second: Start) -> bool:
@@ -70,7 +72,7 @@ def test_seeds_differ(architecture: str) -> None:
 
 def test_epochs_differ_and_an_epoch_sees_no_image_twice() -> None:
     found = prepared()
-    split = draw_split(found.labels, found.official_test, spec("add", "columns")["dataset"], 0)
+    split = draw_split(found.labels, found.official_test, spec("add", "columns").dataset, 0)
     batches = Batches(found, split, spec("add", "columns"), CPU)
     epochs = [torch.cat([images for images, _ in batches.epoch(epoch, 1)]) for epoch in (0, 1)]
     assert not torch.equal(*epochs)
@@ -86,10 +88,11 @@ def test_recipe_code_and_other_runs_do_not_move_the_streams() -> None:
     torch.rand(7)
     assert same(first, start("guidebp", "instances"))
     assert same(first, start("guidebp", "instances", recipe=recipe(lr=0.5, epochs=7)))
-    edited = to_json(ARCHITECTURES["instances"]) | {"code": "0123"}
-    edited["base"] = edited["base"] | {"code": "4567"}
+    plain = ARCHITECTURES["instances"]
+    assert plain.base is not None
+    edited = replace(plain, code="0123", base=replace(plain.base, code="4567"))
     assert same(first, start("guidebp", "instances", architecture=edited))
-    assert same(first, start("add", "instances", engine=2, claims={"one": "other"}))
+    assert same(first, start("add", "instances", engine=ENGINE_VERSION + 1))
 
 
 def test_streams_leave_the_global_generator_alone() -> None:
@@ -127,10 +130,10 @@ def labelled(counts: list[int], official: bool) -> tuple[Tensor, Tensor]:
     st.integers(0, 5),
 )
 def test_splits_are_stratified_disjoint_and_complete(
-    counts: list[int], test: str | float, validation: float, seed: int
+    counts: list[int], test: Literal["official"] | float, validation: float, seed: int
 ) -> None:
     labels, mask = labelled(counts, test == "official")
-    dataset = {"name": "any", "split": {"test": test, "validation": validation}}
+    dataset = DatasetSpec("any", SplitSpec(test, validation), len(counts))
     split = draw_split(labels, mask, dataset, seed)
     together = torch.cat(list(split))
     assert torch.equal(together.sort().values, torch.arange(len(labels)))
@@ -148,14 +151,16 @@ def test_splits_are_stratified_disjoint_and_complete(
 
 
 @pytest.mark.parametrize("test", ["official", 0.2])
-def test_split_depends_on_the_seed_only_where_the_test_set_is_drawn(test: str | float) -> None:
+def test_split_depends_on_the_seed_only_where_the_test_set_is_drawn(
+    test: Literal["official"] | float,
+) -> None:
     labels, mask = labelled([30, 30, 30], test == "official")
-    dataset = {"name": "any", "split": {"test": test, "validation": 0.2}}
+    dataset = DatasetSpec("any", SplitSpec(test, 0.2), 3)
     first, second, again = (draw_split(labels, mask, dataset, seed) for seed in (0, 1, 0))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     for a, b in zip(first, second, strict=True):
         assert torch.equal(a, b) == (test == "official")
-    other = draw_split(labels, mask, dataset | {"name": "other"}, 0)
+    other = draw_split(labels, mask, replace(dataset, name="other"), 0)
     assert not torch.equal(first.validation, other.validation)
 
 
@@ -177,7 +182,7 @@ def test_normalised_training_images_have_mean_0_and_deviation_1() -> None:
     images[:, 2] = 17  # a constant channel must not divide by zero
     labels = torch.arange(60) % 4
     data = Prepared(images, labels, torch.zeros(60, dtype=torch.bool), {})
-    split = draw_split(labels, data.official_test, spec("add", "columns")["dataset"], 0)
+    split = draw_split(labels, data.official_test, spec("add", "columns").dataset, 0)
     batches = Batches(data, split, spec("add", "columns"), CPU)
     found = batches.normalise(images[split.train])
     assert found.dtype == torch.float32

@@ -63,12 +63,8 @@ def test_manifests_say_what_was_found(walked: Project) -> None:
 
 def test_the_augmentation_of_the_arrays_is_part_of_their_runs_alone(walked: Project) -> None:
     records = [json.loads(path.read_text()) for path in walked.folder.glob("results/runs/*/record.json")]
-    found = {r["spec"]["dataset"]["name"]: r["spec"]["recipe"].get("augmentation") for r in records}
-    assert found == {
-        "my-images": None,
-        "my-arrays": {"flip": False, "crop": 1, "cutout": 0},
-        "my-class": None,
-    }
+    augmentations = {r["spec"]["dataset"]["name"]: r["spec"]["recipe"].get("augmentation") for r in records}
+    assert augmentations == {"my-images": None, "my-arrays": {"crop": 1}, "my-class": None}
 
 
 def test_a_changed_image_is_prepared_and_trained_anew(walked: Project) -> None:

@@ -155,7 +155,7 @@ def test_a_part_of_a_study_is_reported_as_a_part(project: Project) -> None:
 
 
 def test_a_damaged_or_vanished_run_is_refused_with_its_repair(project: Project) -> None:
-    index = next((project.folder / "results/tiny/packs").glob("*_r000-001.*.json"))
+    index = next((project.folder / "results/tiny/packs").glob("*_s000-001.*.json"))
     key = sorted(json.loads(index.read_text()))[0]
     folder = project.folder / "results/runs" / key
     record = (folder / "record.json").read_bytes()

@@ -174,7 +174,7 @@ def test_gc_frees_what_no_study_uses_after_asking(project: tuple[Project, dict[s
         folder.mkdir(parents=True)
         (folder / "file").write_bytes(b"x" * 1000)
     half.write_bytes(b"x")
-    old = study / "packs/digits_columns-digits_r000-001.000000000000.json"
+    old = study / "packs/digits_columns-digits_s000-001.000000000000.json"
     old.write_text("{}")
     rubbish = (orphan, unfinished, staged, half, old)
     assert "guidebp gc" in made.call("guidebp", "doctor")

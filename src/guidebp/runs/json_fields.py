@@ -4,6 +4,7 @@ A field that equals its default is left out, so a field that is added later chan
 Only the standard library: training imports this.
 """
 
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -33,7 +34,8 @@ def to_json(value: object) -> Any:
 def from_json(kind: type[T], value: object, key: str = "") -> T:
     """The dataclass `kind` from its JSON value. `key` names the value in errors.
 
-    Raises ValueError for a missing or unknown key and for a value of another type. Integers may stand for floats.
+    Raises ValueError for a missing or unknown key, for a value of another type, and for NaN and infinity where a
+    float is expected. Integers may stand for floats.
     """
     found: T = _convert(kind, value, key)
     return found
@@ -56,27 +58,36 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
             raise _error(key, value, "an object")
-        return {name: _convert(arguments[1], entry, f"{key}.{name}") for name, entry in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return {name: _convert(arguments[1], entry, _join(key, name)) for name, entry in value.items()}
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return _finite(value, key)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         raise _error(key, value, "null" if kind is types.NoneType else kind.__name__)
     return value
+
+
+def _finite(value: float, key: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
+    if not math.isfinite(number):
+        raise _error(key, value, "a finite number")
+    return number
 
 
 def _dataclass(kind: Any, value: Any, key: str) -> Any:
     if not isinstance(value, dict):
         raise _error(key, value, "an object")
     types_by_name, known = _types(kind), {field.name: field for field in fields(kind)}
-    prefix = f"{key}." if key else ""
     for name in value:
         if name not in known:
-            raise ValueError(f"{prefix}{name}: unknown key")
+            raise ValueError(f"{_join(key, name)}: unknown key")
     for name, field in known.items():
         if name not in value and not _has_default(field):
-            raise ValueError(f"{prefix}{name}: missing")
+            raise ValueError(f"{_join(key, name)}: missing")
     return kind(
-        **{name: _convert(types_by_name[name], entry, f"{prefix}{name}") for name, entry in value.items()}
+        **{name: _convert(types_by_name[name], entry, _join(key, name)) for name, entry in value.items()}
     )
 
 
@@ -113,6 +124,12 @@ def _has_default(field: "Field[Any]") -> bool:
 
 def _default(field: "Field[Any]") -> object:
     return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+def _join(key: str, name: str) -> str:
+    """The key of an entry within `key`; foreign names that are not printable appear as escapes."""
+    name = name if name.isprintable() else repr(name)
+    return f"{key}.{name}" if key else name
 
 
 def _error(key: str, value: object, expected: str) -> ValueError:

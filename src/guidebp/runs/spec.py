@@ -148,7 +148,9 @@ def spec_to_json(spec: RunSpec) -> JsonObject:
 
 def spec_from_json(value: object) -> RunSpec:
     """The spec of a JSON object. Raises ValueError that names the key at fault."""
-    if isinstance(value, dict) and "engine" not in value:
+    if not isinstance(value, dict):
+        raise ValueError(f"spec: expected an object, found {value!r:.60}")
+    if "engine" not in value:
         raise ValueError("engine: missing")
     return from_json(RunSpec, value)
 
@@ -179,7 +181,7 @@ def planned_run_from_json(value: object) -> PlannedRun:
         if name not in value:
             raise ValueError(f"{name}: missing")
     if unknown := set(value) - {"key", "spec", "locks"}:
-        raise ValueError(f"{min(unknown)}: unknown key")
+        raise ValueError(f"{min(unknown)!r}: unknown key")
     spec = spec_from_json(value["spec"])
     if spec.key != value["key"]:
         raise ValueError(f"key: the spec has the key {spec.key}, not {value['key']!r:.60}")

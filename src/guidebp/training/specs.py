@@ -1,6 +1,9 @@
 """The planned runs in a JSON file that anybody may have written; everything they name is looked up."""
 
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -8,8 +11,10 @@ import torch
 
 from guidebp import ENGINE_VERSION
 from guidebp.errors import UserError
-from guidebp.runs.spec import PlannedRun, RunSpec, planned_run_from_json
+from guidebp.runs.spec import FamilySpec, PlannedRun, RunSpec, planned_run_from_json
 from guidebp.training.schedules import lr_factor, optimiser_maker
+
+DATASET_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")  # it becomes names of files
 
 
 def read_planned_runs(path: Path) -> list[PlannedRun]:
@@ -34,19 +39,37 @@ def read_planned_runs(path: Path) -> list[PlannedRun]:
             )
         try:
             _look_up(run.spec)
-        except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except ValueError as error:
             raise UserError(f"{path}: {number}: names something unknown ({error}). {remedy}") from error
         runs.append(run)
     return runs
 
 
 def _look_up(spec: RunSpec) -> None:
-    """Import and build everything that a spec names."""
-    families = [("models", spec.architecture), ("methods", spec.method)]
-    if spec.architecture.base:
-        families.append(("models", spec.architecture.base))
-    for package, family in families:
-        module = import_module(f"guidebp.{package}.{family.module}")
-        module.Options(**family.options)
-    optimiser_maker(spec.recipe)([torch.nn.Parameter(torch.zeros(1))])
-    lr_factor(spec.recipe.schedule, 0, 1)
+    """Import and build everything that a spec names. Raises ValueError that names the key at fault."""
+    if not DATASET_NAME.fullmatch(spec.dataset.name):
+        raise ValueError(f"dataset.name: no name of a dataset, {spec.dataset.name!r:.60}")
+    for key, package, family in (
+        ("architecture", "models", spec.architecture),
+        ("method", "methods", spec.method),
+    ):
+        chain: FamilySpec | None = family
+        while chain:
+            with _name_key(key):
+                module = import_module(f"guidebp.{package}.{chain.module}")
+                module.Options(**chain.options)
+            chain, key = chain.base, f"{key}.base"
+    with _name_key("recipe.optimiser"):
+        optimiser_maker(spec.recipe)([torch.nn.Parameter(torch.zeros(1))])
+    with _name_key("recipe.schedule"):
+        lr_factor(spec.recipe.schedule, 0, 1)
+
+
+@contextmanager
+def _name_key(key: str) -> Iterator[None]:
+    """Turn the error of a look-up into a ValueError in one line that begins with the key."""
+    try:
+        yield
+    except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:
+        text = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(error))
+        raise ValueError(f"{key}: {text}") from error
