@@ -15,8 +15,6 @@ from benchmarks.measure import Case
 from guidebp.methods import build_method
 from guidebp.methods.exits import compute_exit_losses
 from guidebp.models import build_network
-from guidebp.runs.json_fields import from_json
-from guidebp.runs.spec import FamilySpec
 from guidebp.study.resolve import resolve_run
 from guidebp.training.numerics import set_numerics
 from guidebp.training.schedules import optimiser_maker
@@ -67,10 +65,9 @@ class Steps:
     ) -> None:
         spec = resolve_run("cifar-10", "msdnet-7", method, "msdnet-cifar", 0).spec
         torch.manual_seed(0)
-        network = build_network(from_json(FamilySpec, spec["architecture"]), (3, 32, 32), 10)
+        network = build_network(spec.architecture, (3, 32, 32), 10)
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        method_spec = from_json(FamilySpec, spec["method"])
-        self.method = build_method(method_spec, network, optimiser_maker(spec["recipe"])).train()
+        self.method = build_method(spec.method, network, optimiser_maker(spec.recipe)).train()
         images = torch.randn(BATCH, 3, 32, 32, device=device)
         self.images = images.to(memory_format=torch.channels_last)
         self.labels = torch.randint(10, (BATCH,), device=device)
