@@ -1,7 +1,6 @@
 """Our optimisers against torch.optim, bit for bit, and why they exist."""
 
 import copy
-import json
 import subprocess
 import sys
 from typing import Any
@@ -11,9 +10,8 @@ import torch
 from torch import nn
 
 from guidebp.optimisers import OPTIMISERS
-from tests.support.tiny import recipe, spec
 
-THEIRS = {"sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
+TORCH_OPTIMISERS = {"sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop, "adam": torch.optim.Adam}
 SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("sgd", {"lr": 0.1}),
     ("sgd", {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3}),
@@ -25,14 +23,16 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-def trained(kind: str, settings: dict[str, Any], ours: bool, dtype: torch.dtype) -> list[torch.Tensor]:
+def train_parameters(
+    kind: str, settings: dict[str, Any], ours: bool, dtype: torch.dtype
+) -> list[torch.Tensor]:
     """Parameters after six steps of a changing rate; one of them has a gradient from the third step on only."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)).to(dtype)
     late, never = (nn.Parameter(torch.ones(3, dtype=dtype)) for _ in range(2))
     parameters = [*net.to(memory_format=torch.channels_last).parameters(), late, never]
     fused = {} if ours or kind == "rmsprop" else {"fused": True}
-    optimiser = (OPTIMISERS if ours else THEIRS)[kind](parameters, **settings, **fused)
+    optimiser = (OPTIMISERS if ours else TORCH_OPTIMISERS)[kind](parameters, **settings, **fused)
     images = torch.randn(6, 5, 2, 4, 4, dtype=dtype)
     for step in range(6):
         optimiser.zero_grad(set_to_none=True)
@@ -46,15 +46,15 @@ def trained(kind: str, settings: dict[str, Any], ours: bool, dtype: torch.dtype)
 @pytest.mark.parametrize(("kind", "settings"), SETTINGS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_they_are_torchs_bit_for_bit(kind: str, settings: dict[str, Any], dtype: torch.dtype) -> None:
-    ours, theirs = (trained(kind, settings, which, dtype) for which in (True, False))
+    ours, theirs = (train_parameters(kind, settings, which, dtype) for which in (True, False))
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
-    assert not torch.equal(ours[0], trained(kind, settings | {"lr": 0.02}, True, dtype)[0])
+    assert not torch.equal(ours[0], train_parameters(kind, settings | {"lr": 0.02}, True, dtype)[0])
 
 
 @pytest.mark.parametrize(("kind", "settings"), SETTINGS)
 def test_a_gradient_may_lie_otherwise_in_memory(kind: str, settings: dict[str, Any]) -> None:
     """As from `torch.autograd.grad`; torch's own fused kernels would pair it with the wrong weights."""
-    found = []
+    weights = []
     for layout in (torch.contiguous_format, torch.channels_last):
         weight = nn.Parameter(torch.ones(2, 3, 4, 5))
         optimiser = OPTIMISERS[kind]([weight], **settings)
@@ -62,8 +62,8 @@ def test_a_gradient_may_lie_otherwise_in_memory(kind: str, settings: dict[str, A
             gradient = torch.arange(120.0).view(2, 3, 4, 5) * (step + 1)
             weight.grad = gradient.contiguous(memory_format=layout)
             optimiser.step()
-        found.append(weight.detach().contiguous())
-    assert torch.equal(*found)
+        weights.append(weight.detach().contiguous())
+    assert torch.equal(*weights)
 
 
 def test_a_late_gradient_starts_its_own_velocity() -> None:
@@ -94,24 +94,22 @@ def test_a_copy_goes_on_alike_and_leaves_the_others_alone(kind: str, settings: d
         optimiser.step()
 
     step(net, optimiser)
-    twin, its = copy.deepcopy((net, optimiser))
+    twin, twin_optimiser = copy.deepcopy((net, optimiser))
     before = twin.weight.clone()
     step(net, optimiser)
     assert torch.equal(twin.weight, before)
-    step(twin, its)
+    step(twin, twin_optimiser)
     assert torch.equal(twin.weight, net.weight) and not torch.equal(twin.weight, before)
 
 
-@pytest.mark.parametrize("method", ["guidebp", "local-critic"])
-def test_training_leaves_torchs_compiler_alone(method: str) -> None:
+def test_training_leaves_torchs_compiler_alone() -> None:
     """Importing it takes longer than a small run."""
-    architecture = "vgg" if method == "local-critic" else "columns"
-    text = json.dumps(spec(method, architecture, recipe=recipe(epochs=1)))
-    code = f"""
-import json, sys, torch
+    code = """
+import sys, torch
 from guidebp.training.trainer import train_run
-from tests.support.tiny import prepared
-train_run(json.loads({text!r}), prepared(120), torch.device("cpu"))
+from tests.support.tiny import prepared, recipe, spec
+for method, architecture in (("guidebp", "columns"), ("local-critic", "vgg")):
+    train_run(spec(method, architecture, recipe=recipe(epochs=1)), prepared(120), torch.device("cpu"))
 assert "torch._dynamo" not in sys.modules, "imported"
 """
     subprocess.run([sys.executable, "-c", code], check=True)

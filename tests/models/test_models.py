@@ -35,13 +35,20 @@ SPECS = {name: resolve(name) for name in CATALOGUE} | {
 CHAINS = [name for name, (spec, _) in SPECS.items() if spec.family not in ("columns", "instances")]
 
 
-def build(name: str) -> tuple[Network, torch.Tensor]:
-    """The network, and images of the smallest side it says it takes, or a bit above, not square."""
-    spec, side = SPECS[name]
+Example = tuple[Network, torch.Tensor]
+
+
+@pytest.fixture(scope="module", params=SPECS)
+def example(request: pytest.FixtureRequest) -> Example:
+    """A network, and images of the smallest side it says it takes, or a bit above, not square.
+
+    Tests share the network, so they set its mode.
+    """
+    spec, side = SPECS[request.param]
     shape = (1, max(side, 8), max(side, 8) + 2)
     torch.manual_seed(1)
-    net = build_network(spec, shape, CLASSES)
-    return net, torch.randn(3, *shape)
+    network = build_network(spec, shape, CLASSES)
+    return network, torch.randn(3, *shape)
 
 
 def test_every_family_has_a_tiny_architecture() -> None:
@@ -49,9 +56,8 @@ def test_every_family_has_a_tiny_architecture() -> None:
     assert {spec.family for spec in ARCHITECTURES.values()} == set(read_families("models"))
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_contract(name: str) -> None:
-    net, images = build(name)
+def test_contract(example: Example) -> None:
+    net, images = example
     net.eval()
     logits, features = net(images), net.features(images)
     assert logits.shape == (net.pathways, 3, CLASSES) and logits.dtype == torch.float32
@@ -69,9 +75,8 @@ def test_contract(name: str) -> None:
         assert torch.equal(head(feature), logits[k])
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_stages_compose_to_the_logits(name: str) -> None:
-    net, images = build(name)
+def test_stages_compose_to_the_logits(example: Example) -> None:
+    net, images = example
     net.train()
     net(images)  # moves the running statistics away from their start
     net.eval()
@@ -85,13 +90,12 @@ def test_stages_compose_to_the_logits(name: str) -> None:
     assert staged == {id(p) for p in net.parameters()}
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_shared_parameters(name: str) -> None:
-    net, images = build(name)
+def test_shared_parameters(example: Example) -> None:
+    net, images = example
     owned = [{id(p) for stage in stages for p in stage.parameters()} for stages in net.stages()]
     shared = sum(map(len, owned)) > len(set().union(*owned))
     assert {id(p) for p in find_shared_parameters(net.stages())} == {
-        p for p in set().union(*owned) if sum(p in some for some in owned) > 1
+        p for p in set().union(*owned) if sum(p in parameters for parameters in owned) > 1
     }
     bases = list(net.copies) if isinstance(net, Instances) else [net]
     assert shared == any(isinstance(base, Chain) and base.pathways > 1 for base in bases)
@@ -102,9 +106,9 @@ def test_shared_parameters(name: str) -> None:
     assert touched and touched <= owned[0]
 
 
-@pytest.mark.parametrize("name", CHAINS)
-def test_chain_exits_run_from_shallow_to_deep(name: str) -> None:
-    net, images = build(name)
+@pytest.mark.parametrize("example", CHAINS, indirect=True)
+def test_chain_exits_run_from_shallow_to_deep(example: Example) -> None:
+    net, images = example
     assert isinstance(net, Chain)
     net.eval()
     assert net.primary == "last"
@@ -114,18 +118,17 @@ def test_chain_exits_run_from_shallow_to_deep(name: str) -> None:
     stages = net.stages()
     for k in range(net.pathways):
         assert [id(s) for s in stages[k][: k + 1]] == [id(s) for s in list(net.segments)[: k + 1]]
-    maps = images
+    maps, logits = images, net(images)
     for k, segment in enumerate(net.segments):
         maps = segment(maps)
-        assert torch.allclose(net.heads[k](net.exits[k](maps)), net(images)[k], atol=1e-6)
+        assert torch.allclose(net.heads[k](net.exits[k](maps)), logits[k], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SPECS)
-def test_no_1x1_convolution_strides(name: str) -> None:
+def test_no_1x1_convolution_strides(example: Example) -> None:
     """Below 16 channels oneDNN's write out of bounds on CPUs (its issue 6035): crashes, or wrong numbers."""
-    network, _ = build(name)
-    convolutions = [part for part in network.modules() if isinstance(part, torch.nn.Conv2d)]
-    assert convolutions or "lenet" in name
+    network, _ = example
+    convolutions = [module for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    assert convolutions
     assert not [c for c in convolutions if max(c.kernel_size) == 1 and max(c.stride) > 1]
 
 
@@ -138,8 +141,8 @@ def test_instances_start_different_and_equal_their_base_drawn_in_turn() -> None:
     torch.manual_seed(3)
     bases = [build_network(base_spec, (1, 8, 8), CLASSES) for _ in range(3)]
     for copy, base in zip(net.children().__next__().children(), bases, strict=True):
-        for mine, theirs in zip(copy.parameters(), base.parameters(), strict=True):
-            assert torch.equal(mine, theirs)
+        for parameter, base_parameter in zip(copy.parameters(), base.parameters(), strict=True):
+            assert torch.equal(parameter, base_parameter)
     first, second = ([p for s in stages for p in s.parameters()] for stages in net.stages()[:2])
     assert not torch.equal(first[0], second[0])
 

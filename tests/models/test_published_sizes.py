@@ -22,29 +22,29 @@ from tests.support.tiny import METHODS, maker
 CIFAR = (3, 32, 32)
 
 
-def build(name: str, shape: tuple[int, int, int], classes: int, **options: Any) -> Network:
+def build_catalogue_network(name: str, shape: tuple[int, int, int], classes: int, **options: Any) -> Network:
     """The network of a catalogue entry."""
     spec = SPECS[name][0]
     return build_network(replace(spec, options=spec.options | options), shape, classes)
 
 
-def costs(stages: list[list[nn.Module]], shape: tuple[int, int, int]) -> NetworkCost:
+def count_costs(stages: list[list[nn.Module]], shape: tuple[int, int, int]) -> NetworkCost:
     return cost(stages, torch.zeros(1, *shape))
 
 
-def count(module: nn.Module) -> int:
+def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-def millions(values: list[int], digits: int) -> list[str]:
+def format_millions(values: list[int], digits: int) -> list[str]:
     return [f"{value / 1e6:.{digits}f}" for value in values]
 
 
 def test_mwresnet_56_5_has_the_papers_exits() -> None:
     """Each exit with the trunk below it and its own head only; the README of the authors cuts digits off."""
-    net = build("mwresnet-56-5", CIFAR, 10)
-    alone = costs(net.stages(), CIFAR).parameters.alone
-    assert millions(alone, 3) == ["0.033", "0.094", "0.187", "0.486", "0.856"]
+    net = build_catalogue_network("mwresnet-56-5", CIFAR, 10)
+    alone = count_costs(net.stages(), CIFAR).parameters.alone
+    assert format_millions(alone, 3) == ["0.033", "0.094", "0.187", "0.486", "0.856"]
     assert [f"{value / 1e6:.4f}"[:4] for value in alone] == ["0.03", "0.09", "0.18", "0.48", "0.85"]
     assert isinstance(net, Chain) and net.depths == [15, 25, 35, 45, 55]
 
@@ -53,7 +53,9 @@ def test_mwresnet_56_5_has_the_papers_exits() -> None:
     ("exits", "without"), [("mwresnet-56-5", "resnet-56"), ("mwresnet-56-2", "resnet-56")]
 )
 def test_last_exit_of_a_multiway_network_is_the_plain_one(exits: str, without: str) -> None:
-    several, plain = (costs(build(name, CIFAR, 10).stages(), CIFAR) for name in (exits, without))
+    several, plain = (
+        count_costs(build_catalogue_network(name, CIFAR, 10).stages(), CIFAR) for name in (exits, without)
+    )
     for with_exits, without_exits in (
         (several.parameters, plain.parameters),
         (several.operations, plain.operations),
@@ -66,29 +68,29 @@ def test_last_exit_of_a_multiway_network_is_the_plain_one(exits: str, without: s
     ("name", "expected"), [("resnet-110", "1.73"), ("resnet-56", "0.86"), ("resnet-44", "0.66")]
 )
 def test_plain_resnets(name: str, expected: str) -> None:
-    net = build(name, CIFAR, 10)
-    assert net.pathways == 1 and millions([count(net)], 2) == [expected]
+    net = build_catalogue_network(name, CIFAR, 10)
+    assert net.pathways == 1 and format_millions([count_parameters(net)], 2) == [expected]
 
 
 def test_msdnet_has_the_printed_sizes() -> None:
-    net = build("msdnet-7", CIFAR, 100)
-    found = costs(net.stages(), CIFAR)
+    net = build_catalogue_network("msdnet-7", CIFAR, 100)
+    network_cost = count_costs(net.stages(), CIFAR)
     parameters = ["0.90", "1.84", "2.80", "3.76", "4.92", "6.10", "7.36"]
-    assert millions(found.parameters.together, 2) == parameters
+    assert format_millions(network_cost.parameters.together, 2) == parameters
     operations = ["56.43", "101.00", "155.31", "198.10", "249.53", "298.05", "340.64"]
-    assert millions(found.operations.together, 2) == operations
-    assert found.parameters.together[-1] == count(net) == 7_362_348
+    assert format_millions(network_cost.operations.together, 2) == operations
+    assert network_cost.parameters.together[-1] == count_parameters(net) == 7_362_348
 
 
 def test_vgg_with_three_critics_has_the_printed_sub_models() -> None:
     net = build_network(SPECS["vgg"][0], CIFAR, 10)
     method = build_method(METHODS["local-critic"], net, maker())
-    found = cost(method.stages(), torch.zeros(1, *CIFAR))
-    alone = found.parameters.alone
-    assert millions(alone, 2) == ["1.42", "0.88", "2.26", "7.87"]
-    assert alone[-1] == count(net)
+    network_cost = cost(method.stages(), torch.zeros(1, *CIFAR))
+    alone = network_cost.parameters.alone
+    assert format_millions(alone, 2) == ["1.42", "0.88", "2.26", "7.87"]
+    assert alone[-1] == count_parameters(net)
     # the paper's FLOPs column is twice the parameters; convolutions use each one at every place of the map
-    operations = found.operations.alone
+    operations = network_cost.operations.alone
     assert all(used > 20 * parameters for used, parameters in zip(operations, alone, strict=True))
     assert operations == sorted(operations) and alone[0] > alone[1]  # it cannot even order the sub-models
 
@@ -107,7 +109,9 @@ def test_vgg_cut_by_three_critics_is_its_four_stages() -> None:
 
 def test_lenet_has_the_well_known_size() -> None:
     shape = (1, 28, 28)
-    assert costs(build("lenet", shape, 10).stages(), shape).parameters.alone == [61_706]
+    assert count_costs(build_catalogue_network("lenet", shape, 10).stages(), shape).parameters.alone == [
+        61_706
+    ]
 
 
 def test_every_published_architecture_is_in_the_catalogue() -> None:
@@ -119,42 +123,46 @@ def test_mobilenet_is_torchvisions() -> None:
     """Same number of parameters, and the same logits from the same weights."""
     from torchvision.models import mobilenet_v2
 
-    theirs = mobilenet_v2(num_classes=1000)
+    torchvision_network = mobilenet_v2(num_classes=1000)
     spec = SPECS["mobilenet-v2"][0]
     large = replace(spec, options=spec.options | {"small_images": False})
-    mine = build_network(large, (3, 64, 64), 1000)
-    assert count(mine) == count(theirs) == 3_504_872
+    network = build_network(large, (3, 64, 64), 1000)
+    assert count_parameters(network) == count_parameters(torchvision_network) == 3_504_872
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for module in theirs.modules():  # fresh statistics, scales and shifts would hide a mix-up
+        for (
+            module
+        ) in torchvision_network.modules():  # fresh statistics, scales and shifts would hide a mix-up
             if isinstance(module, nn.BatchNorm2d):
-                for tensor in (module.running_var, module.weight):
-                    assert tensor is not None
-                    tensor.uniform_(0.5, 2, generator=generator)
-                for tensor in (module.running_mean, module.bias):
-                    assert tensor is not None
-                    tensor.uniform_(-0.5, 0.5, generator=generator)
-        for own, other in zip(mine.state_dict().values(), theirs.state_dict().values(), strict=True):
-            own.copy_(other)
-        mine.eval(), theirs.eval()
+                for statistic in (module.running_var, module.weight):
+                    assert statistic is not None
+                    statistic.uniform_(0.5, 2, generator=generator)
+                for statistic in (module.running_mean, module.bias):
+                    assert statistic is not None
+                    statistic.uniform_(-0.5, 0.5, generator=generator)
+        for tensor, torchvision_tensor in zip(
+            network.state_dict().values(), torchvision_network.state_dict().values(), strict=True
+        ):
+            tensor.copy_(torchvision_tensor)
+        network.eval(), torchvision_network.eval()
         images = torch.randn(2, 3, 64, 64, generator=generator)
-        torch.testing.assert_close(mine(images)[0], theirs(images), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(network(images)[0], torchvision_network(images), rtol=1e-5, atol=1e-5)
 
 
 def test_mobilenet_for_small_images_halves_three_times() -> None:
     """Same weights, two halvings fewer."""
-    net = build("mobilenet-v2", CIFAR, 10)
-    large = build("mobilenet-v2", CIFAR, 10, small_images=False)
-    assert count(net) == count(large)
+    net = build_catalogue_network("mobilenet-v2", CIFAR, 10)
+    large = build_catalogue_network("mobilenet-v2", CIFAR, 10, small_images=False)
+    assert count_parameters(net) == count_parameters(large)
     sides = []
-    for one in (net, large):
-        assert isinstance(one, Chain)
-        one.eval()
-        sides.append(one.segments[0](torch.zeros(1, *CIFAR)).shape[2:])
+    for network in (net, large):
+        assert isinstance(network, Chain)
+        network.eval()
+        sides.append(network.segments[0](torch.zeros(1, *CIFAR)).shape[2:])
     assert sides == [(4, 4), (1, 1)]
 
 
-def literal_block(block: PreActivationBlock, maps: Tensor, first: bool, stride: int) -> Tensor:
+def compute_block_by_hand(block: PreActivationBlock, maps: Tensor, first: bool, stride: int) -> Tensor:
     """Pre-activation: BN, ReLU, convolution, BN, ReLU, convolution, in evaluation mode; by the formulas."""
 
     def normalise(values: Tensor, norm: nn.BatchNorm2d) -> Tensor:
@@ -168,14 +176,14 @@ def literal_block(block: PreActivationBlock, maps: Tensor, first: bool, stride: 
     states = block.state_dict()
     weights = [tensor for tensor in states.values() if tensor.ndim == 4]
     norms = [module for module in block.modules() if isinstance(module, nn.BatchNorm2d)]
-    active = normalise(maps, norms[0]).clamp(min=0)
-    inner = F.conv2d(active, weights[0], stride=stride, padding=1)
-    found = F.conv2d(normalise(inner, norms[1]).clamp(min=0), weights[1], padding=1)
+    activated = normalise(maps, norms[0]).clamp(min=0)
+    inner = F.conv2d(activated, weights[0], stride=stride, padding=1)
+    convolved = F.conv2d(normalise(inner, norms[1]).clamp(min=0), weights[1], padding=1)
     if not first:
-        return found + maps
+        return convolved + maps
     if len(weights) == 3:
-        return found + F.conv2d(active, weights[2], stride=stride)
-    return found + active
+        return convolved + F.conv2d(activated, weights[2], stride=stride)
+    return convolved + activated
 
 
 @pytest.mark.parametrize(
@@ -194,20 +202,20 @@ def test_pre_activation_block(inputs: int, outputs: int, stride: int, first: boo
                 module.bias.uniform_(-1, 1)
         block(maps.clone())  # moves the running statistics
         block.eval()
-        expected = literal_block(block, maps, first, stride)
+        expected = compute_block_by_hand(block, maps, first, stride)
         torch.testing.assert_close(block(maps.clone()), expected, rtol=1e-12, atol=1e-12)
     assert expected.shape == (3, outputs, 8 // stride, 6 // stride)
 
 
 def test_first_block_of_every_stage_takes_its_shortcut_from_the_activated_input() -> None:
-    net = build("resnet-44", CIFAR, 10)
+    net = build_catalogue_network("resnet-44", CIFAR, 10)
     blocks = [module for module in net.modules() if isinstance(module, PreActivationBlock)]
     assert [block.first for block in blocks] == [k % 7 == 0 for k in range(21)]
     assert [isinstance(block.widen, nn.Conv2d) for block in blocks] == [k in (7, 14) for k in range(21)]
 
 
 def test_mobilenets_exits_leave_after_the_stages_of_their_titles() -> None:
-    net = build("mobilenet-v2-exits", CIFAR, 10)
+    net = build_catalogue_network("mobilenet-v2-exits", CIFAR, 10)
     assert isinstance(net, Chain)
     blocks = [
         sum(isinstance(module, InvertedResidual) for module in segment.modules()) for segment in net.segments

@@ -27,7 +27,7 @@ OF_TRUNKS = ("backprop", "deep-supervision", "gradient-equilibrium", "multiway",
 OF_UNITS = {"local-critic": 3, "sub-models": 3}  # and their default number of critics
 
 
-def options(kind: Literal["methods", "models"], name: str) -> Any:
+def resolve_options(kind: Literal["methods", "models"], name: str) -> Any:
     """The Options object that the study reads."""
     entry: Any = METHODS[name] if kind == "methods" else CATALOGUE[name]
     resolved, faults = read_families(kind)[entry.family].resolve(entry.options)
@@ -37,25 +37,26 @@ def options(kind: Literal["methods", "models"], name: str) -> Any:
 
 def count_units(name: str) -> int:
     """The units that a network of one exit can be cut between, counted in the built network."""
-    network = network_of(name)
+    network = build_on_meta(name)
     return len(network.units()) if isinstance(network, Chain) and network.pathways == 1 else 0
 
 
 @cache
-def network_of(name: str) -> Network:
-    """For the smallest images it takes."""
+def build_on_meta(name: str) -> Network:
+    """The network for the smallest images it takes, without memory for its weights."""
     spec, side = SPECS[name]
-    return build_network(spec, (1, side, side), CLASSES)
+    with torch.device("meta"):
+        return build_network(spec, (1, side, side), CLASSES)
 
 
 ALL = [(method, architecture) for method in METHODS for architecture in CATALOGUE]
 
 
-def expected(method: str, architecture: str) -> bool:
+def is_possible(method: str, architecture: str) -> bool:
     """Whether the pair is possible, told again from the networks themselves."""
     family = FAMILY[method]
     if family in OF_TRUNKS:
-        return isinstance(network_of(architecture), Chain)
+        return isinstance(build_on_meta(architecture), Chain)
     if family in OF_UNITS:
         critics = METHODS[method].options.get("critics", OF_UNITS[family])
         assert isinstance(critics, int)
@@ -67,18 +68,19 @@ def test_possible_pairs_are_those_that_the_networks_allow() -> None:
     wrong = [
         (m, a)
         for m, a in ALL
-        if (explain_mismatch(options("methods", m), options("models", a)) is None) != expected(m, a)
+        if (explain_mismatch(resolve_options("methods", m), resolve_options("models", a)) is None)
+        != is_possible(m, a)
     ]
     assert not wrong
-    possible = sum(expected(*pair) for pair in ALL)
+    possible = sum(is_possible(*pair) for pair in ALL)
     assert 0 < possible < len(ALL)
 
 
 @pytest.mark.parametrize("architecture", CATALOGUE)
 def test_offers_are_what_the_network_has(architecture: str) -> None:
-    resolved = options("models", architecture)
+    resolved = resolve_options("models", architecture)
     offer = resolved.offer() if hasattr(resolved, "offer") else Offer()
-    network = network_of(architecture)
+    network = build_on_meta(architecture)
     assert offer.exits == (network.pathways if isinstance(network, Chain) else 0)
     assert bool(find_shared_parameters(network.stages())) == (offer.exits > 1)
     assert offer.units == count_units(architecture)
@@ -86,16 +88,13 @@ def test_offers_are_what_the_network_has(architecture: str) -> None:
 
 @pytest.mark.parametrize("architecture", CATALOGUE)
 def test_every_possible_pair_builds(architecture: str) -> None:
-    network, side = network_of(architecture), SPECS[architecture][1]
-    small = sum(p.numel() for p in network.parameters()) < 100_000
+    network, side = build_on_meta(architecture), SPECS[architecture][1]
+    images = torch.zeros(2, 1, side, side, device="meta")
     for name in METHODS:
-        if not expected(name, architecture):
-            continue
-        made = build_method(METHODS[name], network, maker())
-        assert len(made.stages()) == len(made.pathway_names) == made.pathways, name
-        if small:
-            made.eval()
-            assert made.logits(torch.zeros(2, 1, side, side)).shape == (made.pathways, 2, CLASSES), name
+        if is_possible(name, architecture):
+            method = build_method(METHODS[name], network, maker()).eval()
+            assert len(method.stages()) == len(method.pathway_names) == method.pathways, name
+            assert method.logits(images).shape == (method.pathways, 2, CLASSES), name
 
 
 IMPOSSIBLE = [
@@ -131,21 +130,23 @@ POSSIBLE = [
 
 @pytest.mark.parametrize(("method", "architecture", "reason"), IMPOSSIBLE)
 def test_known_impossible_pairs(method: str, architecture: str, reason: str) -> None:
-    assert not expected(method, architecture)
-    found = explain_mismatch(options("methods", method), options("models", architecture))
-    assert found is not None and reason in found
+    assert not is_possible(method, architecture)
+    mismatch = explain_mismatch(resolve_options("methods", method), resolve_options("models", architecture))
+    assert mismatch is not None and reason in mismatch
 
 
 @pytest.mark.parametrize(("method", "architecture"), POSSIBLE)
 def test_known_possible_pairs(method: str, architecture: str) -> None:
-    assert expected(method, architecture)
-    assert explain_mismatch(options("methods", method), options("models", architecture)) is None
+    assert is_possible(method, architecture)
+    assert (
+        explain_mismatch(resolve_options("methods", method), resolve_options("models", architecture)) is None
+    )
 
 
 def test_every_requirement_comes_with_its_reason() -> None:
     """Also for critics of any number, and the number is in the reason."""
     for name in METHODS:
-        resolved = options("methods", name)
+        resolved = resolve_options("methods", name)
         assert hasattr(resolved, "requirement") == (FAMILY[name] in (*OF_TRUNKS, *OF_UNITS)), name
         if hasattr(resolved, "requirement"):
             requirement = resolved.requirement()
@@ -219,7 +220,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def study(root: Path, method: str, architecture: str) -> None:
+def write_pair_study(root: Path, method: str, architecture: str) -> None:
     """A study of one pair on 32x32 images, beside the others."""
     path = root / "config/studies/pair.yaml"
     block = {
@@ -229,15 +230,15 @@ def study(root: Path, method: str, architecture: str) -> None:
         "recipe": "digits-smoke",
         "seeds": [0],
     }
-    made = yaml.safe_load((root / "config/studies/smoke.yaml").read_text())
-    path.write_text(yaml.safe_dump(made | {"blocks": [block], "references": [method]}))
+    smoke = yaml.safe_load((root / "config/studies/smoke.yaml").read_text())
+    path.write_text(yaml.safe_dump(smoke | {"blocks": [block], "references": [method]}))
 
 
 @pytest.mark.parametrize(("method", "architecture", "reason"), IMPOSSIBLE)
 def test_study_of_an_impossible_pair_is_refused(
     root: Path, method: str, architecture: str, reason: str
 ) -> None:
-    study(root, method, architecture)
+    write_pair_study(root, method, architecture)
     with pytest.raises(UserError) as caught:
         load_study("pair", root)
     family = CATALOGUE[architecture].family
@@ -248,7 +249,7 @@ def test_study_of_an_impossible_pair_is_refused(
 
 @pytest.mark.parametrize(("method", "architecture"), POSSIBLE)
 def test_study_of_a_possible_pair_is_read(root: Path, method: str, architecture: str) -> None:
-    study(root, method, architecture)
+    write_pair_study(root, method, architecture)
     (run,) = load_study("pair", root).runs
     assert (run.method, run.architecture) == (method, architecture)
 
@@ -257,10 +258,10 @@ def test_every_pair_is_refused_or_read_as_expected(root: Path) -> None:
     """Over both catalogues, by what reads a study; the reason is the method's own."""
     parts = Resolver(Catalogues(root), "here")
     for method, architecture in ALL:
-        if expected(method, architecture):
+        if is_possible(method, architecture):
             parts.check_fit("cmaterdb", architecture, method)
             continue
-        reason = options("methods", method).requirement().reason
+        reason = resolve_options("methods", method).requirement().reason
         with pytest.raises(UserError) as caught:
             parts.check_fit("cmaterdb", architecture, method)
         assert str(caught.value).startswith(f"here: method '{method}' cannot train architecture")
