@@ -183,7 +183,7 @@ except ValueError as error:
 #         methods: [average, max, independent, smooth]
 #         recipe: digits-short
 #         seeds: [0, 1, 2]
-#     references: [average, independent]
+#     baselines: [average, independent]
 #
 # Then `guidebp generate`, `guidebp check --study mine` and `snakemake --config study=mine`: runs that other
 # studies already have are not trained again. `CONTRIBUTING.md`, section "Adding a method", has the rest: what

@@ -90,9 +90,9 @@ history.pivot(index="epoch", columns=["quantity", "output"], values="value")
 # %%
 rows = results.comparisons
 rows = rows[
-    (rows["measure"] == "primary") & (rows["n"] > 1) & (rows["failed"] + rows["failed_reference"] == 0)
+    (rows["measure"] == "primary") & (rows["n"] > 1) & (rows["failed"] + rows["failed_baseline"] == 0)
 ]
-wanted = rows[(rows["method"] == "guidebp") & (rows["reference"] == "independent")]
+wanted = rows[(rows["method"] == "guidebp") & (rows["baseline"] == "independent")]
 row = next(iter(pd.concat([wanted, rows]).to_dict("records")), None)
 if row is None:
     print(f"The study {STUDY} has no two methods with two finished runs each on one network.")
@@ -111,7 +111,7 @@ if row is not None:
     for name in ("dataset", "architecture", "recipe"):
         cell = cell[cell[name] == row[name]]
     wide = cell.pivot(index=["seed", "device_class"], columns="method", values="accuracy")
-    differences = (wide[row["method"]] - wide[row["reference"]]).dropna()
+    differences = (wide[row["method"]] - wide[row["baseline"]]).dropna()
 
     train, test = cell["train_images"].iloc[0], cell["test_images"].iloc[0]
     official = results.about["datasets"][row["dataset"]]["split"]["test"] == "official"
@@ -129,54 +129,57 @@ if row is not None:
     assert n == row["n"]
     for name, value in by_hand.items():
         assert np.isclose(value, row[name]), name
-    display(differences.to_frame(f"{row['method']} - {row['reference']}"))
+    display(differences.to_frame(f"{row['method']} - {row['baseline']}"))
     display(pd.DataFrame({"by hand": by_hand, "comparisons.csv": {name: row[name] for name in by_hand}}))
 
 # %% [markdown]
-# `p_holm` corrects p for the number of methods compared with one reference on one network. With few
+# `p_holm` corrects p for the number of methods compared with one baseline on one network. With few
 # seeds intervals are wide: `detectable` says how large a true difference such a test would find.
 #
 # ## The verdicts
 #
 # A claim is a statement of a paper, with a rule and a margin fixed in `config/claims.yaml` before the runs
-# that decide it. `results.verdicts` has each with its standing at every scale of which the study has runs.
-# Only runs of the published protocol or of the desk proxy decide; exploratory ones never do.
+# that decide it. `results.verdicts` has each with its verdict in every setting of which the study has runs.
+# Only the settings `published` and `small-scale` decide; exploratory runs never do.
 
 # %%
 effects = ["effect", "low", "high"]
 verdicts = [
     {
-        **{name: claim[name] for name in ("name", "statement", "verdict")},
-        "scale": scale,
-        "standing": found.get("word"),
+        **{name: claim[name] for name in ("name", "statement")},
+        "setting": setting,
+        "verdict": found.get("verdict", claim["verdict"]),
         **{name: found.get(name) for name in (*effects, "n")},
         "unit": claim["unit"],
     }
     for claim in results.verdicts
-    for scale, found in (claim["scales"] or {"no runs": {}}).items()
+    for setting, found in (claim["settings"] or {"no runs": {}}).items()
 ]
-left(pd.DataFrame(verdicts).set_index(["name", "scale"]).rename_axis([None, None])).format(
+left(pd.DataFrame(verdicts).set_index(["name", "setting"]).rename_axis([None, None])).format(
     dict.fromkeys(effects, "{:.2f}") | {"n": "{:.0f}"}, na_rep="", escape="html"
 )
 
 # %% [markdown]
-# Behind each stand its paired differences in `results.claims`. Those with the role `decides` must all satisfy
-# the rule; the effect and the interval above are those of the weakest. Of the first claim with runs:
+# `results.claims` has the paired differences of each claim. Those with the role `decides` must all satisfy the
+# rule. The verdict follows the one with the lowest interval, shown above. The first claim with runs:
 
 # %%
-tested = [claim for claim in results.verdicts if claim["scales"]]
+tested = [claim for claim in results.verdicts if claim["settings"]]
 if tested:
     claim = tested[0]
-    scale, found = next(iter(claim["scales"].items()))
-    parts = results.claims
-    parts = parts[
-        (parts["claim"] == claim["name"]) & (parts["scale"] == scale) & (parts["role"] == "decides")
-    ]
+    setting, found = next(iter(claim["settings"].items()))
+    rows = results.claims
+    rows = rows[(rows["claim"] == claim["name"]) & (rows["setting"] == setting) & (rows["role"] == "decides")]
     print(f"{claim['name']}: {claim['statement']} Rule: {claim['rule']}, margin {claim['margin']}.")
     display(
-        parts[["dataset", "network", "method", "than", "output", "n", "difference", "low", "high", "p_holm"]]
+        rows[
+            [
+                *("dataset", "architecture", "candidate", "baseline", "output"),
+                *("n", "difference", "low", "high", "p_holm"),
+            ]
+        ]
     )
-    assert np.isclose(parts["difference"], found["effect"], atol=1e-5).any(), (
+    assert np.isclose(rows["difference"], found["effect"], atol=1e-5).any(), (
         "the verdict's effect is one of these"
     )
 else:

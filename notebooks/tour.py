@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from IPython.display import display
 from PIL import Image
 
-from guidebp.analysis.results import MERGED, PATHWAYS, load_results, run_measures
+from guidebp.analysis.results import MERGED, PATHWAYS, load_results, measure_runs
 from guidebp.ingest.samples import sample_size
 from guidebp.methods import build_method
 from guidebp.methods.contract import compute_pathway_norms
@@ -277,7 +277,7 @@ redraw(accuracy)
 # %%
 if guided_combinations:
     section, _, architecture, _ = guided_combinations[0]
-    runs = run_measures(results.section(section).metrics)
+    runs = measure_runs(results.section(section).metrics)
     runs = runs[(runs["dataset"] == dataset) & (runs["architecture"] == architecture)]
     table = runs.groupby("method", sort=False)[[PATHWAYS, MERGED]].mean().round(1)
     table["runs"] = runs.groupby("method")["status"].apply(lambda status: (status == "finished").sum())

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from guidebp.analysis.analyse import csv_bytes
+from guidebp.analysis.analyse import encode_csv
 from guidebp.cli import main
 from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
@@ -348,8 +348,8 @@ SOUND: dict[str, Any] = {
         "metric": "primary",
         "rule": "superiority",
         "margin": 1.0,
-        "comparisons": [{"better": {"method": "a"}, "than": {"method": "b"}}],
-        "grounds": {"desk": {"datasets": ["a"], "networks": ["b"]}},
+        "comparisons": [{"candidate": {"method": "a"}, "baseline": {"method": "b"}}],
+        "settings": {"small-scale": {"datasets": ["a"], "architectures": ["b"]}},
     },
 }
 
@@ -366,7 +366,7 @@ def within_study(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield key, sound | {"blocks": [sound["blocks"][0] | {key: [name]}]}
     for key in ("recipe", "section"):
         yield key, sound | {"blocks": [sound["blocks"][0] | {key: name}], "sections": {name: "t"}}
-    yield "references", sound | {"references": [name]}
+    yield "baselines", sound | {"baselines": [name]}
     yield "sections", sound | {"sections": {name: "t"}, "blocks": [sound["blocks"][0] | {"section": name}]}
 
 
@@ -562,7 +562,7 @@ def test_csv_cells_are_no_formulas(evil: Path) -> None:
 )
 def test_signed_numbers_are_no_formulas(cell: str, kept: bool) -> None:
     table = pd.DataFrame({"a": [cell, "b", None], "b": [1, 2, 3]})
-    rows = list(csv.reader(io.StringIO(csv_bytes(table).decode(), newline="")))
+    rows = list(csv.reader(io.StringIO(encode_csv(table).decode(), newline="")))
     assert rows[1][0] == (cell if kept else f"'{cell}") and rows[2:] == [["b", "2"], ["", "3"]]
 
 

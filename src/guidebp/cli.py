@@ -106,11 +106,11 @@ def time(args: argparse.Namespace) -> None:
 
 def claims(args: argparse.Namespace) -> None:
     """Print every claim with the verdict of the study's runs, or with the runs that a test needs."""
-    from guidebp.analysis.claims import verdicts
-    from guidebp.rendering.tables.claims import claims_text
+    from guidebp.analysis.claims import load_verdicts
+    from guidebp.rendering.tables.claims import format_claims
     from guidebp.study.resolve import load_study
 
-    print(claims_text(verdicts(load_study(args.study))))
+    print(format_claims(load_verdicts(load_study(args.study))))
 
 
 def collect(args: argparse.Namespace) -> None:

@@ -96,10 +96,10 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         for place in list_placements(list_table_entries(study.published), sections)
         for kind in TABLE_KINDS
     ]
-    collected = [str(getattr(layout, name)) for name in (*COLLECTED_FILES, "collected_checksums")]
-    analysed = [str(getattr(layout, name)) for name in (*ANALYSED_FILES, "analysed_checksums")]
-    grounds = [ground for claim in study.claims.values() for ground in claim.grounds.values()]
-    planned = {study.name, *(ground.study for ground in grounds if ground.study)}
+    collected = [str(getattr(layout, name)) for name in (*COLLECTED_FILES, "collected_sums")]
+    analysed = [str(getattr(layout, name)) for name in (*ANALYSED_FILES, "analysed_sums")]
+    settings = [setting for claim in study.claims.values() for setting in claim.settings.values()]
+    planned = {study.name, *(setting.study for setting in settings if setting.study)}
     notebooks = [layout.notebook(path.stem) for path in sorted(NOTEBOOKS.glob("*.py"))]
     for_dvc = (layout.effects, layout.accuracies, *map(layout.means, study.methods), *curves)
     tuned = [

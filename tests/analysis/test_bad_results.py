@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from guidebp.analysis.comparisons import compare
+from guidebp.analysis.comparisons import compare_methods
 from guidebp.analysis.results import Results, load_results
 from guidebp.collect.rows import NAMES, TABLES, VERSION
 from guidebp.errors import UserError
@@ -70,7 +70,7 @@ def cell(row: int, column: str, value: Any) -> Callable[[pd.DataFrame], pd.DataF
 def test_an_undamaged_folder_gives_the_numbers_of_what_was_written() -> None:
     whole = made_up(failed=("guidebp", 2))
     found = load_results(LAYOUT)
-    pd.testing.assert_frame_equal(compare(found), compare(whole), check_dtype=False)
+    pd.testing.assert_frame_equal(compare_methods(found), compare_methods(whole), check_dtype=False)
     pd.testing.assert_frame_equal(found.history, whole.history, check_dtype=False)
     assert found.costs["seconds"].tolist() == whole.costs["seconds"].tolist()
 
@@ -223,7 +223,7 @@ def test_keys_of_digits_find_their_costs(tmp_path: Path, monkeypatch: pytest.Mon
 def test_one_seed_has_a_difference_and_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write(made_up(seeds=1))
-    table = compare(load_results(LAYOUT))
+    table = compare_methods(load_results(LAYOUT))
     assert len(table) and set(table["n"]) == {1}
     assert table["difference"].notna().all()
     unknown = ["sd", "low", "high", "p", "effect", "detectable", "wilcoxon", "p_holm"]

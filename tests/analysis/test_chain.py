@@ -1,6 +1,6 @@
 """Simulated studies through the whole chain: what `judge` says of runs whose true difference is known.
 
-Each made-up dataset is a study of its own: the standing of its cell is the verdict of a claim on it alone.
+Each made-up dataset is a study of its own: the outcome of its cell is that of a claim on it alone.
 """
 
 import math
@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from guidebp.analysis import statistics
-from guidebp.analysis.claims import judge
+from guidebp.analysis.claims import judge_claims
 from guidebp.analysis.results import Results
 
 STUDIES, D = 4000, 0.2  # D: the smallest effect of interest
@@ -28,8 +28,8 @@ Claim = dict[str, Any]
 def without_p() -> Iterator[None]:
     """They take most of the time, and no verdict looks at them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "signed_rank", lambda values: math.nan)
-        patch.setattr(statistics, "p_value", lambda mean, error, n: math.nan)
+        patch.setattr(statistics, "compute_signed_rank_p", lambda values: math.nan)
+        patch.setattr(statistics, "compute_p_value", lambda mean, error, n: math.nan)
         yield
 
 
@@ -81,29 +81,34 @@ def simulated(
     return Results(about, metrics, empty, empty, empty, empty, empty)
 
 
-def claim(results: Results, better: str, than: str, metric: str, rule: str) -> Claim:
-    """A claim with a comparison per letter of `than`, on all studies."""
+def claim(results: Results, candidate: str, baselines: str, metric: str, rule: str) -> Claim:
+    """A claim with a comparison per letter of `baselines`, on all studies."""
     text = dict.fromkeys(("paper", "statement", "source", "published", "differs"), "-")
-    networks = {"datasets": [*results.about["datasets"]], "networks": ["net"], "recipes": [], "instead": {}}
+    setting = {
+        "datasets": [*results.about["datasets"]],
+        "architectures": ["net"],
+        "recipes": [],
+        "substitutes": {},
+    }
     return {
         **text,
         "metric": metric,
         "rule": rule,
         "margin": D,
-        **{name: [] for name in ("readings", "beside", "plan")},
+        **{name: [] for name in ("readings", "context_methods", "plan")},
         "comparisons": [
-            {"better": {"method": better, "metric": None}, "than": {"method": name, "metric": None}}
-            for name in than
+            {"candidate": {"method": candidate, "metric": None}, "baseline": {"method": name, "metric": None}}
+            for name in baselines
         ],
-        "grounds": {"published": networks},
+        "settings": {"published": setting},
     }
 
 
 def judged(results: Results, one: Claim) -> tuple[NDArray[np.str_], pd.DataFrame]:
-    """Every study's standing, and the differences behind them."""
+    """Every study's outcome, and the differences behind them."""
     results.about["claims"] = {"one": one}
-    (found,), parts = judge(results)
-    return np.array([cell["standing"] for cell in found["scales"]["published"]["cells"]]), parts
+    (found,), parts = judge_claims(results)
+    return np.array([cell["outcome"] for cell in found["settings"]["published"]["cells"]]), parts
 
 
 @cache
@@ -113,46 +118,46 @@ def single(n: int, difference: float, lost: tuple[int, ...] = ()) -> tuple[NDArr
     return judged(results, claim(results, "a", "b", "primary", "superiority"))
 
 
-def share(standings: NDArray[np.str_], wanted: str) -> float:
-    return float(np.mean(standings == wanted))
+def share(outcomes: NDArray[np.str_], wanted: str) -> float:
+    return float(np.mean(outcomes == wanted))
 
 
 @pytest.mark.parametrize("difference", [0.0, D])
 @pytest.mark.parametrize("n", SIZES)
 def test_the_interval_covers_the_true_difference(n: int, difference: float) -> None:
-    standings, parts = single(n, difference)
-    assert len(standings) == len(parts) == STUDIES and set(parts["n"]) == {n}
+    outcomes, parts = single(n, difference)
+    assert len(outcomes) == len(parts) == STUDIES and set(parts["n"]) == {n}
     assert 0.93 < np.mean((parts["low"] <= difference) & (difference <= parts["high"])) < 0.97
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_superiority_is_seldom_found_where_there_is_none(n: int) -> None:
-    standings, _ = single(n, 0.0)
-    assert share(standings, "holds") < 0.05
+    outcomes, _ = single(n, 0.0)
+    assert share(outcomes, "holds") < 0.05
     if n == 20:
-        assert share(standings, "fails") > 0.3, "and no difference is often shown to be none that matters"
+        assert share(outcomes, "fails") > 0.3, "and no difference is often shown to be none that matters"
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_what_is_just_large_enough_is_seldom_contradicted(n: int) -> None:
-    standings, _ = single(n, D)
-    assert 0.01 < share(standings, "fails") < 0.05
+    outcomes, _ = single(n, D)
+    assert 0.01 < share(outcomes, "fails") < 0.05
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_what_is_just_too_bad_is_seldom_called_as_good(n: int) -> None:
     results = simulated(STUDIES, n, D)
-    standings, _ = judged(results, claim(results, "b", "a", "primary", "non-inferiority"))
-    assert 0.01 < share(standings, "holds") < 0.05
-    assert 0.01 < share(standings, "fails") < 0.05
+    outcomes, _ = judged(results, claim(results, "b", "a", "primary", "non-inferiority"))
+    assert 0.01 < share(outcomes, "holds") < 0.05
+    assert 0.01 < share(outcomes, "fails") < 0.05
 
 
 @pytest.mark.parametrize("n", SIZES)
 def test_six_parts_contradict_as_seldom_as_one(n: int) -> None:
     results = simulated(STUDIES, n, D, methods="abc", outputs=3)
-    standings, parts = judged(results, claim(results, "a", "bc", "every pathway", "superiority"))
+    outcomes, parts = judged(results, claim(results, "a", "bc", "every pathway", "superiority"))
     assert len(parts) == 6 * STUDIES
-    assert 0.005 < share(standings, "fails") < 0.05
+    assert 0.005 < share(outcomes, "fails") < 0.05
     below = (parts["high"] < D).groupby(parts["dataset"], sort=False).any()
     assert below.mean() > 0.05, "without Holm it would be more"
 

@@ -1,7 +1,8 @@
-"""Claims judged on made-up runs: what each metric pairs, failures, scales, words, and how they are shown."""
+"""Claims judged on made-up runs: pairs of each metric, failures, settings, verdicts, locks, and texts."""
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,9 +10,11 @@ import pytest
 
 from guidebp.analysis import statistics
 from guidebp.analysis.claim_metrics import COST
-from guidebp.analysis.claims import headline, judge
+from guidebp.analysis.claims import judge_claims, summarise_claim
 from guidebp.analysis.results import Results
-from guidebp.rendering.tables.claims import claims_table, claims_text
+from guidebp.collect.collect import count_locks
+from guidebp.rendering.tables.claims import format_claims, tabulate_claims
+from guidebp.schema.claims import Claim
 
 Json = dict[str, Any]
 NAN = math.nan
@@ -20,7 +23,7 @@ NAN = math.nan
 @pytest.fixture(autouse=True, scope="module")
 def no_signed_rank() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(statistics, "signed_rank", lambda values: NAN)
+        patch.setattr(statistics, "compute_signed_rank_p", lambda values: NAN)
         yield
 
 
@@ -79,24 +82,27 @@ def claim(metric: str = "primary", rule: str = "superiority", margin: float = 0.
         "margin": margin,
         "comparisons": [versus("a", "b")],
         "readings": [],
-        "beside": [],
+        "context_methods": [],
         "plan": [],
-        "grounds": {"published": ground()},
+        "settings": {"published": setting()},
     }
     return made | changes
 
 
-def versus(better: str, than: str, metric: str | None = None) -> Json:
-    return {"better": {"method": better, "metric": None}, "than": {"method": than, "metric": metric}}
+def versus(candidate: str, baseline: str, metric: str | None = None) -> Json:
+    return {
+        "candidate": {"method": candidate, "metric": None},
+        "baseline": {"method": baseline, "metric": metric},
+    }
 
 
-def ground(**changes: Any) -> Json:
+def setting(**changes: Any) -> Json:
     return {
         "datasets": ["data"],
-        "networks": ["net"],
+        "architectures": ["net"],
         "recipes": ["good"],
         "study": None,
-        "instead": {},
+        "substitutes": {},
     } | changes
 
 
@@ -110,7 +116,7 @@ def arm(method: str, at: list[float], seeds: range = range(100, 105), **changes:
 
 
 def judged(runs: list[Json], asked: Json | None = None, **more: Any) -> tuple[Json, pd.DataFrame]:
-    (found,), parts = judge(results(runs, asked or claim(), **more))
+    (found,), parts = judge_claims(results(runs, asked or claim(), **more))
     return found, parts
 
 
@@ -156,7 +162,7 @@ def test_cost_is_percent_saved_and_unknown_memory_cannot_hold() -> None:
     assert costs(3.0, 30.0, 40.0)[0]["verdict"] == "contradicted"
     found, parts = costs(1.0, NAN, NAN)
     assert found["verdict"] == "inconclusive" and parts["n"].tolist() == [5, 0]
-    assert "These runs say nothing of memory." in found["scales"]["published"]["why"]
+    assert "These runs say nothing of memory." in found["settings"]["published"]["why"]
 
 
 def test_pairs_are_of_equal_seed_and_device() -> None:
@@ -166,17 +172,17 @@ def test_pairs_are_of_equal_seed_and_device() -> None:
     assert parts["n"].tolist() == [0] and found["verdict"] == "not enough runs"
 
 
-def test_networks_may_differ_between_sides() -> None:
+def test_architectures_may_differ_between_sides() -> None:
     runs = [*arm("a", [90], architecture="small"), *arm("b", [80], architecture="large")]
-    sides = {"published": ground(networks=[{"better": "small", "than": "large"}])}
-    found, parts = judged(runs, claim(grounds=sides))
+    sides = {"published": setting(architectures=[{"candidate": "small", "baseline": "large"}])}
+    found, parts = judged(runs, claim(settings=sides))
     assert found["verdict"] == "replicated"
-    assert parts[["network", "network_than"]].to_numpy().tolist() == [["small", "large"]]
-    assert claims_table([found])["weakest difference"].tolist() == [
+    assert parts[["architecture", "baseline_architecture"]].to_numpy().tolist() == [["small", "large"]]
+    assert tabulate_claims([found])["lowest comparison"].tolist() == [
         "a - b, primary: data, small against large"
     ]
-    turned = {"published": ground(networks=[{"better": "large", "than": "small"}])}
-    assert judged(runs, claim(grounds=turned))[0]["verdict"] == "not tested"
+    turned = {"published": setting(architectures=[{"candidate": "large", "baseline": "small"}])}
+    assert judged(runs, claim(settings=turned))[0]["verdict"] == "not tested"
 
 
 @pytest.mark.parametrize("status", ["diverged", "crashed"])
@@ -187,10 +193,10 @@ def test_failed_runs_are_at_chance_on_either_side(status: str) -> None:
         row = parts.iloc[0]
         other = 80 if side == "a" else 90
         assert (row["n"], row["n_finished"]) == (5, 4)
-        assert (row["failed"], row["failed_than"]) == ((1, 0) if side == "a" else (0, 1))
+        assert (row["failed"], row["failed_baseline"]) == ((1, 0) if side == "a" else (0, 1))
         assert row["difference"] == pytest.approx((4 * 10 + sign * (other - 10)) / 5, abs=0.2)
         assert row["difference_finished"] == pytest.approx(10, abs=0.2)
-        assert "1 runs of" in found["scales"]["published"]["why"]
+        assert "1 runs of" in found["settings"]["published"]["why"]
 
 
 @pytest.mark.parametrize("status", ["diverged", "crashed"])
@@ -215,7 +221,7 @@ def test_overlap_is_known_when_one_side_crashed() -> None:
     assert wide["high"] - wide["low"] == pytest.approx(factor * (plain["high"] - plain["low"]))
 
 
-def test_missing_runs_are_nothing_and_leave_it_open_whether_the_word_stays() -> None:
+def test_missing_runs_are_nothing_and_leave_it_open_whether_the_verdict_stays() -> None:
     runs = [r | ({"status": "missing", "device_class": "none"} if r["seed"] == 104 else {}) for r in BETTER]
     found, parts = judged(runs)
     assert found["verdict"] == "replicated so far"
@@ -225,34 +231,34 @@ def test_missing_runs_are_nothing_and_leave_it_open_whether_the_word_stays() -> 
 
 
 def test_cells_and_comparisons_without_runs_leave_it_open() -> None:
-    two = {"published": ground(datasets=["data", "more"])}
-    found, _ = judged(BETTER, claim(grounds=two))
+    two = {"published": setting(datasets=["data", "more"])}
+    found, _ = judged(BETTER, claim(settings=two))
     assert found["verdict"] == "replicated so far"
     worse = [r | {"dataset": "more", "method": "ba"["ab".index(r["method"])]} for r in BETTER]
-    found, _ = judged([*BETTER, *worse], claim(grounds=two))
+    found, _ = judged([*BETTER, *worse], claim(settings=two))
     assert found["verdict"] == "inconclusive"
-    assert [cell["standing"] for cell in found["scales"]["published"]["cells"]] == ["holds", "fails"]
+    assert [cell["outcome"] for cell in found["settings"]["published"]["cells"]] == ["holds", "fails"]
     several = claim(comparisons=[versus("a", "b"), versus("a", "c")])
     assert judged(BETTER, several)[0]["verdict"] == "inconclusive so far", "nothing is known of c"
     assert judged([*BETTER, *arm("c", [85, 85])], several)[0]["verdict"] == "replicated"
 
 
 @pytest.mark.parametrize(
-    ("scale", "better", "worse"),
+    ("name", "better", "worse"),
     [
         ("published", "replicated", "contradicted"),
-        ("desk", "supports (desk proxy)", "opposes (desk proxy)"),
+        ("small-scale", "supports (small scale)", "opposes (small scale)"),
         ("exploratory", "not tested", "not tested"),
     ],
 )
-def test_words_of_the_scales(scale: str, better: str, worse: str) -> None:
-    grounds = {scale: ground()}
-    assert judged(BETTER, claim(grounds=grounds))[0]["verdict"] == better
-    turned = claim(comparisons=[versus("b", "a")], grounds=grounds)
+def test_verdicts_of_the_settings(name: str, better: str, worse: str) -> None:
+    settings = {name: setting()}
+    assert judged(BETTER, claim(settings=settings))[0]["verdict"] == better
+    turned = claim(comparisons=[versus("b", "a")], settings=settings)
     assert judged(BETTER, turned)[0]["verdict"] == worse
 
 
-@pytest.mark.parametrize("scale", ["published", "desk"])
+@pytest.mark.parametrize("name", ["published", "small-scale"])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -263,19 +269,19 @@ def test_words_of_the_scales(scale: str, better: str, worse: str) -> None:
         {"architecture": "n"},
     ],
 )
-def test_exploratory_runs_decide_nothing(scale: str, changes: Json) -> None:
+def test_exploratory_runs_decide_nothing(name: str, changes: Json) -> None:
     runs = [r | changes for r in BETTER]
     if "seed" in changes:
         runs = [r | {"seed": r["seed"] + changes["seed"]} for r in BETTER]
-    found, _ = judged(runs, claim(grounds={scale: ground()}))
-    assert (found["verdict"], found["decided"], found["scales"]) == ("not tested", None, {})
+    found, _ = judged(runs, claim(settings={name: setting()}))
+    assert (found["verdict"], found["decided"], found["settings"]) == ("not tested", None, {})
 
 
 def test_only_seeds_from_100_to_899_count() -> None:
     runs = [*arm("a", [90], range(95, 102)), *arm("b", [80], range(95, 102)), *arm("a", [9], range(900, 902))]
     _, parts = judged([*runs, *arm("b", [80], range(900, 902)), *arm("a", [90], range(899, 900))])
     assert parts["n"].tolist() == [2]
-    assert judged(runs, claim(grounds={"exploratory": ground()}))[1]["n"].tolist() == [7]
+    assert judged(runs, claim(settings={"exploratory": setting()}))[1]["n"].tolist() == [7]
 
 
 def test_readings_must_all_fail_everywhere() -> None:
@@ -284,68 +290,74 @@ def test_readings_must_all_fail_everywhere() -> None:
     assert judged(losing, asked)[0]["verdict"] == "inconclusive", "s was not tried"
     assert judged([*losing, *arm("s", [80.3])], asked)[0]["verdict"] == "inconclusive"
     assert judged([*losing, *arm("s", [60])], asked)[0]["verdict"] == "contradicted"
-    two = asked | {"grounds": {"published": ground(datasets=["data", "more"])}}
+    two = asked | {"settings": {"published": setting(datasets=["data", "more"])}}
     more = [r | {"dataset": "more"} for r in losing]
     assert judged([*losing, *more, *arm("s", [60])], two)[0]["verdict"] == "inconclusive", "s not on both"
 
 
-def test_what_stands_beside_decides_nothing() -> None:
-    found, parts = judged([*BETTER, *arm("z", [99, 99])], claim(beside=["z"]))
-    assert found["verdict"] == "replicated" and parts["role"].tolist() == ["decides", "beside"]
+def test_context_does_not_affect_the_verdict() -> None:
+    found, parts = judged([*BETTER, *arm("z", [99, 99])], claim(context_methods=["z"]))
+    assert found["verdict"] == "replicated" and parts["role"].tolist() == ["decides", "context"]
     assert parts["p_holm"].notna().tolist() == [True, False]
 
 
 @pytest.mark.filterwarnings("ignore:'str' is not supported as a fill value")
 def test_a_claim_without_runs_says_what_it_takes() -> None:
-    plan = [{"scale": "desk", "study": "s", "command": "snakemake", "runs": 20, "hours": {"here": 12.3}}]
-    untested = headline("one", claim(plan=plan), {})
-    row = claims_table([untested]).iloc[0]
-    assert (row["verdict"], row["effect"], row["weakest difference"]) == (
+    plan = [
+        {"setting": "small-scale", "study": "s", "command": "snakemake", "runs": 20, "hours": {"here": 12.3}}
+    ]
+    untested = summarise_claim("one", claim(plan=plan), {})
+    row = tabulate_claims([untested]).iloc[0]
+    assert (row["verdict"], row["effect"], row["lowest comparison"]) == (
         "not tested",
         "-",
         "20 runs, 12 h on here: snakemake",
     )
-    text = claims_text([untested])
+    text = format_claims([untested])
     assert text.startswith("one: not tested\n") and "To test it: 20 runs, 12 h on here: snakemake" in text
-    short = headline("one", claim(plan=[plan[0] | {"hours": {"here": 0.34}}]), {})
-    assert "20 runs, 0.3 h on here" in claims_text([short])
-    unknown = headline("one", claim(plan=[plan[0] | {"hours": {}}]), {})
-    assert "20 runs, hours unknown: snakemake" in claims_text([unknown])
-    assert "no study trains its deciding runs yet" in claims_text([headline("one", claim(), {})])
+    short = summarise_claim("one", claim(plan=[plan[0] | {"hours": {"here": 0.34}}]), {})
+    assert "20 runs, 0.3 h on here" in format_claims([short])
+    unknown = summarise_claim("one", claim(plan=[plan[0] | {"hours": {}}]), {})
+    assert "20 runs, hours unknown: snakemake" in format_claims([unknown])
+    assert "no study trains its deciding runs yet" in format_claims([summarise_claim("one", claim(), {})])
 
 
-def test_table_and_text_of_every_scale() -> None:
-    grounds = {scale: ground() for scale in ("published", "desk", "exploratory")}
-    found, _ = judged(BETTER, claim(grounds=grounds))
-    table = claims_table([found])
-    assert table["verdict"].tolist() == ["replicated", "supports (desk proxy)", "exploratory: for it"]
+def test_table_and_text_of_every_setting() -> None:
+    settings = {name: setting() for name in ("published", "small-scale", "exploratory")}
+    found, _ = judged(BETTER, claim(settings=settings))
+    table = tabulate_claims([found])
+    assert table["setting"].tolist() == ["published", "small scale", "exploratory"]
+    assert table["verdict"].tolist() == ["replicated", "supports", "for it"]
     assert table["effect"].tolist() == ["+10.00"] * 3 and table["n"].tolist() == ["5"] * 3
-    assert table["weakest difference"].tolist() == ["a - b, primary: data, net"] * 3
+    assert table["lowest comparison"].tolist() == ["a - b, primary: data, net"] * 3
     assert table["rule"].iloc[0] == "superiority: above 0, at least 0.2 points"
-    text = claims_text([found])
+    text = format_claims([found])
     assert (
-        text.startswith("one: replicated\n") and "Exploratory: for it." in text and "To test it" not in text
+        text.startswith("one: replicated\n")
+        and "Small scale: supports." in text
+        and "Exploratory: for it." in text
+        and "To test it" not in text
     )
-    only = judged(BETTER, claim(grounds={"exploratory": ground()}))[0]
-    assert claims_table([only])["verdict"].tolist() == ["not tested", "exploratory: for it"]
+    only = judged(BETTER, claim(settings={"exploratory": setting()}))[0]
+    assert tabulate_claims([only])["verdict"].tolist() == ["not tested", "for it"]
 
 
-def test_the_scale_that_decides_leads() -> None:
-    """One seed of the published protocol neither gives the word nor the numbers beside it."""
+def test_the_setting_that_decides_leads() -> None:
+    """One seed of the published protocol gives neither the verdict nor its numbers."""
     single = [
         *arm("a", [70, 99], range(100, 101), dataset="large"),
         *arm("b", [60, 80], range(100, 101), dataset="large"),
     ]
-    grounds = {"published": ground(datasets=["large"]), "desk": ground()}
-    found, _ = judged([*BETTER, *single], claim(grounds=grounds))
-    assert (found["verdict"], found["decided"]) == ("supports (desk proxy)", "desk")
-    assert list(found["scales"]) == ["desk", "published"]
-    assert found["scales"]["desk"]["effect"] == pytest.approx(10)
+    settings = {"published": setting(datasets=["large"]), "small-scale": setting()}
+    found, _ = judged([*BETTER, *single], claim(settings=settings))
+    assert (found["verdict"], found["decided"]) == ("supports (small scale)", "small-scale")
+    assert list(found["settings"]) == ["small-scale", "published"]
+    assert found["settings"]["small-scale"]["effect"] == pytest.approx(10)
 
 
 def test_percent_and_unknown_intervals_are_shown() -> None:
     single = judged([*arm("a", [90], range(100, 101)), *arm("b", [80])])[0]
-    row = claims_table([single]).iloc[0]
+    row = tabulate_claims([single]).iloc[0]
     assert (row["verdict"], row["effect"], row["95 % interval"], row["n"]) == (
         "not enough runs",
         "+10.00",
@@ -353,28 +365,107 @@ def test_percent_and_unknown_intervals_are_shown() -> None:
         "1",
     )
     none = judged([*arm("a", [90]), *arm("b", [80], device_class="cuda")])[0]
-    assert claims_table([none]).iloc[0][["effect", "95 % interval", "n"]].tolist() == ["-", "-", "0"]
+    assert tabulate_claims([none]).iloc[0][["effect", "95 % interval", "n"]].tolist() == ["-", "-", "0"]
     cost = judged(BETTER, claim(COST, "non-inferiority", 5))[0]
-    row = claims_table([cost]).iloc[0]
+    row = tabulate_claims([cost]).iloc[0]
     assert row["effect"] == "0.00 %" and row["rule"] == "non-inferiority: above -5 %"
     assert row["95 % interval"] == "0.00 to 0.00 %"
-    assert "nan" not in claims_text([single, none, cost]).lower()
+    assert "nan" not in format_claims([single, none, cost]).lower()
 
 
-def test_methods_may_stand_in_on_a_ground() -> None:
-    """A small network cannot be trained as the paper's, so another entry of the family takes the part."""
+def test_substitutes_replace_methods_in_a_setting() -> None:
+    """A small network cannot be trained as the paper's, so another entry of the family replaces it."""
     runs = [*arm("a", [60, 90]), *arm("b", [70, 80]), *arm("quick", [90, 99])]
     plain, _ = judged(runs)
-    found, parts = judged(runs, claim(grounds={"published": ground(instead={"a": "quick", "c": "b"})}))
-    assert set(plain["scales"]["published"]["where"].values()) >= {"a", "b"}
-    assert parts["method"].tolist() == ["quick"] and parts["difference"].tolist() == pytest.approx(
+    found, parts = judged(runs, claim(settings={"published": setting(substitutes={"a": "quick", "c": "b"})}))
+    assert set(plain["settings"]["published"]["lowest"].values()) >= {"a", "b"}
+    assert parts["candidate"].tolist() == ["quick"] and parts["difference"].tolist() == pytest.approx(
         [19.0], abs=0.5
     )
     assert found["verdict"] == "replicated"
-    readings = claim(readings=["a", "c"], beside=["c"], grounds={"published": ground(instead={"c": "quick"})})
+    readings = claim(
+        readings=["a", "c"],
+        context_methods=["c"],
+        settings={"published": setting(substitutes={"c": "quick"})},
+    )
     rows = judged(runs, readings)[1]
-    assert list(zip(rows["role"], rows["method"], rows["than"], strict=True)) == [
+    assert list(zip(rows["role"], rows["candidate"], rows["baseline"], strict=True)) == [
         ("decides", "a", "b"),
         ("reading", "quick", "b"),
-        ("beside", "a", "quick"),
+        ("context", "a", "quick"),
     ]
+
+
+LOCKED = claim(
+    paper="ours",
+    context_methods=["c"],
+    settings={"published": setting(), "small-scale": setting(datasets=["more"]), "exploratory": setting()},
+)
+Locks = dict[str, dict[str, str]]
+
+
+def locks_of(**claims: Json) -> Locks:
+    return {
+        name: Claim.model_validate({k: v for k, v in one.items() if k != "plan"}).locks
+        for name, one in claims.items()
+    }
+
+
+def judged_under(now: Locks, asked: Json, recorded: Locks, silent: int = 0) -> Json:
+    """The claim after its runs were trained under the recorded locks; the first `silent` have none."""
+    wanted = {"one": {name: now["one"][name] for name in ("published", "exploratory")}}
+    trained = [(wanted, recorded if k >= silent else {}, "c") for k in range(len(BETTER))]
+    lock = count_locks(now, trained)
+    (verdict,), _ = judge_claims(replace(results(BETTER, asked), lock=lock))
+    return verdict
+
+
+CHANGED = " (rules changed after the runs)"
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [
+        ({}, False),
+        ({"statement": "Other words.", "source": "elsewhere", "published": "+3", "differs": "size"}, False),
+        ({"context_methods": ["d"]}, False),
+        ({"settings": LOCKED["settings"] | {"small-scale": setting(datasets=["large"])}}, False),
+        ({"settings": LOCKED["settings"] | {"published": setting(study="paper")}}, False),
+        ({"margin": 0.3}, True),
+        ({"metric": "merged"}, True),
+        ({"comparisons": [versus("a", "b"), versus("a", "b", "merged")]}, True),
+        ({"settings": LOCKED["settings"] | {"published": setting(recipes=[])}}, True),
+        ({"settings": LOCKED["settings"] | {"published": setting(datasets=["data", "more"])}}, True),
+        ({"settings": LOCKED["settings"] | {"published": setting(substitutes={"z": "b"})}}, True),
+    ],
+)
+def test_a_verdict_says_when_its_rules_changed_after_the_runs(changes: Json, changed: bool) -> None:
+    asked = LOCKED | changes
+    before = locks_of(one=LOCKED, other=LOCKED)
+    after = locks_of(one=asked, other=LOCKED | {"margin": 0.9})
+    found = judged_under(after, asked, before)
+    published = found["settings"]["published"]
+    assert published["rules_changed"] == found["rules_changed"] == changed
+    for verdict in (found["verdict"], published["verdict"]):
+        assert verdict.endswith(CHANGED) == changed and verdict.startswith("replicated")
+    assert published["effect"] == pytest.approx(10, abs=0.2), "the numbers stay"
+    exploratory = found["settings"]["exploratory"]
+    if "settings" in changes:
+        assert not exploratory["rules_changed"] and exploratory["verdict"] == "for it"
+    for text in (format_claims([found]), *tabulate_claims([found])["verdict"][:1]):
+        assert ("(rules changed after the runs)" in " ".join(text.split())) == changed
+
+
+def test_runs_without_a_lock_were_trained_under_other_rules() -> None:
+    locks = locks_of(one=LOCKED)
+    assert judged_under(locks, LOCKED, locks)["verdict"] == "replicated"
+    assert judged_under(locks, LOCKED, locks, silent=1)["verdict"] == f"replicated{CHANGED}"
+    assert judged_under(locks, LOCKED, {}, silent=0)["verdict"] == f"replicated{CHANGED}"
+
+
+def test_another_rule_in_one_setting_is_none_in_the_other() -> None:
+    locks = locks_of(one=LOCKED)
+    other = {"one": locks["one"] | {"exploratory": "0" * 16}}
+    found = judged_under(locks, LOCKED, other)
+    assert not found["rules_changed"] and found["verdict"] == "replicated"
+    assert found["settings"]["exploratory"]["verdict"] == "for it (rules changed after the runs)"

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from guidebp.analysis.comparisons import compare
-from guidebp.analysis.results import MEASURES, MERGED, PATHWAYS, WEAKEST, run_measures
-from guidebp.analysis.statistics import mean_interval
+from guidebp.analysis.comparisons import compare_methods
+from guidebp.analysis.results import MEASURES, MERGED, PATHWAYS, WEAKEST, measure_runs
+from guidebp.analysis.statistics import compute_interval
 from tests.support.made_up_results import made_up
 
 
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=20).filter(lambda d: np.std(d) > 1e-3))
 def test_without_overlap_it_is_scipys_paired_t_test(differences: list[float]) -> None:
     values = np.array(differences)
-    found = mean_interval(values)
+    found = compute_interval(values)
     expected = stats.ttest_1samp(values, 0.0)
     interval = expected.confidence_interval(0.95)
     assert found.p == pytest.approx(expected.pvalue, rel=1e-9, abs=1e-300)
@@ -27,7 +27,7 @@ def test_without_overlap_it_is_scipys_paired_t_test(differences: list[float]) ->
 def test_overlap_widens_by_the_nadeau_bengio_factor() -> None:
     # Nadeau and Bengio 2003: variance times (1/n + n_test/n_train); by hand for n = 4, ratio 1/4
     values = np.array([1.0, 2.0, 3.0, 4.0])
-    found = mean_interval(values, overlap=0.25)
+    found = compute_interval(values, overlap=0.25)
     error = math.sqrt((1 / 4 + 1 / 4) * 5 / 3)
     assert found.high - found.difference == pytest.approx(3.182446305284263 * error)
     assert found.p == pytest.approx(2 * stats.t.sf(2.5 / error, 3))
@@ -35,28 +35,28 @@ def test_overlap_widens_by_the_nadeau_bengio_factor() -> None:
 
 @pytest.mark.parametrize("n", [0, 1])
 def test_too_few_pairs_give_no_interval_and_no_p(n: int) -> None:
-    found = mean_interval(np.full(n, 3.0))
+    found = compute_interval(np.full(n, 3.0))
     assert found.n == n
     assert all(math.isnan(value) for value in (found.low, found.high, found.p))
 
 
 def test_equal_differences_are_not_a_division_by_zero() -> None:
-    assert mean_interval(np.zeros(4)).p == 1.0
-    assert math.isnan(mean_interval(np.ones(4)).p), "equal steps of accuracy prove nothing"
+    assert compute_interval(np.zeros(4)).p == 1.0
+    assert math.isnan(compute_interval(np.ones(4)).p), "equal steps of accuracy prove nothing"
 
 
 def test_comparison_pairs_equal_seeds() -> None:
     results = made_up()
-    table = compare(results)
+    table = compare_methods(results)
     row = table[
-        (table["method"] == "guidebp") & (table["reference"] == "average") & (table["measure"] == MERGED)
+        (table["method"] == "guidebp") & (table["baseline"] == "average") & (table["measure"] == MERGED)
     ].iloc[0]
-    runs = run_measures(results.metrics).set_index(["method", "seed"])[MERGED]
+    runs = measure_runs(results.metrics).set_index(["method", "seed"])[MERGED]
     differences = (runs["guidebp"] - runs["average"]).to_numpy(float)
     assert row["n"] == 5
     assert row["difference"] == pytest.approx(differences.mean())
     number = int(str(row.name))
-    plain = compare(made_up(test="official"))
+    plain = compare_methods(made_up(test="official"))
     plain_row = plain.iloc[number]
     widened = math.sqrt((1 / 5 + 200 / 800) / (1 / 5))
     assert (row["high"] - row["low"]) == pytest.approx(widened * (plain_row["high"] - plain_row["low"]))
@@ -66,18 +66,18 @@ def test_comparison_pairs_equal_seeds() -> None:
         .map({0: 0, 1: 1, 2: 2, 3: 3, 4: 9})
         .where(shuffled.metrics["method"] == "guidebp", shuffled.metrics["seed"])
     )
-    assert compare(shuffled)["n"].to_list()[number] == 4, "a seed without its partner is no pair"
+    assert compare_methods(shuffled)["n"].to_list()[number] == 4, "a seed without its partner is no pair"
 
 
 def test_other_device_classes_are_not_paired() -> None:
     results = made_up()
     results.metrics.loc[results.metrics["method"] == "guidebp", "device_class"] = "cuda H200"
-    table = compare(results)
+    table = compare_methods(results)
     assert set(table[table["method"] == "guidebp"]["n"]) == {0}
 
 
 def test_a_diverged_run_counts_as_chance() -> None:
-    table = compare(made_up(failed=("guidebp", 2)))
+    table = compare_methods(made_up(failed=("guidebp", 2)))
     row = table[(table["method"] == "guidebp") & (table["measure"] == PATHWAYS)].iloc[0]
     assert row["failed"] == 1
     assert row["n"] == 5
@@ -86,7 +86,7 @@ def test_a_diverged_run_counts_as_chance() -> None:
 
 def test_measures_of_a_run() -> None:
     results = made_up(seeds=1)
-    runs = run_measures(results.metrics).set_index("method")
+    runs = measure_runs(results.metrics).set_index("method")
     rows = results.metrics[results.metrics["method"] == "guidebp"].set_index("output")["accuracy"]
     assert runs.loc["guidebp", MERGED] == rows["merged"]
     assert runs.loc["guidebp", PATHWAYS] == pytest.approx((rows["kernel 3"] + rows["kernel 5"]) / 2)
@@ -111,14 +111,14 @@ def test_a_crashed_run_counts_as_chance_although_it_has_no_outputs() -> None:
         )
     )
     crashed = replace(results, metrics=pd.concat([metrics[~lost], row], ignore_index=True))
-    table = compare(crashed)
+    table = compare_methods(crashed)
     found = table[(table["method"] == "guidebp") & (table["measure"] == MERGED)].iloc[0]
     assert (found["n"], found["failed"]) == (5, 1)
     assert found["difference"] < -10
 
 
-def cell_of(table: pd.DataFrame, method: str, reference: str, measure: str) -> "pd.Series[float]":
-    chosen = (table["method"] == method) & (table["reference"] == reference) & (table["measure"] == measure)
+def cell_of(table: pd.DataFrame, method: str, baseline: str, measure: str) -> "pd.Series[float]":
+    chosen = (table["method"] == method) & (table["baseline"] == baseline) & (table["measure"] == measure)
     (row,) = (row for _, row in table[chosen].iterrows())
     return row
 
@@ -126,16 +126,16 @@ def cell_of(table: pd.DataFrame, method: str, reference: str, measure: str) -> "
 @pytest.mark.parametrize(("seed", "measure"), list(enumerate(MEASURES)))
 def test_a_run_that_diverged_never_helps_its_method(seed: int, measure: str) -> None:
     """Neither the difference nor the bound that claims rest on; finished pairs are as without the run."""
-    whole = cell_of(compare(made_up()), "guidebp", "average", measure)
+    whole = cell_of(compare_methods(made_up()), "guidebp", "average", measure)
     results = made_up()
-    measures = run_measures(results.metrics).set_index(["method", "seed"])[measure]
+    measures = measure_runs(results.metrics).set_index(["method", "seed"])[measure]
     lost = results.metrics["key"] == f"guidebp-{seed}"
     results.metrics.loc[lost, "status"] = "diverged"
     results.metrics.loc[lost, ["accuracy", "calibration_error"]] = np.nan
-    found = cell_of(compare(results), "guidebp", "average", measure)
+    found = cell_of(compare_methods(results), "guidebp", "average", measure)
     assert found["difference"] <= whole["difference"]
     assert found["low"] <= whole["low"]
-    assert (found["failed"], found["failed_reference"]) == (1, 0)
+    assert (found["failed"], found["failed_baseline"]) == (1, 0)
     assert (found["n"], found["n_finished"]) == (5, 4)
     differences = (measures["guidebp"] - measures["average"]).drop(seed)
     assert found["difference_finished"] == pytest.approx(differences.mean())
@@ -153,15 +153,15 @@ def test_failures_are_counted_in_the_arm_where_they_happen(status: str) -> None:
     gone = metrics["key"].isin([f"{method}-{seed}" for method, seed in lost])
     metrics.loc[gone, "status"] = status
     metrics.loc[gone, "accuracy"] = np.nan
-    table = compare(results)
-    measures = run_measures(made_up().metrics).set_index(["method", "seed"])[MERGED]
+    table = compare_methods(results)
+    measures = measure_runs(made_up().metrics).set_index(["method", "seed"])[MERGED]
     expected = {("guidebp", "average"): (3, 2, [2]), ("independent", "average"): (0, 2, [1, 2, 4])}
     expected |= {("average", "independent"): (2, 0, [1, 2, 4]), ("guidebp", "independent"): (3, 0, [0, 2])}
-    for (method, reference), (failed, failed_reference, finished) in expected.items():
-        found = cell_of(table, method, reference, MERGED)
-        assert (found["failed"], found["failed_reference"]) == (failed, failed_reference)
+    for (method, baseline), (failed, failed_baseline, finished) in expected.items():
+        found = cell_of(table, method, baseline, MERGED)
+        assert (found["failed"], found["failed_baseline"]) == (failed, failed_baseline)
         assert (found["n"], found["n_finished"]) == (5, len(finished))
-        differences = (measures[method] - measures[reference])[finished]
+        differences = (measures[method] - measures[baseline])[finished]
         assert found["difference_finished"] == pytest.approx(differences.mean())
 
 
@@ -170,7 +170,7 @@ def test_where_both_arms_fail_together_there_is_no_difference() -> None:
     gone = results.metrics["seed"] == 1
     results.metrics.loc[gone, "status"] = "diverged"
     results.metrics.loc[gone, "accuracy"] = np.nan
-    found = cell_of(compare(results), "guidebp", "average", MERGED)
+    found = cell_of(compare_methods(results), "guidebp", "average", MERGED)
     assert found["difference"] == pytest.approx(found["difference_finished"] * 4 / 5)
 
 
@@ -179,7 +179,7 @@ def test_where_no_pair_finished_nothing_is_said_of_finished_pairs() -> None:
     gone = results.metrics["method"] == "guidebp"
     results.metrics.loc[gone, "status"] = "crashed"
     results.metrics.loc[gone, "accuracy"] = np.nan
-    found = cell_of(compare(results), "guidebp", "average", MERGED)
+    found = cell_of(compare_methods(results), "guidebp", "average", MERGED)
     assert (found["n"], found["n_finished"], found["failed"]) == (5, 0, 5)
     assert math.isnan(found["difference_finished"])
 
@@ -187,11 +187,11 @@ def test_where_no_pair_finished_nothing_is_said_of_finished_pairs() -> None:
 def test_a_run_that_is_missing_is_no_failure_and_no_pair() -> None:
     results = made_up()
     metrics = results.metrics
-    measures = run_measures(metrics).set_index(["method", "seed"])[MERGED]
+    measures = measure_runs(metrics).set_index(["method", "seed"])[MERGED]
     gone = metrics["key"].isin(["guidebp-1", "average-4"])
     metrics.loc[gone, "status"] = "missing"
     metrics.loc[gone, "accuracy"] = np.nan
-    found = cell_of(compare(results), "guidebp", "average", MERGED)
-    assert (found["failed"], found["failed_reference"], found["n"], found["n_finished"]) == (0, 0, 3, 3)
+    found = cell_of(compare_methods(results), "guidebp", "average", MERGED)
+    assert (found["failed"], found["failed_baseline"], found["n"], found["n_finished"]) == (0, 0, 3, 3)
     differences = (measures["guidebp"] - measures["average"])[[0, 2, 3]]
     assert found["difference"] == pytest.approx(differences.mean())

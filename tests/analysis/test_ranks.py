@@ -17,9 +17,15 @@ from scipy import stats
 from statsmodels.stats.anova import AnovaRM
 from statsmodels.stats.multitest import multipletests
 
-from guidebp.analysis.ranks import PAIRS, RANKS, critical_difference, friedman, rank
+from guidebp.analysis.ranks import (
+    RANK_COLUMNS,
+    RANK_PAIR_COLUMNS,
+    compute_critical_difference,
+    rank_methods,
+    run_friedman_test,
+)
 from guidebp.analysis.results import MERGED, Results
-from guidebp.analysis.statistics import signed_rank
+from guidebp.analysis.statistics import compute_signed_rank_p
 from tests.support.made_up_results import METHODS, made_up
 
 Array = NDArray[np.float64]
@@ -60,7 +66,7 @@ PRINTED_RANKS = np.array(
 
 @pytest.mark.parametrize("table", [AUC, -PRINTED_RANKS], ids=["values", "ranks"])
 def test_demsars_friedman_test(table: Array) -> None:
-    found = friedman(table)
+    found = run_friedman_test(table)
     assert found.ranks == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
     assert found.chi2 == pytest.approx(9.28, abs=5e-3)
     assert found.f == pytest.approx(3.69, abs=5e-3)
@@ -70,18 +76,20 @@ def test_demsars_friedman_test(table: Array) -> None:
 
 def test_demsars_critical_value_of_f_is_at_five_percent() -> None:
     # the p that `friedman` gives has these degrees of freedom
-    found = friedman(AUC)
+    found = run_friedman_test(AUC)
     assert found.p == pytest.approx(stats.f.sf(3.69, 3, 39), rel=0.01)
     assert stats.f.sf(2.85, 3, 39) == pytest.approx(0.05, abs=5e-4)
 
 
 def test_demsars_critical_differences() -> None:
-    assert critical_difference(4, 14) == pytest.approx(1.25, abs=5e-3)
+    assert compute_critical_difference(4, 14) == pytest.approx(1.25, abs=5e-3)
     # table 5a; the paper cuts some of the digits that it should round
     printed = [1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164]
     for k, q in enumerate(printed, start=2):
         for n in (5, 14, 30):
-            assert critical_difference(k, n) / math.sqrt(k * (k + 1) / (6 * n)) == pytest.approx(q, abs=1e-3)
+            assert compute_critical_difference(k, n) / math.sqrt(k * (k + 1) / (6 * n)) == pytest.approx(
+                q, abs=1e-3
+            )
 
 
 def test_demsars_wilcoxon_test() -> None:
@@ -94,7 +102,7 @@ def test_demsars_wilcoxon_test() -> None:
     zeros = order[np.round(differences, 3) == 0].sum() / 2
     assert (order[differences > 1e-9].sum() + zeros, order[differences < -1e-9].sum() + zeros) == (93, 12)
     # tables of the exact test without ties: 12 is critical at 0.01, 15 at 0.02; the normal p is 0.011
-    assert signed_rank(differences) == pytest.approx(0.01, abs=2.5e-3)
+    assert compute_signed_rank_p(differences) == pytest.approx(0.01, abs=2.5e-3)
 
 
 def untied(n: int, k: int, seed: int) -> Array:
@@ -104,7 +112,7 @@ def untied(n: int, k: int, seed: int) -> Array:
 @given(st.integers(5, 30), st.integers(3, 8), st.integers(0, 2**32 - 1))
 def test_friedman_is_scipys_and_an_analysis_of_variance_of_ranks(n: int, k: int, seed: int) -> None:
     table = untied(n, k, seed)
-    found = friedman(table)
+    found = run_friedman_test(table)
     assert found.chi2 == pytest.approx(stats.friedmanchisquare(*table.T).statistic, rel=1e-9, abs=1e-9)
     ranks = stats.rankdata(-table, axis=1)
     assume(not np.all(ranks == ranks[0]))  # no variance is left to compare with
@@ -119,23 +127,23 @@ def test_ties_make_chi2_smaller_never_larger(n: int, k: int, seed: int) -> None:
     table = np.random.default_rng(seed).integers(0, 4, size=(n, k)).astype(float)
     assume((table != table[:, :1]).any())
     corrected = stats.friedmanchisquare(*table.T).statistic
-    assert friedman(table).chi2 <= corrected + 1e-9
-    assert friedman(table).ranks.sum() == pytest.approx(k * (k + 1) / 2)
+    assert run_friedman_test(table).chi2 <= corrected + 1e-9
+    assert run_friedman_test(table).ranks.sum() == pytest.approx(k * (k + 1) / 2)
 
 
 def test_datasets_that_all_agree_are_no_division_by_zero() -> None:
-    found = friedman(np.tile([[1.0, 3.0, 2.0]], (6, 1)))
+    found = run_friedman_test(np.tile([[1.0, 3.0, 2.0]], (6, 1)))
     assert found.ranks.tolist() == [3, 1, 2]
     assert found.chi2 == pytest.approx(12)
     assert (found.f, found.p) == (math.inf, 0.0)
-    same = friedman(np.ones((6, 3)))
+    same = run_friedman_test(np.ones((6, 3)))
     assert (same.chi2, same.f, same.p) == pytest.approx((0, 0, 1))
 
 
 @given(st.integers(5, 30), st.integers(2, 8), st.integers(0, 2**32 - 1))
 def test_the_critical_difference_is_where_nemenyis_p_is_five_percent(n: int, k: int, seed: int) -> None:
     table = untied(n, k, seed)
-    ranks, critical = friedman(table).ranks, critical_difference(k, n)
+    ranks, critical = run_friedman_test(table).ranks, compute_critical_difference(k, n)
     p = posthoc_nemenyi_friedman(table).to_numpy()
     for a, b in combinations(range(k), 2):
         apart = abs(ranks[a] - ranks[b])
@@ -192,9 +200,9 @@ def expected_table(results: Results) -> pd.DataFrame:
 @pytest.mark.parametrize("count", [5, 8])
 def test_methods_are_ranked_by_their_means_over_datasets(count: int) -> None:
     results = study(datasets(count))
-    ranks, pairs = rank(results)
+    ranks, pairs = rank_methods(results)
     table = expected_table(results)
-    assert list(ranks.columns) == RANKS and list(pairs.columns) == PAIRS
+    assert list(ranks.columns) == RANK_COLUMNS and list(pairs.columns) == RANK_PAIR_COLUMNS
     means = table.rank(axis=1, ascending=False).mean().sort_values()
     assert ranks["method"].tolist() == means.index.tolist(), "best first"
     assert ranks["rank"].to_list() == pytest.approx(means.to_list())
@@ -215,7 +223,7 @@ def test_methods_are_ranked_by_their_means_over_datasets(count: int) -> None:
 @pytest.mark.parametrize("count", [5, 6, 9])
 def test_pairs_have_wilcoxons_p_with_holm(count: int) -> None:
     results = study(datasets(count), seed=count)
-    _, pairs = rank(results)
+    _, pairs = rank_methods(results)
     table = expected_table(results)
     if count < 6:
         assert pairs[["p_wilcoxon", "p_holm"]].isna().all(axis=None)
@@ -226,9 +234,9 @@ def test_pairs_have_wilcoxons_p_with_holm(count: int) -> None:
 
 
 def test_below_five_datasets_nothing_is_said() -> None:
-    ranks, pairs = rank(study(datasets(4)))
+    ranks, pairs = rank_methods(study(datasets(4)))
     assert ranks.empty and pairs.empty
-    assert list(ranks.columns) == RANKS and list(pairs.columns) == PAIRS
+    assert list(ranks.columns) == RANK_COLUMNS and list(pairs.columns) == RANK_PAIR_COLUMNS
 
 
 def test_each_section_is_ranked_by_itself() -> None:
@@ -241,7 +249,7 @@ def test_each_section_is_ranked_by_itself() -> None:
         section | {"name": "one", "combinations": [cell for cell in cells if cell[2] == "average"]},
         section | {"name": "five", "combinations": [cell for cell in cells if cell[0] != "data-5"]},
     ]
-    ranks, pairs = rank(replace(results, about=results.about | {"sections": sections}))
+    ranks, pairs = rank_methods(replace(results, about=results.about | {"sections": sections}))
     assert list(dict.fromkeys(ranks["section"])) == list(dict.fromkeys(pairs["section"])) == ["two", "five"]
     two = ranks[ranks["section"] == "two"]
     assert set(two["method"]) == {"independent", "guidebp"}
@@ -251,7 +259,7 @@ def test_each_section_is_ranked_by_itself() -> None:
 
 def test_a_method_that_a_dataset_lacks_is_not_ranked() -> None:
     results = study(datasets(6), lacking=[("data-2", "columns", "average")])
-    ranks, pairs = rank(results)
+    ranks, pairs = rank_methods(results)
     assert set(ranks["method"]) == {"independent", "guidebp"}
     assert len(pairs) == 1
     assert ranks["rank"].sum() == pytest.approx(3), "ranks of two methods, not two of three"
@@ -261,11 +269,11 @@ def test_a_method_that_a_network_lacks_is_not_ranked_and_networks_are_averaged()
     places = [(dataset, network) for dataset, _ in datasets(5) for network in ("columns", "rows")]
     results = study(places)
     merged = results.metrics[results.metrics["output"] == MERGED]
-    ranks, _ = rank(results)
+    ranks, _ = rank_methods(results)
     means = merged.groupby("method")["accuracy"].mean()
     assert ranks["accuracy"].to_list() == pytest.approx(means[ranks["method"]].to_list())
     assert set(ranks["datasets"]) == {5}, "a dataset is one block, however many networks"
-    ranks, _ = rank(study(places, lacking=[("data-1", "rows", "guidebp")]))
+    ranks, _ = rank_methods(study(places, lacking=[("data-1", "rows", "guidebp")]))
     assert set(ranks["method"]) == {"average", "independent"}
 
 
@@ -274,7 +282,7 @@ def test_a_run_that_diverged_counts_as_chance() -> None:
     table = expected_table(failed)  # the mean of the two runs that finished
     column = table["guidebp"]
     table["guidebp"] = column.where(column.index != "data-1", (2 * column + 10) / 3)
-    ranks = rank(failed)[0].set_index("method")
+    ranks = rank_methods(failed)[0].set_index("method")
     assert ranks.loc[METHODS, "accuracy"].to_list() == pytest.approx(table.mean().to_list())
     assert ranks.loc[METHODS, "rank"].to_list() == pytest.approx(
         table.rank(axis=1, ascending=False).mean().to_list()
@@ -291,7 +299,7 @@ def test_means_that_are_equal_but_for_rounding_are_ties() -> None:
         here = metrics["method"] == method
         metrics.loc[here, "accuracy"] = metrics.loc[here, "seed"].map(lambda r, o=order: accuracies[o[r]])
     assert len(set(expected_table(results).to_numpy().ravel())) > 1
-    ranks, pairs = rank(results)
+    ranks, pairs = rank_methods(results)
     assert ranks["rank"].to_list() == [2, 2, 2]
     assert ranks["method"].to_list() == METHODS, "equal ranks in the study's order"
     assert pairs["p_wilcoxon"].to_list() == [1, 1, 1]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from guidebp.analysis.results import Results
-from guidebp.analysis.tuning import RATES, rates
+from guidebp.analysis.tuning import RATE_COLUMNS, tabulate_rates
 from guidebp.errors import UserError
 from guidebp.rendering.figures import load_figure_module
 from tests.support.made_up_results import METHODS, made_up
@@ -51,32 +51,32 @@ def test_the_rate_with_the_highest_mean_is_chosen_whatever_the_test_images_say()
     results, tried = tuning(
         {(first, 0.1): [70.0, 80.0], (first, 1.0): [99.0, 50.0], (second, 1.0): [60.0, 60.0]}
     )
-    table = rates(results, tried)
-    assert list(table.columns) == RATES and len(table) == 3 * len(METHODS)
+    table = tabulate_rates(results, tried)
+    assert list(table.columns) == RATE_COLUMNS and len(table) == 3 * len(METHODS)
     assert chosen(table)[first] == 0.1 and chosen(table)[second] == 1.0
     row = table[(table["method"] == first) & (table["rate"] == 1.0)].iloc[0]
     assert row["accuracy"] == pytest.approx(74.5) and row["runs"] == 2 and not row["chosen"]
     assert list(table[table["edge"]]["rate"].unique()) == [1.0, 0.01]  # the others' ties: the smallest
     tested = results.metrics.assign(accuracy=results.metrics["accuracy"].iloc[::-1].to_numpy())
-    assert rates(replace(results, metrics=tested), tried).equals(table)
+    assert tabulate_rates(replace(results, metrics=tested), tried).equals(table)
 
 
 def test_a_failed_run_counts_as_chance_and_a_missing_one_is_waited_for() -> None:
     first, second = METHODS[:2]
     results, tried = tuning({(first, 0.1): [90.0, None], (first, 1.0): [60.0, 60.0]})
-    table = rates(results, tried)
+    table = tabulate_rates(results, tried)
     row = table[(table["method"] == first) & (table["rate"] == 0.1)].iloc[0]
     assert row["failed"] == 1 and row["accuracy"] == pytest.approx((90 + 10) / 2)  # of ten classes
     assert chosen(table)[first] == 1.0
     missing = replace(results, metrics=lost(results.metrics, f"{second}-0", "missing"))
     with pytest.raises(UserError, match="runs are missing"):
-        rates(missing, tried)
+        tabulate_rates(missing, tried)
 
 
 def test_the_figure_shows_every_rate_and_rings_the_chosen() -> None:
     results, tried = tuning({(METHODS[0], 0.1): [70.0, 80.0]})
     module = load_figure_module("rates")
-    data = module.prepare_figure_data(results, rates(results, tried))
+    data = module.prepare_figure_data(results, tabulate_rates(results, tried))
     figure = module.draw_figure(data)
     lines = [line for panel in figure.axes for line in panel.lines]
     rings = [line for line in lines if line.get_markerfacecolor() == "none"]

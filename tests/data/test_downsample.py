@@ -16,7 +16,7 @@ from guidebp.errors import UserError
 from guidebp.jobs import step_times
 from guidebp.runs.json_fields import to_json
 from guidebp.runs.spec import AugmentationSpec
-from guidebp.study.plan import shape_of, step_id
+from guidebp.study.plan import compute_image_shape, hash_step
 from guidebp.study.resolve import load_study, resolve_run
 from guidebp.training.trainer import start_run, train_run
 from tests.support.tiny import ROOT, SHAPE, prepared, recipe, spec
@@ -86,14 +86,16 @@ def test_what_cannot_be_downsampled_is_refused(root: Path, recipe: str, reason: 
 
 def test_a_study_knows_what_its_networks_see(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "config/studies/small.yaml").write_text(
-        "title: Small\nabout: Small images.\nreferences: [add]\nblocks:\n"
+        "title: Small\nabout: Small images.\nbaselines: [add]\nblocks:\n"
         "  - {datasets: [mnist-10k], architectures: [columns-small], methods: [add],\n"
         "     recipe: by-2, seeds: [0]}\n"
     )
     study = load_study("small", root)
     whole = replace(study, runs=[resolve_run(*RUN, "by-1", 0, root)])
-    assert shape_of(study, study.runs[0]) == (1, 14, 14) and shape_of(whole, whole.runs[0]) == (1, 28, 28)
-    assert step_id(study, study.runs[0]) != step_id(whole, whole.runs[0])
+    assert compute_image_shape(study, study.runs[0]) == (1, 14, 14) and compute_image_shape(
+        whole, whole.runs[0]
+    ) == (1, 28, 28)
+    assert hash_step(study, study.runs[0]) != hash_step(whole, whole.runs[0])
     timed: list[tuple[int, ...]] = []
 
     def step_seconds(_: Any, shape: tuple[int, ...], *others: Any) -> float:

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from matplotlib.transforms import Bbox
 
-from guidebp.analysis.comparisons import compare
-from guidebp.analysis.ranks import rank
-from guidebp.analysis.results import PATHWAYS, PRIMARY, Results, table_of
-from guidebp.analysis.statistics import mean_interval
+from guidebp.analysis.comparisons import compare_methods
+from guidebp.analysis.ranks import rank_methods
+from guidebp.analysis.results import PATHWAYS, PRIMARY, Results, read_table
+from guidebp.analysis.statistics import compute_interval
 from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES
 from guidebp.rendering.figures import add_titles, claims, encode_figure_data, load_figure_module
 from guidebp.rendering.figures.critical_difference import find_cliques
@@ -24,9 +24,9 @@ from tests.support.made_up_results import METHODS, made_up
 
 
 def analysed(results: Results) -> Results:
-    ranks, pairs = rank(results)
+    ranks, pairs = rank_methods(results)
     return replace(
-        results, comparisons=compare(results), ranks=ranks, rank_pairs=pairs, claims=pd.DataFrame()
+        results, comparisons=compare_methods(results), ranks=ranks, rank_pairs=pairs, claims=pd.DataFrame()
     )
 
 
@@ -105,7 +105,7 @@ def test_accuracy_has_the_interval_with_the_overlap_of_redrawn_splits() -> None:
     data = load_figure_module("accuracy").prepare_figure_data(results, "digits")
     rows = data[(data["method"] == "guidebp") & (data["output"] == "merged")]
     values = rows["accuracy"].dropna().to_numpy(float)
-    found = mean_interval(values, overlap=200 / 800, step=0.5)
+    found = compute_interval(values, overlap=200 / 800, step=0.5)
     first = rows.iloc[0]
     assert first[["n", "mean", "low", "high"]].tolist() == pytest.approx(
         [4, found.difference, found.low, found.high], abs=1e-6
@@ -124,7 +124,7 @@ def test_an_untrained_pathway_has_no_accuracy() -> None:
 
 def test_differences_are_the_comparisons_that_analyse_wrote() -> None:
     results = made_up()
-    table = compare(results).assign(difference=7.0)
+    table = compare_methods(results).assign(difference=7.0)
     data = load_figure_module("differences").prepare_figure_data(
         replace(results, comparisons=table), "digits"
     )
@@ -261,18 +261,18 @@ def test_provenance_names_the_runs_of_the_dataset_or_of_all_of_them() -> None:
 def test_the_ranks_of_a_study_s_only_section_are_found_again(tmp_path: Path) -> None:
     path = tmp_path / "ranks.csv"
     on_datasets(6).ranks.assign(section="").to_csv(path, index=False)  # type: ignore[union-attr]
-    assert table_of(path)["section"].tolist() == [""] * 3
+    assert read_table(path)["section"].tolist() == [""] * 3
 
 
 @pytest.mark.parametrize("long", [False, True])
 def test_a_verdict_and_its_legend_do_not_overlap(long: bool) -> None:
     """A long legend stands on a line of its own."""
     name = "a-method-of-a-rather-long-name" if long else "a"
-    row = {"claim": "a-claim", "role": "decides", "dataset": "d", "network": "n", "method": name, "n": 5}
-    row |= {"output": "merged", "difference": 0.1, "low": -0.1, "high": 0.3, "verdict": "unclear"}
-    row |= {"word": "unclear (desk proxy)", "margin": 0.2, "least": 0.0, "unit": "points"}
+    row = {"claim": "a-claim", "role": "decides", "dataset": "d", "architecture": "n", "n": 5}
+    row |= {"output": "merged", "difference": 0.1, "low": -0.1, "high": 0.3}
+    row |= {"verdict": "undecided (small scale)", "margin": 0.2, "least": 0.0, "unit": "points"}
     figure = claims.draw_figure(
-        pd.DataFrame([row | {"than": f"{name}-{k}", "method": f"{name}{k}"} for k in range(2)])
+        pd.DataFrame([row | {"baseline": f"{name}-{k}", "candidate": f"{name}{k}"} for k in range(2)])
     )
     freeze_layout(figure)
     figure.draw_without_rendering()  # which places the legend

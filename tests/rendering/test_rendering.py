@@ -8,8 +8,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import LayoutEngine
 
-from guidebp.analysis.comparisons import compare
-from guidebp.analysis.ranks import rank
+from guidebp.analysis.comparisons import compare_methods
+from guidebp.analysis.ranks import rank_methods
 from guidebp.analysis.results import (
     MEASURES,
     MERGED,
@@ -17,7 +17,7 @@ from guidebp.analysis.results import (
     PRIMARY,
     SOFTMAX_AVERAGE,
     WEAKEST,
-    run_measures,
+    measure_runs,
 )
 from guidebp.ingest.contents import Part
 from guidebp.ingest.samples import Samples
@@ -31,7 +31,9 @@ from tests.support.made_up_results import METHODS, made_up
 @pytest.mark.parametrize("name", FIGURE_ENTRIES)
 def test_figures_are_the_same_bytes_again_and_show_their_data(name: str) -> None:
     results, module = made_up(failed=("guidebp", 1)), load_figure_module(name)
-    results = replace(results, comparisons=compare(results), ranks=rank(results)[0], claims=pd.DataFrame())
+    results = replace(
+        results, comparisons=compare_methods(results), ranks=rank_methods(results)[0], claims=pd.DataFrame()
+    )
     first, second = (module.prepare_figure_data(results, "digits") for _ in range(2))
     for kind in ("pdf", "svg", "png"):
         assert encode_figure(module.draw_figure(first), kind) == encode_figure(
@@ -73,7 +75,9 @@ def test_a_section_shows_its_combinations_and_nothing_else() -> None:
     results = made_up()
     combinations = [["digits", "columns", "guidebp"], ["digits", "columns", "average"]]
     sections = [{"name": "two", "title": "Two", "combinations": combinations, "exits": True, "trunk": False}]
-    whole = replace(results, about=results.about | {"sections": sections}, comparisons=compare(results))
+    whole = replace(
+        results, about=results.about | {"sections": sections}, comparisons=compare_methods(results)
+    )
     section = whole.section("two")
     assert list(section.about["methods"]) == ["average", "guidebp"], "in the study's order"
     assert section.comparisons is not None
@@ -136,11 +140,11 @@ def test_untrained_pathways_enter_no_measure() -> None:
         ["kernel 3", "merged", "softmax average"]
     )
     metrics = metrics.assign(trained=~untrained, primary=metrics["output"] == "kernel 5")
-    runs = run_measures(metrics)
+    runs = measure_runs(metrics)
     for measure in (MERGED, SOFTMAX_AVERAGE, PATHWAYS, WEAKEST):
         assert set(runs[runs[measure].isna()]["method"]) == {"average"}
         assert set(runs[runs[measure].notna()]["method"]) == {"independent", "guidebp"}
     assert runs[PRIMARY].notna().all()
-    table = compare(replace(results, metrics=metrics))
-    assert set(table[table["reference"] == "average"]["measure"]) == {PRIMARY}
-    assert set(table[table["reference"] == "independent"]["measure"]) == set(MEASURES)
+    table = compare_methods(replace(results, metrics=metrics))
+    assert set(table[table["baseline"] == "average"]["measure"]) == {PRIMARY}
+    assert set(table[table["baseline"] == "independent"]["measure"]) == set(MEASURES)

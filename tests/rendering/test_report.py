@@ -1,6 +1,5 @@
 """The report's HTML, of made-up studies; how it behaves in a browser: tests/workflow/test_report_browser.py."""
 
-import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -13,7 +12,7 @@ import pytest
 
 from guidebp.analysis.analyse import analyse
 from guidebp.analysis.results import Results, load_results
-from guidebp.collect.rows import NAMES, TABLES
+from guidebp.collect.rows import TABLES
 from guidebp.paths import FIGURE_KINDS, TABLE_KINDS, StudyPaths
 from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES
 from guidebp.rendering.placements import list_placements
@@ -23,14 +22,14 @@ from guidebp.rendering.table_catalogue import list_table_entries
 from guidebp.rendering.tables.files import encode_table
 from guidebp.rendering.tables.results import build_table
 from guidebp.schema.published import from_json
-from tests.support.made_up_results import made_up
+from tests.support.made_up_results import made_up, write_collected
 
 PATHS = StudyPaths("made-up")
 PICTURE = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 120.5"><path d="M9 9h380v99H9z"/></svg>'
 Json = dict[str, Any]
 
 
-def claim(networks: list[str], scale: str = "desk", **changed: Any) -> Json:
+def claim(architectures: list[str], setting: str = "small-scale", **changed: Any) -> Json:
     """As study.json has it."""
     return {
         "paper": "guidebp",
@@ -42,19 +41,19 @@ def claim(networks: list[str], scale: str = "desk", **changed: Any) -> Json:
         "margin": 0.2,
         "comparisons": [
             {
-                "better": {"method": "guidebp", "metric": None},
-                "than": {"method": "average", "metric": None},
+                "candidate": {"method": "guidebp", "metric": None},
+                "baseline": {"method": "average", "metric": None},
             }
         ],
         "readings": [],
-        "beside": ["independent"],
-        "grounds": {
-            scale: {
+        "context_methods": ["independent"],
+        "settings": {
+            setting: {
                 "datasets": ["digits"],
-                "networks": networks,
+                "architectures": architectures,
                 "recipes": [],
                 "study": None,
-                "instead": {},
+                "substitutes": {},
             },
         },
         "differs": None,
@@ -69,7 +68,7 @@ CLAIMS = {
         paper="multiway",
         plan=[
             {
-                "scale": "published",
+                "setting": "published",
                 "study": "paper",
                 "command": "snakemake --config study=paper",
                 "runs": 1200,
@@ -114,14 +113,7 @@ def study(results: Results, claims: Json = CLAIMS, lock: Json | None = None, **a
 
 def write(results: Results) -> StudyPaths:
     """The folder of a study and its report; its figures are empty frames, drawing them is tested elsewhere."""
-    PATHS.folder.mkdir(parents=True)
-    PATHS.about.write_text(json.dumps(results.about))
-    PATHS.lock.write_text(json.dumps(results.lock))
-    for name in TABLES:
-        path, table = getattr(PATHS, name), getattr(results, name)
-        table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path, index=False)
-    costs = results.costs.drop(columns=[name for name in NAMES if name != "key"])
-    PATHS.telemetry.write_text("".join(json.dumps(row) + "\n" for row in costs.to_dict("records")))
+    write_collected(results, PATHS)
     analyse(PATHS)
     analysed, sections = load_results(PATHS, analysed=True), results.about["sections"]
     for place in list_placements(FIGURE_ENTRIES, sections):
@@ -228,25 +220,28 @@ def test_hostile_titles_are_text() -> None:
 @pytest.mark.parametrize(
     ("lock", "text"),
     [
-        ({"now": "aa", "runs": {"aa": {"count": 9, "commits": ["c" * 40]}}}, "Rule unchanged since its 9 runs"),
+        ({"now": "aa", "runs": {"aa": {"count": 9, "commits": ["c" * 40]}}},
+         "Small scale: rules unchanged since the 9 runs were trained (aa)."),
         (
             {"now": "bb", "runs": {"bb": {"count": 5, "commits": []}, "aa": {"count": 4, "commits": ["d" * 40]}}},
-            "4 of 9 runs were trained under another rule than today's bb: 4 under aa, code dddddddddd.",
+            "Small scale: 4 of 9 runs were trained under other rules than today's bb: 4 under aa, code dddddddddd.",
         ),
         (
-            {"now": "bb", "runs": {"bb": {"count": 7, "commits": ["c"]}}},
-            "2 of 9 runs do not say under which rule they were trained.",
+            {"now": "bb", "runs": {"bb": {"count": 7, "commits": ["c"]}, "none": {"count": 2, "commits": ["c"]}}},
+            "Small scale: 2 of 9 runs do not say under which rules they were trained.",
         ),
-        (None, "9 of 9 runs do not say under which rule they were trained."),
+        (None, "undecided"),
     ],
 )  # fmt: skip
-def test_a_claim_says_whether_its_rule_changed(lock: Json | None, text: str) -> None:
+def test_a_claim_says_whether_its_rules_changed(lock: Json | None, text: str) -> None:
     claims = {"decided": CLAIMS["decided"]}
-    found = page(study(made_up(seeds=3), claims, {"decided": lock} if lock else {}))
+    found = page(study(made_up(seeds=3), claims, {"decided": {"small-scale": lock}} if lock else {}))
     assert text in found.text
-    assert "unclear (desk proxy)" in found.text
-    word = {"R": None, "4": "rule changed"}.get(text[0], "rule unknown")
-    assert [w for w in ("rule changed", "rule unknown") if w in found.texts] == ([word] if word else [])
+    changed = lock is not None and set(lock["runs"]) != {"aa"}
+    suffix = " (rules changed after the runs)" * changed
+    assert f"1 claims: 1 undecided (small scale){suffix}." in found.text
+    assert f"small scale: undecided{suffix}" in found.texts, "the mark shows the setting as well"
+    assert ("which rules changed" in found.texts) == changed
 
 
 def test_a_study_without_claims() -> None:

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from guidebp.analysis.comparisons import compare
-from guidebp.analysis.ranks import PAIRS, RANKS
+from guidebp.analysis.comparisons import compare_methods
+from guidebp.analysis.ranks import RANK_COLUMNS, RANK_PAIR_COLUMNS
 from guidebp.analysis.results import PATHWAYS, PRIMARY, Results
 from guidebp.rendering.placements import list_placements
 from guidebp.rendering.table_catalogue import TABLE_ENTRIES
@@ -42,9 +42,9 @@ def analysed(results: Results) -> Results:
     """With comparisons, and with ranks of too few datasets."""
     return replace(
         results,
-        comparisons=compare(results),
-        ranks=pd.DataFrame(columns=RANKS),
-        rank_pairs=pd.DataFrame(columns=PAIRS),
+        comparisons=compare_methods(results),
+        ranks=pd.DataFrame(columns=RANK_COLUMNS),
+        rank_pairs=pd.DataFrame(columns=RANK_PAIR_COLUMNS),
     )
 
 
@@ -258,8 +258,8 @@ def test_comparisons_show_what_failed_and_what_is_not_known() -> None:
 
 
 def test_ranks_are_written_as_they_are() -> None:
-    ranks = pd.DataFrame([["", "guidebp", 1.25, 91.239, 6, 9.0, 12.0, 0.0001, 1.5]], columns=RANKS)
-    pairs = pd.DataFrame([["", "guidebp", "average", -0.5, 0.3, np.nan, np.nan]], columns=PAIRS)
+    ranks = pd.DataFrame([["", "guidebp", 1.25, 91.239, 6, 9.0, 12.0, 0.0001, 1.5]], columns=RANK_COLUMNS)
+    pairs = pd.DataFrame([["", "guidebp", "average", -0.5, 0.3, np.nan, np.nan]], columns=RANK_PAIR_COLUMNS)
     results = replace(made_up(), ranks=ranks, rank_pairs=pairs)
     shown = [tables.build_table(name, results, "").to_numpy().tolist() for name in ("ranks", "rank-pairs")]
     assert shown == [

@@ -231,7 +231,7 @@ def write_pair_study(root: Path, method: str, architecture: str) -> None:
         "seeds": [0],
     }
     smoke = yaml.safe_load((root / "config/studies/smoke.yaml").read_text())
-    path.write_text(yaml.safe_dump(smoke | {"blocks": [block], "references": [method]}))
+    path.write_text(yaml.safe_dump(smoke | {"blocks": [block], "baselines": [method]}))
 
 
 @pytest.mark.parametrize(("method", "architecture", "reason"), IMPOSSIBLE)

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from guidebp.collect.collect import locks
+from guidebp.collect.collect import count_locks
 from guidebp.errors import UserError
 from guidebp.schema.datasets import Counts
-from guidebp.study.plan import deciding, plan, read_step_times, step_id
+from guidebp.study.keys import Run
+from guidebp.study.plan import hash_step, plan_setting, read_step_times, select_deciding_runs
 from guidebp.study.resolve import load_study
 from guidebp.study.study import Study
 from guidebp.training.step_time import step_seconds
-from tests.support.tiny import ARCHITECTURES, CLASSES, METHODS, ROOT, SHAPE, fits, recipe, spec
+from tests.support.tiny import ARCHITECTURES, METHODS, ROOT, SHAPE, fits, recipe, spec
 
 
 @pytest.fixture(scope="module")
@@ -23,29 +24,31 @@ def study() -> Study:
 
 def test_hours_by_hand(study: Study) -> None:
     claim = study.claims["critic-cost"]
-    runs = list(deciding(claim, "published", study.runs))
-    # backprop, local-critic and, beside, local-critic-1 and local-critic-5, five seeds each
+    runs = list(select_deciding_runs(claim, "published", study.runs))
+    # backprop, local-critic and, for context, local-critic-1 and local-critic-5, five seeds each
     assert len(runs) == 20 and {run.dataset for run in runs} == {"cifar-10"}
-    seconds = {step_id(study, run): 0.5 if run.method == "backprop" else 1.0 for run in runs}
-    found = plan(
+    seconds = {hash_step(study, run): 0.5 if run.method == "backprop" else 1.0 for run in runs}
+    found = plan_setting(
         "critic-cost", claim, "published", study, {"here": {"seconds": seconds}, "there": {"seconds": {}}}
     )
     # 45,000 images, 351 steps of 128, 228 epochs: 80,028 steps; 5 runs at half a second, 15 at one
     assert found["hours"] == {"here": round(80028 * (5 * 0.5 + 15 * 1.0) / 3600, 1)}
-    assert (found["runs"], found["scale"], found["study"]) == (20, "published", "paper")
+    assert (found["runs"], found["setting"], found["study"]) == (20, "published", "paper")
     assert found["command"].startswith("snakemake --config study=paper")
 
 
 def test_hours_need_every_step_and_every_count(study: Study) -> None:
     claim = study.claims["critic-cost"]
-    runs = list(deciding(claim, "published", study.runs))
-    seconds = {step_id(study, run): 1.0 for run in runs}
+    runs = list(select_deciding_runs(claim, "published", study.runs))
+    seconds = {hash_step(study, run): 1.0 for run in runs}
     some = dict(list(seconds.items())[1:])
-    assert plan("critic-cost", claim, "published", study, {"m": {"seconds": some}})["hours"] == {}
+    assert plan_setting("critic-cost", claim, "published", study, {"m": {"seconds": some}})["hours"] == {}
     uncounted = {name: entry.model_copy(update={"counts": None}) for name, entry in study.datasets.items()}
     unknown = replace(study, datasets=uncounted)
-    assert plan("critic-cost", claim, "published", unknown, {"m": {"seconds": seconds}})["hours"] == {}
-    none = plan("critic-cost", claim, "desk", study, {"m": {"seconds": seconds}})
+    assert (
+        plan_setting("critic-cost", claim, "published", unknown, {"m": {"seconds": seconds}})["hours"] == {}
+    )
+    none = plan_setting("critic-cost", claim, "small-scale", study, {"m": {"seconds": seconds}})
     assert (none["runs"], none["hours"]) == (0, {})
 
 
@@ -63,10 +66,14 @@ def test_only_what_a_step_does_has_a_time_of_its_own(study: Study) -> None:
     first = next(run for run in runs if run.method == "local-critic")
     again = next(run for run in runs if run.method == "local-critic" and run.seed != first.seed)
     other = next(run for run in runs if run.method == "backprop")
-    assert step_id(study, first) == step_id(study, again) != step_id(study, other)
-    longer = replace(first, spec=first.spec | {"recipe": first.spec["recipe"] | {"epochs": 1}})
-    larger = replace(first, spec=first.spec | {"recipe": first.spec["recipe"] | {"batch_size": 3}})
-    assert step_id(study, longer) == step_id(study, first) != step_id(study, larger)
+    assert hash_step(study, first) == hash_step(study, again) != hash_step(study, other)
+
+    def with_recipe(**changes: Any) -> Run:
+        spec = replace(first.spec, recipe=replace(first.spec.recipe, **changes))
+        return replace(first, planned=replace(first.planned, spec=spec))
+
+    longer, larger = with_recipe(epochs=1), with_recipe(batch_size=3)
+    assert hash_step(study, longer) == hash_step(study, first) != hash_step(study, larger)
 
 
 def test_no_step_times_yet(tmp_path: Path) -> None:
@@ -119,21 +126,31 @@ def test_a_step_of_every_kind_of_method_is_timed(
 ) -> None:
     monkeypatch.setattr("guidebp.training.step_time.SECONDS", 0.0)
     asked = spec(method, network, recipe=recipe(batch_size=32))
-    assert step_seconds(asked, SHAPE, CLASSES, torch.device("cpu")) > 0
+    assert step_seconds(asked, SHAPE, torch.device("cpu")) > 0
 
 
-def test_rules_that_changed_after_the_runs_show() -> None:
+def test_runs_are_counted_by_their_locks() -> None:
+    wanted = {"a": {"published": "2"}}
     trained = [
-        ({"a": "1", "b": "9"}, "c2"),
-        ({"a": "1"}, "c1"),
-        ({"a": "2"}, "c1"),
-        ({"a": "1"}, "c1"),
-        ({}, "c3"),
+        (wanted, {"a": {"published": "1"}, "b": {"exploratory": "9"}}, "c2"),
+        (wanted, {"a": {"published": "1"}}, "c1"),
+        (wanted, {"a": {"published": "2"}}, "c1"),
+        (wanted, {"a": {"published": "1"}}, "c1"),
+        (wanted | {"d": {"published": "4"}}, {}, "c3"),
+        ({}, {}, "c4"),
     ]
-    assert locks({"a": "2", "unused": "3"}, trained) == {
+    now = {"a": {"published": "2", "exploratory": "5"}, "unused": {"published": "3"}, "d": {"published": "4"}}
+    assert count_locks(now, trained) == {
         "a": {
-            "now": "2",
-            "runs": {"1": {"count": 3, "commits": ["c1", "c2"]}, "2": {"count": 1, "commits": ["c1"]}},
+            "published": {
+                "now": "2",
+                "runs": {
+                    "1": {"count": 3, "commits": ["c1", "c2"]},
+                    "2": {"count": 1, "commits": ["c1"]},
+                    "none": {"count": 1, "commits": ["c3"]},
+                },
+            }
         },
-        "b": {"now": None, "runs": {"9": {"count": 1, "commits": ["c2"]}}},
+        "b": {"exploratory": {"now": None, "runs": {"9": {"count": 1, "commits": ["c2"]}}}},
+        "d": {"published": {"now": "4", "runs": {"none": {"count": 1, "commits": ["c3"]}}}},
     }

@@ -85,7 +85,7 @@ SCHEMA = {
     ),
     "no seeds": (SMOKE, "[0, 1]", "[]", ["blocks.0.seeds: ", "at least 1"]),
     "no datasets": (SMOKE, "[digits]", "[]", ["blocks.0.datasets: ", "at least 1"]),
-    "no references": (SMOKE, "references: [average, independent]", "references: []", ["references: "]),
+    "no baselines": (SMOKE, "baselines: [average, independent]", "baselines: []", ["baselines: "]),
     "odd name": (SMOKE, "[digits]", "[Digits!]", ["blocks.0.datasets.0: ", "pattern"]),
     "duplicate key": (
         SMOKE,
@@ -294,35 +294,35 @@ SCHEMA = {
         "rule: equality",
         ["not valid YAML", "'rule' stands here twice"],
     ),
-    "unknown scale": (
+    "unknown setting": (
         "claims.yaml",
-        "    published: {datasets: [mnist, cmaterdb, cifar-10], networks: [columns-32]",
-        "    publishd: {datasets: [mnist, cmaterdb, cifar-10], networks: [columns-32]",
-        ["guidebp-merge.grounds.publishd", "'published', 'desk' or 'exploratory'"],
+        "    published: {datasets: [mnist, cmaterdb, cifar-10], architectures: [columns-32]",
+        "    publishd: {datasets: [mnist, cmaterdb, cifar-10], architectures: [columns-32]",
+        ["guidebp-merge.settings.publishd", "'published', 'small-scale' or 'exploratory'"],
     ),
-    "no datasets in a ground": (
+    "no datasets in a setting": (
         "claims.yaml",
-        "published: {datasets: [mnist, cmaterdb, cifar-10], networks: [columns-32]",
-        "published: {datasets: [], networks: [columns-32]",
-        ["guidebp-merge.grounds.published.datasets: ", "at least 1"],
+        "published: {datasets: [mnist, cmaterdb, cifar-10], architectures: [columns-32]",
+        "published: {datasets: [], architectures: [columns-32]",
+        ["guidebp-merge.settings.published.datasets: ", "at least 1"],
     ),
-    "no networks in a ground": (
+    "no architectures in a setting": (
         "claims.yaml",
-        "networks: [columns-32]",
-        "networks: []",
-        ["guidebp-merge.grounds.published.networks: ", "at least 1"],
+        "architectures: [columns-32]",
+        "architectures: []",
+        ["guidebp-merge.settings.published.architectures: ", "at least 1"],
     ),
-    "no grounds": (
+    "no settings": (
         "claims.yaml",
-        "  grounds: *instances\n",
-        "  grounds: {}\n",
-        ["guidebp-cost.grounds: ", "at least 1"],
+        "  settings: *instances\n",
+        "  settings: {}\n",
+        ["guidebp-cost.settings: ", "at least 1"],
     ),
-    "network of one side": (
+    "architecture of one side": (
         "claims.yaml",
-        "{better: mwresnet-14-2-desk, than: resnet-32-desk}",
-        "{better: mwresnet-14-2-desk}",
-        ["multiway-depth.grounds.desk.networks.0", "than: Field required"],
+        "{candidate: mwresnet-44-2, baseline: resnet-110}",
+        "{candidate: mwresnet-44-2}",
+        ["multiway-depth.settings.published.architectures.0", "baseline: Field required"],
     ),
     "unknown metric": (
         "claims.yaml",
@@ -334,17 +334,17 @@ SCHEMA = {
         "claims.yaml",
         "metric: primary}}",
         "metric: main}}",
-        ["critic-ensemble.comparisons.0.than.metric: ", "'main'"],
+        ["critic-ensemble.comparisons.0.baseline.metric: ", "'main'"],
     ),
     "no comparison": (
         "claims.yaml",
-        "    - {better: {method: local-critic}, than: {method: sub-models}}",
+        "    - {candidate: {method: local-critic}, baseline: {method: sub-models}}",
         "    []",
         ["critic-submodels.comparisons: ", "at least 1"],
     ),
     "old key": (
         "claims.yaml",
-        "  grounds: *instances\n",
+        "  settings: *instances\n",
         "  families: [columns]\n",
         ["guidebp-cost.families: unknown"],
     ),
@@ -386,8 +386,8 @@ NAMES = {
         "blocks.0.recipe: unknown name 'digits-smok'; did you mean 'digits-",
     ),
     "far from all": (SMOKE, "[digits]", "[zzz]", "unknown name 'zzz'; known: cifar-10, cifar-10-10k, "),
-    "reference": (SMOKE, "references: [average,", "references: [averag,", "'averag'"),
-    "reference not trained": (SMOKE, "references: [average,", "references: [add,", "'add'"),
+    "baseline": (SMOKE, "baselines: [average,", "baselines: [averag,", "'averag'"),
+    "baseline not trained": (SMOKE, "baselines: [average,", "baselines: [add,", "'add'"),
     "method family": (
         "methods.yaml",
         "family: learned",
@@ -568,7 +568,7 @@ WORDS = [
     "seeds",
     "digits",
 ]
-WORDS += ["references", "seeds_per_pack", "average", "guidebp", "columns-digits", "digits-smoke"]
+WORDS += ["baselines", "seeds_per_pack", "average", "guidebp", "columns-digits", "digits-smoke"]
 LEAVES = (
     st.none()
     | st.booleans()
@@ -637,25 +637,25 @@ def test_two_recipes_for_one_network(root: Path) -> None:
     ("old", "new", "expected"),
     [
         (
-            "networks: [columns-32]",
-            "networks: [colums-32]",
+            "architectures: [columns-32]",
+            "architectures: [colums-32]",
             "unknown architecture 'colums-32'; did you mean 'columns-32'",
         ),
         (
-            "than: resnet-110}",
-            "than: resnet-111}",
+            "baseline: resnet-110}",
+            "baseline: resnet-111}",
             "unknown architecture 'resnet-111'; did you mean 'resnet-110'",
         ),
-        ("&desk [cmaterdb,", "&desk [cmaterbd,", "unknown dataset 'cmaterbd'; did you mean 'cmaterdb'"),
+        ("[mnist, cmaterdb,", "[mnist, cmaterbd,", "unknown dataset 'cmaterbd'; did you mean 'cmaterdb'"),
         (
             "recipes: [msdnet-cifar]",
             "recipes: [msdnet-cifa]",
             "unknown recipe 'msdnet-cifa'; did you mean 'msdnet-cifar'",
         ),
         ("study: paper", "study: papper", "unknown study 'papper'; did you mean 'paper'"),
-        ("beside: [max,", "beside: [mix,", "unknown method 'mix'; did you mean 'max'"),
+        ("context_methods: [max,", "context_methods: [mix,", "unknown method 'mix'; did you mean 'max'"),
         ("&guided [guidebp,", "&guided [guidbp,", "unknown method 'guidbp'; did you mean 'guidebp'"),
-        ("than: {method: add}", "than: {method: ad}", "unknown method 'ad'; did you mean 'add'"),
+        ("baseline: {method: add}", "baseline: {method: ad}", "unknown method 'ad'; did you mean 'add'"),
     ],
 )
 def test_claims_name_what_exists(root: Path, old: str, new: str, expected: str) -> None:
@@ -679,7 +679,7 @@ def test_parts_name_what_exists(root: Path, old: str, new: str, expected: str) -
 
 
 def test_a_combination_belongs_to_one_section(root: Path) -> None:
-    old = "references:"
+    old = "baselines:"
     block = "  - {section: critics, datasets: [digits], architectures: [resnet-digits], methods: [multiway], "
     new = block + "recipe: digits-short, seeds: [7]}\n" + old
     message = broken(root, "studies/demo.yaml", old, new, "demo")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from guidebp.errors import UserError
-from guidebp.study.plan import described
+from guidebp.study.plan import plan_claims
 from guidebp.study.resolve import load_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +22,7 @@ blocks:
     recipe: digits-smoke
     rates: [0.05, 0.2]
     seeds: [900, 901]
-references: [average]
+baselines: [average]
 """
 TUNED = """
 smoke-tuned:
@@ -76,7 +76,7 @@ def test_a_tuned_run_is_the_run_that_was_tried(root: Path) -> None:
         (TUNING.replace("    rates: [0.05, 0.2]\n", ""), TUNED, "blocks.0 has no rates to try"),
         (TUNING.replace("0.05, 0.2", "0.05, 0.05"), TUNED, "rates: listed twice: 0.05"),
         (
-            TUNING.replace("references", OTHER + "references"),
+            TUNING.replace("baselines", OTHER + "baselines"),
             TUNED,
             "is trained by other rates in another block",
         ),
@@ -161,16 +161,22 @@ def test_a_study_that_waits_for_its_rates_stops_no_other(root: Path, monkeypatch
     """Else the study that is to tune them could not be collected."""
     monkeypatch.chdir(root)
     (root / "config/studies/s.yaml").write_text(TUNING)
-    path = root / "config/studies/desk.yaml"
+    path = root / "config/studies/small.yaml"
+    path.write_text(USES.replace("seeds: [900, 901]", "seeds: [200, 201]"))
+    claims = root / "config/claims.yaml"
+    published = "published: {datasets: [mnist, cmaterdb, cifar-10], architectures: [columns-32]"
+    small = "small-scale: {datasets: [digits], architectures: [columns-digits], study: small}"
+    assert published in claims.read_text()
+    claims.write_text(claims.read_text().replace(published, f"{small}\n    {published}"))
 
-    def scales() -> list[str]:
-        return [one["scale"] for one in described(load_study("s"))["critic-cost"]["plan"]]
+    def settings() -> list[str]:
+        return [plan["setting"] for plan in plan_claims(load_study("s"))["guidebp-merge"]["plan"]]
 
-    assert scales() == ["published", "desk"]
-    path.write_text(path.read_text().replace("[backprop, sub-models-quick", "[backprop, local-critic-deep"))
+    assert settings() == ["small-scale", "published"]
+    path.write_text(path.read_text().replace("methods: [add, average]", "methods: [max, average]"))
     with pytest.raises(UserError, match="has no rate for"):
-        load_study("desk")
-    assert scales() == ["published"]
+        load_study("small")
+    assert settings() == ["published"]
     path.write_text("title: [")
-    with pytest.raises(UserError, match=r"desk\.yaml"):
-        scales()
+    with pytest.raises(UserError, match=r"small\.yaml"):
+        settings()

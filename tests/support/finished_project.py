@@ -33,7 +33,7 @@ blocks:
     methods: [average, independent]
     recipe: digits-smoke
     seeds: [0, 1]
-references: [independent]
+baselines: [independent]
 seeds_per_pack: 2
 """
 DATASET = """
@@ -52,9 +52,9 @@ made:
   metric: primary
   rule: superiority
   margin: 0.5
-  comparisons: [{better: {method: independent}, than: {method: average}}]
-  grounds:
-    exploratory: {datasets: [made], networks: [columns-digits], study: made}
+  comparisons: [{candidate: {method: independent}, baseline: {method: average}}]
+  settings:
+    exploratory: {datasets: [made], architectures: [columns-digits], study: made}
 """
 OUTPUTS = ["kernel 3", "kernel 5", "merged", "softmax average"]
 TEST = 8  # images

@@ -1,22 +1,30 @@
 """A small made-up study's tables, for tests of analysis and rendering."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from guidebp.analysis.results import Results
-from guidebp.collect.rows import VERSION
+from guidebp.collect.rows import NAMES, TABLES, VERSION
+from guidebp.paths import StudyPaths
 
 METHODS = ["average", "independent", "guidebp"]
 OUTPUTS = ["kernel 3", "kernel 5", "merged", "softmax average"]
 
 
-def made_up(seeds: int = 5, test: Any = 0.2, failed: tuple[str, int] | None = None) -> Results:
+def made_up(
+    seeds: int = 5,
+    test: Any = 0.2,
+    failed: tuple[str, int] | None = None,
+    methods: Sequence[str] = METHODS,
+) -> Results:
     """Random accuracies, the same at each call; `failed` names one run that diverged."""
     random = np.random.default_rng(7)
     metrics, history, inference, calibration, cosines, costs = [], [], [], [], [], []
-    for method in METHODS:
+    for method in methods:
         for seed in range(seeds):
             lost = failed == (method, seed)
             names = {
@@ -80,13 +88,13 @@ def made_up(seeds: int = 5, test: Any = 0.2, failed: tuple[str, int] | None = No
         "name": "made-up",
         "title": "Made up",
         "about": "For tests.",
-        "references": ["average", "independent"],
-        "planned": seeds * len(METHODS),
+        "baselines": ["average", "independent"],
+        "planned": seeds * len(methods),
         "sections": [
             {
                 "name": "",
                 "title": "",
-                "combinations": [["digits", "columns", method] for method in METHODS],
+                "combinations": [["digits", "columns", method] for method in methods],
                 "exits": True,
                 "trunk": True,
             }
@@ -102,7 +110,7 @@ def made_up(seeds: int = 5, test: Any = 0.2, failed: tuple[str, int] | None = No
             }
         },
         "architectures": {"columns": entry},
-        "methods": {name: {"title": name, "group": "usual merges"} for name in METHODS},
+        "methods": {name: {"title": name, "group": "usual merges"} for name in methods},
         "recipes": {},
     }
     return Results(
@@ -114,3 +122,15 @@ def made_up(seeds: int = 5, test: Any = 0.2, failed: tuple[str, int] | None = No
         cosines=pd.DataFrame(cosines),
         costs=pd.DataFrame(costs),
     )
+
+
+def write_collected(results: Results, layout: StudyPaths) -> None:
+    """Write the files that `collect` would write for these results, without checksums."""
+    layout.folder.mkdir(parents=True)
+    layout.about.write_text(json.dumps(results.about))
+    layout.lock.write_text(json.dumps(results.lock))
+    for name in TABLES:
+        path, table = getattr(layout, name), getattr(results, name)
+        table.to_csv(path, index=False) if path.suffix == ".csv" else table.to_parquet(path, index=False)
+    costs = results.costs.drop(columns=[name for name in NAMES if name != "key"])
+    layout.telemetry.write_text("".join(json.dumps(row) + "\n" for row in costs.to_dict("records")))

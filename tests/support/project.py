@@ -33,7 +33,7 @@ blocks:
     methods: [average, independent, guidebp]
     recipe: tiny
     seeds: [0, 1]
-references: [average, independent]
+baselines: [average, independent]
 seeds_per_pack: 2
 """
 RECIPE = """

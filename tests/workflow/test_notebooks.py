@@ -20,7 +20,7 @@ blocks:
     methods: [average]
     recipe: tiny
     seeds: [0]
-references: [average]
+baselines: [average]
 """
 # what a script or style sheet asks for
 ASKS = re.compile(r"""@import|url\((?!["']?(data:|#))|\bimport\b[^;\n]*["']https?:""", re.IGNORECASE)

@@ -36,7 +36,7 @@ class Results:
         ranks, rank_pairs: methods of a section over several datasets, and their pairs; None before `analyse`.
         claims: one row per paired difference that a claim looks at; None before `analyse`.
         verdicts: the claims with their verdicts; empty before `analyse`.
-        lock: per claim, the rules under which its runs were trained.
+        lock: per claim and setting, the rules under which its runs were trained.
         prepared: the folder with the sheets of sample images.
     """
 
@@ -79,7 +79,7 @@ class Results:
         """The rows of `metrics` for pathways of runs with several exits, all of them trained."""
         rows = self.metrics[self.metrics["pathway"].notna()]
         rows = rows[rows["key"].isin(self.inference["key"].unique())]
-        return rows[~rows["key"].isin(partly_trained(rows))]
+        return rows[~rows["key"].isin(find_partly_trained(rows))]
 
     @property
     def cells(self) -> list[tuple[str, str]]:
@@ -114,7 +114,7 @@ def load_results(layout: StudyPaths, analysed: bool = False) -> Results:
             reason = " ".join(str(error).split())  # pandas breaks lines
             raise UserError(f"{path}: cannot be read ({reason}); run: rm -r {path} && {again}") from error
 
-    about = read(layout.about, json_of)
+    about = read(layout.about, _read_json)
     version = about.get("version") if isinstance(about, dict) else None
     if version != VERSION:
         raise UserError(
@@ -125,31 +125,31 @@ def load_results(layout: StudyPaths, analysed: bool = False) -> Results:
     tables: dict[str, Any] = {}
     for name, (columns, _) in TABLES.items():
         path = getattr(layout, name)
-        tables[name] = table = read(path, table_of)
+        tables[name] = table = read(path, read_table)
         missing = [column for column in columns if column not in table]
         if missing:
             raise UserError(
                 f"{path}: lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}; "
                 f"run: rm -r {path} && {again}"
             )
-    check_runs(tables["metrics"], layout.metrics, f"run: rm -r {layout.metrics} && {again}")
-    costs = read(layout.telemetry, costs_of)
+    _check_runs(tables["metrics"], layout.metrics, f"run: rm -r {layout.metrics} && {again}")
+    costs = read(layout.telemetry, _read_costs)
     names = tables["metrics"].drop_duplicates("key")[NAMES]
-    tables["lock"] = read(layout.lock, json_of)
+    tables["lock"] = read(layout.lock, _read_json)
     if analysed:
         check_checksums(layout.analysed_checksums, [getattr(layout, name) for name in ANALYSED_FILES], again)
         for name in ANALYSED_FILES:
             path = getattr(layout, name)
-            tables[name] = read(path, json_of if path.suffix == ".json" else table_of)
+            tables[name] = read(path, _read_json if path.suffix == ".json" else read_table)
     return Results(about, costs=names.merge(costs, on="key", how="left"), **tables)
 
 
-def json_of(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     """The value in a JSON file."""
     return json.loads(path.read_text())
 
 
-def table_of(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
     """A table in the format that its name says.
 
     A key of digits only is still a text; so is the name of a section, empty where a study has one only.
@@ -159,7 +159,7 @@ def table_of(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype={"key": str, "section": str}).fillna({"section": ""})
 
 
-def costs_of(path: Path) -> pd.DataFrame:
+def _read_costs(path: Path) -> pd.DataFrame:
     """A table of the lines of telemetry.jsonl. ValueError when they are not one per run."""
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     if not rows or not all(isinstance(row, dict) and "key" in row for row in rows):
@@ -170,7 +170,7 @@ def costs_of(path: Path) -> pd.DataFrame:
     return costs
 
 
-def check_runs(metrics: pd.DataFrame, where: Path, remedy: str) -> None:
+def _check_runs(metrics: pd.DataFrame, where: Path, remedy: str) -> None:
     """UserError when the table holds what no study can: analysis would give a wrong number for it."""
 
     def refuse(rows: pd.DataFrame, what: str) -> None:
@@ -190,12 +190,12 @@ def check_runs(metrics: pd.DataFrame, where: Path, remedy: str) -> None:
     refuse(metrics[~done & accuracy.notna()], "a run that did not finish has an accuracy")
 
 
-def partly_trained(metrics: pd.DataFrame) -> set[str]:
+def find_partly_trained(metrics: pd.DataFrame) -> set[str]:
     """Keys of the runs that leave some pathway as it was drawn."""
     return set(metrics[metrics["trained"] == False]["key"])  # noqa: E712 - a column of objects
 
 
-def run_measures(metrics: pd.DataFrame) -> pd.DataFrame:
+def measure_runs(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row per run with a column per measure, accuracies in percent.
 
     Empty for runs that diverged or crashed; their `status` says so. Measures that an untrained pathway would
@@ -204,7 +204,7 @@ def run_measures(metrics: pd.DataFrame) -> pd.DataFrame:
     names = ["dataset", "architecture", "method", "recipe", "seed", "key", "status", "device_class"]
     runs = metrics.drop_duplicates("key")[[*names, "train_images", "test_images"]].set_index("key")
     runs[PRIMARY] = metrics[metrics["primary"] == True].set_index("key")["accuracy"]  # noqa: E712 - may be empty
-    trained = metrics[~metrics["key"].isin(partly_trained(metrics))]
+    trained = metrics[~metrics["key"].isin(find_partly_trained(metrics))]
     alone = trained[trained["pathway"].notna()].groupby("key")["accuracy"]
     runs[MERGED] = trained[trained["output"] == MERGED].set_index("key")["accuracy"]
     runs[SOFTMAX_AVERAGE] = trained[trained["output"] == SOFTMAX_AVERAGE].set_index("key")["accuracy"]

@@ -1,4 +1,4 @@
-"""The statistics of paired values on one network: interval, t test, Wilcoxon, effect size, power, Holm.
+"""The statistics of paired values on one architecture: interval, t test, Wilcoxon, effect size, power, Holm.
 
 Where seeds redraw the split, their training sets overlap and plain intervals are too short: the variance
 then carries the factor 1/n + n_test/n_train instead of 1/n (Nadeau and Bengio 2003, corrected resampled t
@@ -40,11 +40,11 @@ class Interval(NamedTuple):
     @property
     def error(self) -> float:
         """Standard error of the mean, as the interval has it."""
-        return (self.high - self.low) / 2 / t_quantile(self.n)
+        return (self.high - self.low) / 2 / _compute_t_quantile(self.n)
 
 
-def mean_interval(values: NDArray[np.float64], overlap: float = 0.0, step: float = 0.0) -> Interval:
-    """What values [n], say paired differences, tell of their mean.
+def compute_interval(values: NDArray[np.float64], overlap: float = 0.0, step: float = 0.0) -> Interval:
+    """The mean of values [n], such as paired differences, with its interval and tests.
 
     `overlap` is n_test / n_train where the seeds redraw the split, else 0; `step` is the grid of the
     values, 100 / n_test for accuracies in percent: rounding to it hides a deviation of step / sqrt(12).
@@ -56,14 +56,16 @@ def mean_interval(values: NDArray[np.float64], overlap: float = 0.0, step: float
         return Interval(n, mean, *[unknown] * 7)
     sd = max(float(np.std(values, ddof=1)), step / math.sqrt(12))
     error = sd * math.sqrt(1 / n + overlap)
-    half = t_quantile(n) * error
-    p = p_value(mean, error, n)
+    half = _compute_t_quantile(n) * error
+    p = compute_p_value(mean, error, n)
     effect = mean / sd if sd > 0 else unknown
-    detectable = detectable_effect(n) * error * math.sqrt(n)
-    return Interval(n, mean, sd, mean - half, mean + half, p, effect, detectable, signed_rank(values))
+    detectable = _compute_detectable_effect(n) * error * math.sqrt(n)
+    return Interval(
+        n, mean, sd, mean - half, mean + half, p, effect, detectable, compute_signed_rank_p(values)
+    )
 
 
-def p_value(mean: float, error: float, n: int) -> float:
+def compute_p_value(mean: float, error: float, n: int) -> float:
     """Two-sided t test of a mean of n values against 0; NaN where equal values leave no error."""
     if error <= 0:
         return 1.0 if mean == 0 else math.nan
@@ -71,21 +73,21 @@ def p_value(mean: float, error: float, n: int) -> float:
 
 
 @cache
-def t_quantile(n: int) -> float:
+def _compute_t_quantile(n: int) -> float:
     """Half a 95 % interval of the mean of n values, in standard errors."""
     return float(special.stdtrit(n - 1, 1 - LEVEL / 2))
 
 
 @cache
-def detectable_effect(n: int) -> float:
+def _compute_detectable_effect(n: int) -> float:
     """Mean / sd that a two-sided t test of n values finds with a power of 0.8.
 
     The test statistic then has a non-central t distribution; its far tail is below 1e-6 of the power.
     """
-    return float(special.nctdtrinc(n - 1, 1 - POWER, t_quantile(n))) / math.sqrt(n)
+    return float(special.nctdtrinc(n - 1, 1 - POWER, _compute_t_quantile(n))) / math.sqrt(n)
 
 
-def signed_rank(values: NDArray[np.float64]) -> float:
+def compute_signed_rank_p(values: NDArray[np.float64]) -> float:
     """Wilcoxon's exact p, zeros split between both sides (Demsar 2006); NaN below 6 values.
 
     Counts the sums of ranks that all choices of signs give; scipy, where there are ties, goes through the choices
@@ -106,7 +108,7 @@ def signed_rank(values: NDArray[np.float64]) -> float:
     return float(min(1.0, 2 * min(chance[: positive + 1].sum(), chance[positive:].sum())))
 
 
-def holm(p: "pd.Series[float]") -> "pd.Series[float]":
+def correct_by_holm(p: "pd.Series[float]") -> "pd.Series[float]":
     """Holm's step-down correction; NaN stays NaN and is not counted.
 
     statsmodels' multipletests collects garbage at every call, which would be half of an analysis.

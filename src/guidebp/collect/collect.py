@@ -25,7 +25,7 @@ from guidebp.schema.published import to_json
 from guidebp.schema.recipes import TunedRecipe
 from guidebp.study.keys import Run
 from guidebp.study.packs import list_trained_packs, open_store, read_data_hashes, read_indexes
-from guidebp.study.plan import described
+from guidebp.study.plan import plan_claims
 from guidebp.study.study import Study, restrict_to_packs
 
 
@@ -47,7 +47,7 @@ def collect(study: Study, partial: bool = False) -> None:
     hashes = read_data_hashes(study.datasets)
     tables = {name: Columns(columns) for name, (columns, _) in TABLES.items()}
     telemetry: list[bytes] = []
-    locks: list[tuple[Locks, str]] = []
+    locks: list[tuple[Locks, Locks, str]] = []
     for run in study.runs:
         if run.key not in index:
             tables["metrics"].add(run_names(run) | {"device_class": "none"}, [{"status": "missing"}])
@@ -57,7 +57,7 @@ def collect(study: Study, partial: bool = False) -> None:
         names = run_names(run) | {"device_class": cost.get("device_class", "unknown")}
         for name, (_, rows_of) in TABLES.items():
             tables[name].add(names, rows_of(record.result))
-        locks.append((record.locks, str(cost.get("commit") or "unknown")))
+        locks.append((run.planned.locks, record.locks, str(cost.get("commit") or "unknown")))
         telemetry.append(canonical_json({"key": run.key} | cost))
     write_atomic(layout.about, readable_json(describe(study, planned)))
     for name, columns in tables.items():
@@ -68,7 +68,7 @@ def collect(study: Study, partial: bool = False) -> None:
             table.to_csv(index=False, lineterminator="\n").encode() if text else table.to_parquet(index=False)
         )
         write_atomic(path, content)
-    write_atomic(layout.lock, readable_json(compare_locks(study.claim_locks, locks)))
+    write_atomic(layout.lock, readable_json(count_locks(study.claim_locks, locks)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
     archives = write_archives(layout, store, (run for run in study.runs if run.key in index), pairs)
     write_checksums(
@@ -99,20 +99,27 @@ def read_checked_record(run: Run, store: RunStore, index: dict[str, str], data: 
     return record
 
 
-def compare_locks(now: dict[str, str], trained: Iterable[tuple[Locks, str]]) -> Row:
-    """Per claim and setting the hash of the rule now, and of those under which its runs were trained.
+def count_locks(now: Locks, runs: Iterable[tuple[Locks, Locks, str]]) -> Row:
+    """Per claim and setting the hash of the rule now, and those under which its runs were trained.
 
-    `trained` holds, for every run, its locks and the commit of the code. A rule's entry has the number of its
-    runs and their commits.
+    Each rule has the number of its runs and the commits of their code. Runs without a lock count under "none".
+
+    Args:
+        now: claim to setting to hash.
+        runs: of every run the locks that the study gives it now, those of its record, and the commit of its code.
     """
-    comparison: Row = {}
-    for locks, commit in trained:
-        for claim, settings in locks.items():
-            for _, rule in settings.items():
-                entry = comparison.setdefault(claim, {"now": now.get(claim), "runs": {}})
-                known = entry["runs"].setdefault(rule, {"count": 0, "commits": []})
-                known |= {"count": known["count"] + 1, "commits": sorted({*known["commits"], commit})}
-    return comparison
+    locks: Row = {}
+    for wanted, recorded, commit in runs:
+        pairs = [
+            (claim, setting) for known in (wanted, recorded) for claim in known for setting in known[claim]
+        ]
+        for claim, setting in dict.fromkeys(pairs):
+            current = now.get(claim, {}).get(setting)
+            entry = locks.setdefault(claim, {}).setdefault(setting, {"now": current, "runs": {}})
+            rule = recorded.get(claim, {}).get(setting, "none")
+            count = entry["runs"].setdefault(rule, {"count": 0, "commits": []})
+            count |= {"count": count["count"] + 1, "commits": sorted({*count["commits"], commit})}
+    return locks
 
 
 def write_archives(
@@ -146,8 +153,8 @@ def describe(study: Study, planned: int) -> Row:
         "name": study.name,
         "title": study.file.title,
         "about": study.file.about,
-        "references": study.file.references,
-        "claims": described(study),
+        "baselines": study.file.baselines,
+        "claims": plan_claims(study),
         "planned": planned,
         "sections": [asdict(section) for section in study.sections],
         "datasets": {name: json.loads(study.datasets[name].model_dump_json()) for name in order("dataset")},

@@ -10,7 +10,7 @@ from typing import Any
 
 from guidebp.runs.store import RunStore
 from guidebp.study.keys import Run
-from guidebp.study.plan import read_step_times, run_seconds
+from guidebp.study.plan import predict_run_seconds, read_step_times
 from guidebp.study.study import Pack, Study
 
 MEGABYTE = 1e6
@@ -45,7 +45,7 @@ class Needs:
         if kind_of(run) in self.costs:
             return self.costs[kind_of(run)]["seconds"]
         machines = self.step_times.values()
-        predicted = [run_seconds(self.study, run, machine["seconds"]) for machine in machines]
+        predicted = [predict_run_seconds(self.study, run, machine["seconds"]) for machine in machines]
         return max((found for found in predicted if found is not None), default=60.0 * UNKNOWN_MINUTES)
 
     @cached_property

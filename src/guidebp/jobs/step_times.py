@@ -5,7 +5,7 @@ import sys
 from guidebp.files import write_atomic
 from guidebp.hashing import readable_json
 from guidebp.provenance import describe_machine
-from guidebp.study.plan import STEP_TIMES, read_step_times, shape_of, step_id
+from guidebp.study.plan import STEP_TIMES, compute_image_shape, hash_step, read_step_times
 from guidebp.study.study import Study
 from guidebp.training.numerics import check_torch, choose_device
 from guidebp.training.step_time import ON_CPU, step_seconds
@@ -20,10 +20,10 @@ def time_steps(study: Study, device: str) -> None:
     name = f"{processor}, one core" if chosen.type == "cpu" else where["device"]
     known = read_step_times()
     entry = known.get(name, {"seconds": {}})
-    for run in {step_id(study, run): run for run in study.runs}.values():
-        seconds = step_seconds(run.spec, shape_of(study, run), chosen)
+    for run in {hash_step(study, run): run for run in study.runs}.values():
+        seconds = step_seconds(run.spec, compute_image_shape(study, run), chosen)
         print(f"{run.dataset} {run.architecture} {run.method}: {seconds:.4g} s", file=sys.stderr, flush=True)
-        entry["seconds"][step_id(study, run)] = float(f"{seconds:.4g}")
+        entry["seconds"][hash_step(study, run)] = float(f"{seconds:.4g}")
     images = f"a step of {ON_CPU} images, scaled to the batch" if chosen.type == "cpu" else "a whole step"
     entry |= {"measured": images} | {
         key: where[key] for key in ("processor", "device", "torch", "python", "commit")

@@ -6,9 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from guidebp.analysis.analyse import csv_bytes
+from guidebp.analysis.analyse import encode_csv
 from guidebp.analysis.results import Results, load_results
-from guidebp.analysis.tuning import CELL, rates, recipes_bytes, tried, tuned_recipes
+from guidebp.analysis.tuning import (
+    CELL,
+    encode_tuned_recipes,
+    list_tried_rates,
+    locate_tuned_recipes,
+    tabulate_rates,
+)
 from guidebp.files import file_hash, write_atomic, write_checksums
 from guidebp.hashing import readable_json
 from guidebp.paths import ANALYSED_FILES, COLLECTED_FILES, TABLE_KINDS, StudyPaths
@@ -58,8 +64,8 @@ def render_tuning_study(study: Study) -> None:
     """
     paths = StudyPaths(study.name)
     results = load_results(paths)
-    table = rates(results, tried(study))
-    write_atomic(paths.rates, csv_bytes(table))
+    table = tabulate_rates(results, list_tried_rates(study))
+    write_atomic(paths.rates, encode_csv(table))
     written = [paths.rates]
     for placement in list_placements(TUNING_FIGURE_ENTRIES, results.about["sections"]):
         view = results.section(placement.section)
@@ -70,8 +76,8 @@ def render_tuning_study(study: Study) -> None:
         inputs = _hash_files(getattr(paths, file) for file in read)
         keys = list_figure_runs(view, placement.dataset)
         written += _write_figure_files(paths, placement, data, inputs, keys)
-    write_atomic(tuned_recipes(study), recipes_bytes(study, table))
-    write_checksums(paths.rendered_checksums, [*written, tuned_recipes(study)])
+    write_atomic(locate_tuned_recipes(study), encode_tuned_recipes(study, table))
+    write_checksums(paths.rendered_checksums, [*written, locate_tuned_recipes(study)])
 
 
 def list_figure_runs(results: Results, dataset: str) -> list[str]:

@@ -97,7 +97,7 @@ class Catalogues:
     tuned_in: TunedIn = field(init=False)
     claims: dict[str, Claim] = field(init=False)
     published: dict[str, PaperTable] = field(init=False)
-    locks: dict[str, str] = field(init=False)  # of the claims: hashes of their rules
+    locks: dict[str, dict[str, str]] = field(init=False)  # claim > setting: hash of its rules
 
     def __post_init__(self) -> None:
         """Read the files below root/config; UserError at the first that is wrong."""
@@ -108,7 +108,7 @@ class Catalogues:
         self.methods = read_file(folder / "methods.yaml", "methods")
         self.claims = read_file(folder / "claims.yaml", "claims")
         self.published = read_file(folder / "published.yaml", "published")
-        self.locks = {name: claim.lock for name, claim in self.claims.items()}
+        self.locks = {name: claim.locks for name, claim in self.claims.items()}
         self.recipes, self.recipe_files, self.tuned_in = read_recipes(folder / "recipes")
         for name, recipe in self.recipes.items():
             if isinstance(recipe, TunedRecipe):

@@ -9,58 +9,64 @@ from pydantic import Field
 from guidebp.hashing import json_hash
 from guidebp.schema.entry import Entry, Name, Text
 
-Scale = Literal["published", "desk", "exploratory"]
+SettingName = Literal["published", "small-scale", "exploratory"]
+SETTING_TITLES: dict[str, str] = {
+    "published": "published",
+    "small-scale": "small scale",
+    "exploratory": "exploratory",
+}
 Metric = Literal[
     "merged", "primary", "every pathway", "every sub-model", "ensemble", "time and memory per step"
 ]
-# Seeds below are for trying things out, those from 900 for tuning.
-DECIDING = range(100, 900)
+# Only these seeds decide. Seeds below are for trying things out, those from 900 for tuning.
+DECIDING_SEEDS = range(100, 900)
+ALL_SEEDS = range(2**63 - 1)
 
 
-class Side(Entry):
-    """One side of a comparison, on the network that the ground names."""
+class ComparisonSide(Entry):
+    """One side of a comparison, on the architecture that the setting names."""
 
     method: Name
-    metric: Metric | None = Field(None, description="Where it is not the claim's.")
+    metric: Metric | None = Field(None, description="Only where it differs from the claim's.")
 
 
 class Comparison(Entry):
-    """What a claim puts against what."""
+    """Two methods that a claim compares."""
 
-    better: Side = Field(description="The side the claim speaks for.")
-    than: Side
-
-
-class Networks(Entry):
-    """The two sides' networks where they differ."""
-
-    better: Name
-    than: Name
+    candidate: ComparisonSide = Field(description="The side that the claim says is better.")
+    baseline: ComparisonSide
 
 
-class Ground(Entry):
-    """Runs on which a claim may be decided: every dataset with every network."""
+class ArchitecturePair(Entry):
+    """The architectures of the two sides where they differ."""
+
+    candidate: Name
+    baseline: Name
+
+
+class Setting(Entry):
+    """Runs on which a claim may be decided: every dataset with every architecture."""
 
     datasets: Annotated[list[Name], Field(min_length=1)]
-    networks: Annotated[list[Name | Networks], Field(min_length=1)] = Field(
-        description="Architectures; `{better: NAME, than: NAME}` where the sides differ."
+    architectures: Annotated[list[Name | ArchitecturePair], Field(min_length=1)] = Field(
+        description="Names; `{candidate: NAME, baseline: NAME}` where the sides differ."
     )
     recipes: list[Name] = Field(
         default_factory=list, description="Only runs trained by one of these; by default any."
     )
     study: Name | None = Field(None, description="The study that trains them.")
-    instead: dict[Name, Name] = Field(
+    substitutes: dict[Name, Name] = Field(
         default_factory=dict,
-        description="Methods that stand in for those of the claim, where these cannot do at this scale.",
+        description="Methods that replace those of the claim where these do not work in this setting.",
     )
 
-    def pairs(self) -> list[tuple[str, str]]:
-        """(better, than) architectures."""
-        return [(n, n) if isinstance(n, str) else (n.better, n.than) for n in self.networks]
+    def list_architecture_pairs(self) -> list[tuple[str, str]]:
+        """(candidate, baseline) architectures."""
+        return [(n, n) if isinstance(n, str) else (n.candidate, n.baseline) for n in self.architectures]
 
-    def standing_in(self, methods: set[str]) -> set[str]:
-        """The methods, or what stands in for them here."""
-        return {self.instead.get(name, name) for name in methods}
+    def apply_substitutes(self, methods: set[str]) -> set[str]:
+        """The methods, each replaced by its substitute if it has one."""
+        return {self.substitutes.get(name, name) for name in methods}
 
 
 class Claim(Entry):
@@ -83,61 +89,73 @@ class Claim(Entry):
     )
     readings: list[Name] = Field(
         default_factory=list,
-        description="Methods that may stand for the better side; contradicted only if all of them are.",
+        description="Other readings of the candidate method; contradicted only if all of them are.",
     )
-    beside: list[Name] = Field(
-        default_factory=list, description="Methods shown next to the comparison; they decide nothing."
+    context_methods: list[Name] = Field(
+        default_factory=list, description="Methods shown for context; they do not affect the verdict."
     )
-    grounds: Annotated[dict[Scale, Ground], Field(min_length=1)] = Field(
-        description="Runs of the published protocol, of its desk proxy, and for exploration."
+    settings: Annotated[dict[SettingName, Setting], Field(min_length=1)] = Field(
+        description="Runs of the published protocol, of a small-scale version of it, and for exploration."
     )
     differs: Text | None = Field(None, description="How our runs differ from the published protocol.")
 
     @property
-    def lock(self) -> str:
-        """The hash of everything that decides."""
-        found = self.model_dump(
-            mode="json", exclude={"paper", "statement", "source", "published", "differs", "beside"}
+    def locks(self) -> dict[str, str]:
+        """By setting, the hash of everything that decides the claim there: no prose, no other setting.
+
+        Keys that have their default are left out, so that a new optional key changes no lock.
+        """
+        rule = self.model_dump(
+            mode="json",
+            include={"metric", "rule", "margin", "comparisons", "readings"},
+            exclude_defaults=True,
         )
-        for ground in found["grounds"].values():
-            del ground["study"]
-        return json_hash(found, 16)
+        locks: dict[str, str] = {}
+        for name, setting in self.settings.items():
+            runs = setting.model_dump(mode="json", exclude={"study"}, exclude_defaults=True)
+            seeds = find_deciding_seeds(name)
+            locks[name] = json_hash({**rule, "seeds": [seeds.start, seeds.stop], "runs": runs}, 16)
+        return locks
 
     @cached_property
-    def first(self) -> set[str]:
-        """Methods of the side that the claim speaks for."""
-        return {*(pair.better.method for pair in self.comparisons), *self.readings}
+    def candidate_methods(self) -> set[str]:
+        """Methods of the candidate side, all readings among them."""
+        return {*(pair.candidate.method for pair in self.comparisons), *self.readings}
 
     @cached_property
-    def second(self) -> set[str]:
-        """Methods of the other side, and those beside."""
-        return {*(pair.than.method for pair in self.comparisons), *self.beside}
+    def other_methods(self) -> set[str]:
+        """Methods of the baseline side, and those shown for context."""
+        return {*(pair.baseline.method for pair in self.comparisons), *self.context_methods}
 
     def names(self) -> Iterator[tuple[str, str]]:
         """All (kind, name) that must stand in a catalogue."""
-        yield from (("method", name) for name in sorted(self.first | self.second))
-        for ground in self.grounds.values():
-            yield from (("dataset", name) for name in ground.datasets)
-            yield from (("recipe", name) for name in ground.recipes)
-            yield from (("method", name) for pair in ground.instead.items() for name in pair)
-            yield from (("architecture", name) for pair in ground.pairs() for name in pair)
-            yield from (("study", name) for name in [ground.study] if name)
+        yield from (("method", name) for name in sorted(self.candidate_methods | self.other_methods))
+        for setting in self.settings.values():
+            yield from (("dataset", name) for name in setting.datasets)
+            yield from (("recipe", name) for name in setting.recipes)
+            yield from (("method", name) for pair in setting.substitutes.items() for name in pair)
+            yield from (("architecture", name) for pair in setting.list_architecture_pairs() for name in pair)
+            yield from (("study", name) for name in [setting.study] if name)
 
 
-def scale_of(
+def find_deciding_seeds(setting: str) -> range:
+    """The seeds that count in a setting."""
+    return ALL_SEEDS if setting == "exploratory" else DECIDING_SEEDS
+
+
+def settings_of(
     claim: Claim, dataset: str, architecture: str, method: str, recipe: str, seed: int
-) -> Scale | None:
-    """The scale at which such a run counts for the claim or stands beside it."""
-    for scale, ground in claim.grounds.items():
-        if (
-            dataset in ground.datasets
-            and any(
-                (architecture == first and method in ground.standing_in(claim.first))
-                or (architecture == second and method in ground.standing_in(claim.second))
-                for first, second in ground.pairs()
-            )
-            and (not ground.recipes or recipe in ground.recipes)
-            and (scale == "exploratory" or seed in DECIDING)
-        ):
-            return scale
-    return None
+) -> list[SettingName]:
+    """All settings of the claim in which such a run counts or is shown for context."""
+    return [
+        name
+        for name, setting in claim.settings.items()
+        if dataset in setting.datasets
+        and any(
+            (architecture == candidate and method in setting.apply_substitutes(claim.candidate_methods))
+            or (architecture == baseline and method in setting.apply_substitutes(claim.other_methods))
+            for candidate, baseline in setting.list_architecture_pairs()
+        )
+        and (not setting.recipes or recipe in setting.recipes)
+        and seed in find_deciding_seeds(name)
+    ]

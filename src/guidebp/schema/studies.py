@@ -53,7 +53,7 @@ class StudyFile(Entry):
     title: Text
     about: Text = Field(description="A paragraph for the report: what the study shows and at which scale.")
     blocks: Annotated[list[Block], Field(min_length=1)]
-    references: Annotated[list[Name], Field(min_length=1)] = Field(
+    baselines: Annotated[list[Name], Field(min_length=1)] = Field(
         description="Every method is compared with each of these, paired by seed."
     )
     sections: dict[Name, Text] = Field(

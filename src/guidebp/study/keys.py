@@ -24,7 +24,7 @@ from guidebp.runs.spec import (
     SplitSpec,
 )
 from guidebp.schema.catalogue import Catalogues
-from guidebp.schema.claims import scale_of
+from guidebp.schema.claims import settings_of
 from guidebp.schema.datasets import Augmentation, Dataset
 from guidebp.schema.families import (
     Family,
@@ -189,8 +189,8 @@ class Resolver:
     def _locks(self, dataset: str, architecture: str, method: str, recipe: str, seed: int) -> Locks:
         locks = {}
         for name, claim in self.claims.items():
-            if setting := scale_of(claim, dataset, architecture, method, recipe, seed):
-                locks[name] = {str(setting): self.catalogues.locks[name]}
+            if settings := settings_of(claim, dataset, architecture, method, recipe, seed):
+                locks[name] = {str(setting): self.catalogues.locks[name][setting] for setting in settings}
         return locks
 
     def _dataset(self, name: str) -> Dataset:

@@ -143,10 +143,10 @@ def _check_tuning(file: StudyFile, path: Path, catalogues: Catalogues) -> None:
 
 def _check_baselines(file: StudyFile, path: Path, runs: dict[str, Run]) -> None:
     methods = {run.method for run in runs.values()}
-    for method in file.references:
+    for method in file.baselines:
         if method not in methods:
             raise UserError(
-                f"{path}: references: '{method}' is trained in no block; {nearest(method, methods)}"
+                f"{path}: baselines: '{method}' is trained in no block; {nearest(method, methods)}"
             )
 
 

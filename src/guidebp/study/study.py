@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from guidebp.hashing import json_hash
+from guidebp.runs.spec import Locks
 from guidebp.schema.architectures import Architecture
 from guidebp.schema.claims import Claim
 from guidebp.schema.config import Config
@@ -72,7 +73,7 @@ class Study:
     recipes: Recipes
     claims: dict[str, Claim]
     published: dict[str, PaperTable]
-    claim_locks: dict[str, str]
+    claim_locks: Locks
     config: Config
     all_datasets: dict[str, Dataset]
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from guidebp.analysis.tuning import tuned_recipes
+from guidebp.analysis.tuning import locate_tuned_recipes
 from guidebp.errors import UserError
 from guidebp.git import run_git
 from guidebp.hashing import readable_json
@@ -49,7 +49,7 @@ def restore(study: Study, records_only: bool = False) -> str:
     if changed:
         raise UserError("\n".join(f"{path}: not as it was committed" for path in changed))
     compared = ", not compared with a commit" if changed is None else ", all as it was committed"
-    made = tuned_recipes(study) if study.file.tunes else StudyPaths(study.name).report
+    made = locate_tuned_recipes(study) if study.file.tunes else StudyPaths(study.name).report
     return f"{said}; nothing is left to do; {made} and all figures are made{compared}"
 
 
@@ -136,7 +136,7 @@ def changed_since_commit(study: Study) -> list[str] | None:
     made = [
         ":(exclude)*.provenance.json",
         layout.folder,
-        *([tuned_recipes(study)] if study.file.tunes else []),
+        *([locate_tuned_recipes(study)] if study.file.tunes else []),
     ]
     done = run_git(project, "status", "--porcelain", "--untracked-files=no", "--", *map(str, made))
     return [line[3:] for line in done.stdout.splitlines()]

@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from guidebp.files import write_atomic
-from guidebp.rendering.documents.evidence import Evidence, body
+from guidebp.rendering.documents.evidence import Evidence, format_markdown_rows
 
 DOCS = Path("docs")
 TEMPLATES = DOCS / "templates"
@@ -37,7 +37,7 @@ class PipelineCosts:
             for runs, rows in self.rows.groupby("runs")
         }
         table = pd.DataFrame(columns).reindex(self.rows["what"].unique()).dropna()
-        return body(table.rename_axis("command").reset_index())
+        return format_markdown_rows(table.rename_axis("command").reset_index())
 
     def format_per_run(self, what: str, column: str, factor: float) -> str:
         """Format what one run adds, from the smallest study to the largest, times `factor`."""

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pandas as pd
 
-from guidebp.analysis.analyse import without_formulas
+from guidebp.analysis.analyse import escape_formulas
 from guidebp.analysis.results import PRIMARY, Results
 
 TITLE_COLUMNS = ["architecture", "architecture_title", "method", "method_title", "group"]
@@ -43,7 +43,7 @@ def add_titles(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
 
 def encode_figure_data(data: pd.DataFrame) -> bytes:
     """Encode a figure's data as CSV, where no text is a formula to a spreadsheet."""
-    return without_formulas(data).to_csv(index=False, lineterminator="\n").encode()
+    return escape_formulas(data).to_csv(index=False, lineterminator="\n").encode()
 
 
 def split_by_architecture(data: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:

@@ -4,9 +4,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from guidebp.analysis.comparisons import grid_of
+from guidebp.analysis.comparisons import find_split_overlap
 from guidebp.analysis.results import MERGED, Results
-from guidebp.analysis.statistics import mean_interval
+from guidebp.analysis.statistics import compute_interval
 from guidebp.rendering.figures import add_titles, list_method_groups, list_methods, split_by_architecture
 from guidebp.rendering.style import (
     COLOURS,
@@ -33,9 +33,9 @@ def prepare_figure_data(results: Results, dataset: str) -> pd.DataFrame:
     names = ["architecture", "method", "output"]
     intervals = []
     for architecture, subset in rows.groupby("architecture", sort=False):
-        overlap, step = grid_of(results, dataset, subset)
+        overlap, step = find_split_overlap(results, dataset, subset)
         for key, runs in subset.groupby(names[1:], sort=False):
-            mean = mean_interval(runs["accuracy"].dropna().to_numpy(float), overlap, step)
+            mean = compute_interval(runs["accuracy"].dropna().to_numpy(float), overlap, step)
             ends = {"mean": mean.difference, "low": mean.low, "high": mean.high, "n": mean.n}
             intervals.append(dict(zip(names, (architecture, *key), strict=True)) | ends)
     table = rows[[*names, "pathway", "seed", "status", "accuracy"]]

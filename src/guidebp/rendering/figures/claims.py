@@ -1,6 +1,6 @@
-"""Forest plot of the claims: on each dataset and network the weakest difference of every comparison.
+"""Forest plot of the claims: every comparison on each dataset and architecture.
 
-Grey marks stand beside a claim and decide nothing.
+Of several outputs, the one with the lowest interval is shown. Grey marks are context and do not affect the verdict.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import blended_transform_factory
 
-from guidebp.analysis.claims import BESIDE, DECIDES
+from guidebp.analysis.claims import CELL, CONTEXT, DECIDES
 from guidebp.analysis.results import Results
 from guidebp.rendering.style import (
     COLOURS,
@@ -29,95 +29,94 @@ from guidebp.rendering.tables.text import format_signed
 ROW = 0.2  # inches
 LINE = 0.15
 WIDE = 120  # characters of a verdict and its legend that find room on one line
-SHOWN = ["dataset", "network", "network_than", "method", "than", "output", "n", "difference", "low", "high"]
+_COMPARED = ["role", *CELL, "candidate", "baseline"]
 
 
 def prepare_figure_data(results: Results, dataset: str) -> pd.DataFrame:
-    """One row per claim, dataset, networks, role and comparison, at the scale that decides, or the first with runs.
+    """One row per claim, cell, role and comparison, in the setting that decides, or the first with runs.
 
-    Of several outputs that must all hold, the one with the lowest interval. `least`: what the interval must lie
-    above.
+    Of several outputs that must all hold, the one with the lowest interval. `least`: the bound that the interval
+    must lie above.
     """
-    parts = results.claims
-    assert parts is not None
-    found = []
+    differences = results.claims
+    assert differences is not None
+    tables = []
     for claim in results.verdicts:
-        scale = next(iter(claim["scales"]), None)
-        rows = parts[
-            (parts["claim"] == claim["name"])
-            & (parts["scale"] == scale)
-            & parts["role"].isin([DECIDES, BESIDE])
-            & parts["difference"].notna()
+        setting = next(iter(claim["settings"]), "")
+        verdict = claim["settings"][setting]["verdict"] if setting else ""
+        rows = differences[
+            (differences["claim"] == claim["name"])
+            & (differences["setting"] == setting)
+            & differences["role"].isin([DECIDES, CONTEXT])
+            & differences["difference"].notna()
         ]
-        places = ["role", "dataset", "network", "network_than", "method", "than"]
-        weakest = rows.loc[rows.fillna({"low": -np.inf}).groupby(places, sort=False)["low"].idxmin()]
-        weakest = weakest.sort_values("role", ascending=False, kind="stable")
-        found.append(
-            weakest[["claim", "scale", "role", *SHOWN]].assign(
-                verdict=claim["verdict"],
-                word=claim["scales"][scale]["word"] if scale else "",
+        lowest = rows.loc[rows.fillna({"low": -np.inf}).groupby(_COMPARED, sort=False)["low"].idxmin()]
+        lowest = lowest.sort_values("role", ascending=False, kind="stable")
+        tables.append(
+            lowest[["claim", "setting", *_COMPARED, "output", "n", "difference", "low", "high"]].assign(
+                verdict=claim["verdict"] if claim["decided"] else f"{setting}, {verdict}",
                 margin=claim["margin"],
                 least=0.0 if claim["rule"] == "superiority" else -claim["margin"],
                 unit=claim["unit"],
             )
         )
-    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=["claim"])
-    if "dataset" in table:  # titles of networks are long
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["claim"])
+    if "dataset" in table:  # titles of architectures are long
         table["dataset"] = table["dataset"].map(results.titles("datasets"))
     return table.round(6)  # which a CSV file keeps
 
 
 @apply_figure_style()
 def draw_figure(data: pd.DataFrame) -> Figure:
-    """A panel per claim with a scale of its own, a row per dataset and network; grey ground: short of the rule."""
+    """A panel per claim with a scale of its own, a row per dataset and architecture; grey: too low for the rule."""
     if data.empty:
         return draw_message("No claim has runs in this study.")
     claims = list(data.groupby("claim", sort=False))
-    heights = [ROW * len(places(cell)) + 0.05 for _, cell in claims]
+    heights = [ROW * len(_list_rows(cell)) + 0.05 for _, cell in claims]
     figure = create_figure(
-        sum(heights) + 0.72 * len(claims) + LINE * sum(crowded(cell) for _, cell in claims)
+        sum(heights) + 0.72 * len(claims) + LINE * sum(_needs_two_lines(cell) for _, cell in claims)
     )
     axes = figure.subplots(len(claims), 1, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
     for axis, (_, cell) in zip(axes, claims, strict=True):
-        forest(axis, cell)
+        _draw_claim(axis, cell)
     return figure
 
 
-def forest(axis: Axes, cell: pd.DataFrame) -> None:
-    """The differences of one claim: those that decide with their intervals, the weakest of a row in numbers."""
+def _draw_claim(axis: Axes, cell: pd.DataFrame) -> None:
+    """The differences of one claim: those that decide with intervals, the lowest of a row in numbers."""
     first = cell.iloc[0]
     span = np.array([0.0, first["least"], first["least"] + first["margin"], *cell["difference"]])
     room = 0.35 * (span.max() - span.min()) + first["margin"]  # intervals of few seeds may run out
-    rows = places(cell)
+    rows = _list_rows(cell)
     axis.set(xlim=(span.min() - room, span.max() + room), ylim=(len(rows) - 0.4, -0.6))
     axis.axvspan(span.min() - room, first["least"], color="#f0f0f0", zorder=0)
     axis.axvline(0, color=INK, lw=0.7)
     if first["least"] == 0:
         axis.axvline(first["margin"], color=INK, lw=0.7, ls=":")
-    heading(axis, cell, differences(axis, cell))
+    _write_heading(axis, cell, _draw_differences(axis, cell))
     decide = cell[cell["role"] == DECIDES]
-    for (dataset, network), own in decide.groupby(["dataset", "network"], sort=False):
-        weakest = own.iloc[int(own["low"].fillna(-np.inf).argmin())]
-        where = 1.01, rows.index((str(dataset), str(network)))
-        words = in_numbers(weakest, own["than"].nunique() > 1)
+    for (dataset, architecture), own in decide.groupby(["dataset", "architecture"], sort=False):
+        lowest = own.iloc[int(own["low"].fillna(-np.inf).argmin())]
+        where = 1.01, rows.index((str(dataset), str(architecture)))
+        words = _format_numbers(lowest, own["baseline"].nunique() > 1)
         axis.annotate(words, where, xycoords=axis.get_yaxis_transform(), va="center", fontsize=6.5)
     several = [k for k in range(2) if len({place[k] for place in rows}) > 1] or [0]
     axis.set_yticks(range(len(rows)), [", ".join(place[k] for k in several) for place in rows], fontsize=6.5)
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
-    whose = f"{first['method']} minus others, " if alone(cell) else ""
+    whose = f"{first['candidate']} minus others, " if _have_one_candidate(cell) else ""
     unit = "percent saved" if first["unit"] == "percent" else f"{whose}points of test accuracy"
     axis.set_xlabel(unit, fontsize=6.5)
 
 
-def differences(axis: Axes, cell: pd.DataFrame) -> list[Line2D]:
+def _draw_differences(axis: Axes, cell: pd.DataFrame) -> list[Line2D]:
     """Draw them, and what a legend shows of each comparison."""
-    rows, shown = places(cell), []
-    for role in (DECIDES, BESIDE):
-        kinds = list(cell[cell["role"] == role].groupby(["method", "than"], sort=False))
+    rows, shown = _list_rows(cell), []
+    for role in (DECIDES, CONTEXT):
+        kinds = list(cell[cell["role"] == role].groupby(["candidate", "baseline"], sort=False))
         for number, (_, drawn) in enumerate(kinds):
             y = np.array(
-                [rows.index(place) for place in zip(drawn["dataset"], drawn["network"], strict=True)]
+                [rows.index(place) for place in zip(drawn["dataset"], drawn["architecture"], strict=True)]
             )
             colour, marker, aside = FAINT, MARKERS[-1 - number % 5], 0.0
             if role == DECIDES:
@@ -126,17 +125,19 @@ def differences(axis: Axes, cell: pd.DataFrame) -> list[Line2D]:
                 axis.hlines(y + aside, drawn["low"], drawn["high"], color=colour, lw=1.1, zorder=3)
             edge: Any = {"ms": 4, "mec": "white", "mew": 0.4} if role == DECIDES else {"ms": 4.5, "mew": 0}
             axis.plot(drawn["difference"], y + aside, marker, color=colour, zorder=3, **edge)
-            shown.append(create_legend_mark(colour, marker, sides(drawn.iloc[0], alone(cell))))
+            shown.append(
+                create_legend_mark(colour, marker, _format_sides(drawn.iloc[0], _have_one_candidate(cell)))
+            )
     return shown
 
 
-def heading(axis: Axes, cell: pd.DataFrame, shown: list[Line2D]) -> None:
+def _write_heading(axis: Axes, cell: pd.DataFrame, shown: list[Line2D]) -> None:
     """The verdict from the page's left edge, the legend up to its right one; below it where both are long."""
-    lines = 2 if crowded(cell) else 1
+    lines = 2 if _needs_two_lines(cell) else 1
     axis.set_title("\n".join([" "] * lines), fontsize=8)  # its room
     assert axis.figure is not None
     across = blended_transform_factory(axis.figure.transFigure, axis.transAxes)
-    words = verdict(cell) + "\n" * (lines - 1)
+    words = _format_verdict(cell) + "\n" * (lines - 1)
     line = axis.text(0.01, 1.02, words, transform=across, va="bottom", fontsize=8, fontweight="bold")
     line.set_in_layout(False)
     legend = axis.legend(
@@ -154,42 +155,44 @@ def heading(axis: Axes, cell: pd.DataFrame, shown: list[Line2D]) -> None:
     legend.set_in_layout(False)
 
 
-def verdict(cell: pd.DataFrame) -> str:
-    """A claim's name and word."""
+def _format_verdict(cell: pd.DataFrame) -> str:
+    """A claim's name and verdict."""
     first = cell.iloc[0]
-    tested = "" if first["verdict"] != "not tested" else "exploratory, "
-    return f"{first['claim']}: {tested}{first['word']}"
+    return f"{first['claim']}: {first['verdict']}"
 
 
-def alone(cell: pd.DataFrame) -> bool:
-    """Are all comparisons of one method with others? Then a legend need not name it."""
-    return cell["method"].nunique() == 1 and bool((cell["method"] != cell["than"]).all())
+def _have_one_candidate(cell: pd.DataFrame) -> bool:
+    """Whether all comparisons are of one method with others. Then a legend need not name it."""
+    return cell["candidate"].nunique() == 1 and bool((cell["candidate"] != cell["baseline"]).all())
 
 
-def crowded(cell: pd.DataFrame) -> bool:
-    """Are verdict and legend too long for one line?"""
-    kinds = cell.drop_duplicates(["role", "method", "than"])
-    named = sum(len(sides(row, alone(cell))) + 4 for _, row in kinds.iterrows())  # and a mark
-    return 1.25 * len(verdict(cell)) + named > WIDE  # which is larger and bold
+def _needs_two_lines(cell: pd.DataFrame) -> bool:
+    """Whether verdict and legend are too long for one line."""
+    kinds = cell.drop_duplicates(["role", "candidate", "baseline"])
+    named = sum(
+        len(_format_sides(row, _have_one_candidate(cell))) + 4 for _, row in kinds.iterrows()
+    )  # and a create_legend_mark
+    return 1.25 * len(_format_verdict(cell)) + named > WIDE  # which is larger and bold
 
 
-def places(cell: pd.DataFrame) -> list[tuple[str, str]]:
-    """Datasets and networks, in their order."""
-    return list(dict.fromkeys(zip(cell["dataset"], cell["network"], strict=True)))
+def _list_rows(cell: pd.DataFrame) -> list[tuple[str, str]]:
+    """(dataset, architecture) of the rows, in their order."""
+    return list(dict.fromkeys(zip(cell["dataset"], cell["architecture"], strict=True)))
 
 
-def in_numbers(row: "pd.Series[Any]", named: bool) -> str:
-    """A difference, its interval, the pairs behind it; what it is to, where there are several; the output."""
+def _format_numbers(row: "pd.Series[Any]", named: bool) -> str:
+    """A difference, its interval, n and output; if `named`, the baseline as well."""
     ends = (
         f"{format_signed(row['low'])} to {format_signed(row['high'])}"
         if pd.notna(row["low"])
         else "no interval"
     )
-    what = ", ".join([row["than"]] * named + [row["output"]])
-    return f"{format_signed(row['difference'])}  ({ends}), n = {row['n']}: {what}"
+    names = ", ".join([row["baseline"]] * named + [row["output"]])
+    return f"{format_signed(row['difference'])}  ({ends}), n = {row['n']}: {names}"
 
 
-def sides(row: "pd.Series[Any]", alone: bool) -> str:
-    """What is compared; `alone`: of one method, which need not be named."""
-    one = alone or row["method"] == row["than"]
-    return str(row["than"]) if one else f"{row['method']} - {row['than']}"
+def _format_sides(row: "pd.Series[Any]", one_candidate: bool) -> str:
+    """Both sides of a comparison; the baseline alone where `one_candidate` is compared everywhere."""
+    if one_candidate or row["candidate"] == row["baseline"]:
+        return str(row["baseline"])
+    return f"{row['candidate']} - {row['baseline']}"

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from guidebp.analysis.results import MERGED, PATHWAYS, PRIMARY, SOFTMAX_AVERAGE, Results, partly_trained
+from guidebp.analysis.results import MERGED, PATHWAYS, PRIMARY, SOFTMAX_AVERAGE, Results, find_partly_trained
 from guidebp.rendering.figures import add_titles, find_primary_output, list_methods, split_by_architecture
 from guidebp.rendering.style import (
     add_group_legends,
@@ -23,7 +23,7 @@ def prepare_figure_data(results: Results, dataset: str) -> pd.DataFrame:
     names = ["architecture", "method", "seed", "epoch"]
     primary = rows.loc[rows["primary"], [*names, "value"]]
     alone = rows[~rows["output"].isin([MERGED, SOFTMAX_AVERAGE])]
-    alone = alone[~alone["key"].isin(partly_trained(results.metrics))]
+    alone = alone[~alone["key"].isin(find_partly_trained(results.metrics))]
     mean = alone.groupby(names, sort=False)["value"].mean().reset_index()
     outputs = {a: find_primary_output(results, a) for a in rows["architecture"].unique()}
     both = pd.concat(

@@ -1,4 +1,4 @@
-"""Forest plot: paired differences with each reference, primary output and mean of the pathways alone."""
+"""Forest plot: paired differences with each baseline, primary output and mean of the pathways alone."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ from guidebp.rendering.style import (
     label_method_axis,
 )
 
-COLUMNS = ["architecture", "method", "reference", "measure", "n", "difference", "low", "high"]
+COLUMNS = ["architecture", "method", "baseline", "measure", "n", "difference", "low", "high"]
 
 
 def prepare_figure_data(results: Results, dataset: str) -> pd.DataFrame:
@@ -38,9 +38,9 @@ def prepare_figure_data(results: Results, dataset: str) -> pd.DataFrame:
 def draw_figure(data: pd.DataFrame) -> Figure:
     """Draw one row of panels per architecture: primary output on the left, pathways on the right."""
     if data.empty:
-        return draw_message("No method is compared with a reference.")
+        return draw_message("No method is compared with a baseline.")
     architectures = split_by_architecture(data)
-    references = list(data["reference"].unique())
+    baselines = list(data["baseline"].unique())
     figure, axes = create_method_panels(architectures, 2, above=0.25)
     for row, (heading, subset) in zip(axes, architectures, strict=True):
         methods = list_methods(subset)
@@ -48,9 +48,9 @@ def draw_figure(data: pd.DataFrame) -> Figure:
         names = {PRIMARY: f"primary ({subset['output'].iloc[0]})", PATHWAYS: PATHWAYS}
         for panel, (measure, name) in zip(row, names.items(), strict=True):
             panel.axvline(0, color=INK, lw=0.7)
-            for k, reference in enumerate(references):
-                rows = subset[(subset["measure"] == measure) & (subset["reference"] == reference)]
-                y = [positions[m] + (k - (len(references) - 1) / 2) * 0.28 for m in rows["method"]]
+            for k, baseline in enumerate(baselines):
+                rows = subset[(subset["measure"] == measure) & (subset["baseline"] == baseline)]
+                y = [positions[m] + (k - (len(baselines) - 1) / 2) * 0.28 for m in rows["method"]]
                 panel.hlines(y, rows["low"], rows["high"], color=COLOURS[k], lw=1)
                 panel.plot(rows["difference"], y, MARKERS[k], color=COLOURS[k], ms=4, mec="white", mew=0.4)
             panel.set_xlabel(f"difference in accuracy, {name} (points)")
@@ -58,9 +58,9 @@ def draw_figure(data: pd.DataFrame) -> Figure:
         label_method_axis(row[0], methods, list_method_groups(data))
     figure.legend(
         handles=[
-            create_legend_mark(COLOURS[k], MARKERS[k], f"minus {name}") for k, name in enumerate(references)
+            create_legend_mark(COLOURS[k], MARKERS[k], f"minus {name}") for k, name in enumerate(baselines)
         ],
         loc="outside upper right",
-        ncols=len(references),
+        ncols=len(baselines),
     )
     return figure

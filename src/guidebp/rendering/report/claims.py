@@ -5,12 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from guidebp.analysis.claims import BESIDE, DECIDES, READING
+from guidebp.analysis.claims import CONTEXT, DECIDES, READING
 from guidebp.analysis.results import Results
-from guidebp.rendering.report.rules import rule_note
+from guidebp.rendering.report.rules import note_rules
 from guidebp.rendering.report.tables import build_html_table, extract_sort_key
-from guidebp.rendering.tables.claims import numbers, rule_text, to_test
+from guidebp.rendering.tables.claims import LOWEST_COLUMN, format_lowest, format_plans, format_rule
 from guidebp.rendering.tables.text import format_probability, format_signed
+from guidebp.schema.claims import SETTING_TITLES
 
 Json = dict[str, Any]
 
@@ -21,78 +22,81 @@ PAPERS = {
     "local-critic": ("Local critic training", "Lee, Hsieh and Lee, 2021", "https://arxiv.org/abs/2102.01963"),
     "ours": ("Checks of our own", None, None),
 }
-ROLES = {DECIDES: "deciding", READING: "of other readings", BESIDE: "beside"}
-UNKNOWN = dict.fromkeys(("effect", "interval", "n", "weakest_difference"), "-")
+ROLE_TITLES = {DECIDES: "deciding", READING: "of other readings", CONTEXT: "for context"}
+# The names by which the templates know the cells of `format_lowest`.
+_ATTRIBUTES = {"effect": "effect", "95 % interval": "interval", "n": "n", LOWEST_COLUMN: "lowest"}
 
 
-def verdict_counts(verdicts: list[Json]) -> dict[str, int]:
+def count_verdicts(verdicts: list[Json]) -> dict[str, int]:
     """How many claims have which verdict, the most frequent first."""
     return dict(Counter(claim["verdict"] for claim in verdicts).most_common())
 
 
-def papers(results: Results) -> list[Json]:
+def describe_papers(results: Results) -> list[Json]:
     """The papers that have a claim or a table, with their claims."""
-    known = {claim["paper"] for claim in results.verdicts}
-    known |= {table["paper"] for table in results.about["published"].values()}
+    shown = {claim["paper"] for claim in results.verdicts}
+    shown |= {table["paper"] for table in results.about["published"].values()}
     return [
         {
             "name": name,
             "title": title,
             "authors": authors,
             "link": link,
-            "claims": [claim_section(results, claim) for claim in results.verdicts if claim["paper"] == name],
+            "claims": [
+                _describe_claim(results, claim) for claim in results.verdicts if claim["paper"] == name
+            ],
         }
         for name, (title, authors, link) in PAPERS.items()
-        if name in known
+        if name in shown
     ]
 
 
-def claim_section(results: Results, claim: Json) -> Json:
+def _describe_claim(results: Results, claim: Json) -> Json:
     """Everything that is said of a claim, in its section and in the table of verdicts."""
-    scales = [
+    settings = [
         {
-            "mark": mark(scale, found),
-            "why": found["why"] + stand_ins(results, claim, scale),
-            **attributes(numbers(claim, found)),
+            "mark": _mark_verdict(setting, verdict),
+            "why": verdict["why"] + _name_substitutes(results, claim, setting),
+            **_name_attributes(format_lowest(claim, verdict)),
         }
-        for scale, found in claim["scales"].items()
+        for setting, verdict in claim["settings"].items()
     ]
     untested = [] if claim["decided"] else [("untested", claim["verdict"])]
-    first = scales[0] if scales else UNKNOWN
+    first = settings[0] if settings else dict.fromkeys(_ATTRIBUTES.values(), "-")
     return {
         "claim": claim,
         "compared": results.about["claims"][claim["name"]]["comparisons"],
-        "rule": rule_text(claim),
-        "meaning": meaning(claim),
-        "scales": scales,
-        "marks": [*untested, *(scale["mark"] for scale in scales)],
+        "rule": format_rule(claim),
+        "meaning": _explain_rule(claim),
+        "settings": settings,
+        "marks": [*untested, *(setting["mark"] for setting in settings)],
         "first": first,
         "order": {column: extract_sort_key(first[column]) for column in ("effect", "n")},
-        "to_test": to_test(claim["plan"]) if untested else None,
-        "rule_note": rule_note(results, claim["name"]),
-        "parts": claim_parts(results, claim),
+        "to_test": format_plans(claim["plan"]) if untested else None,
+        "rule_notes": note_rules(results.lock, claim),
+        "differences": _tabulate_differences(results, claim),
     }
 
 
-def stand_ins(results: Results, claim: Json, scale: str) -> str:
-    """A sentence on the methods that stand in for the claim's own; nothing where none do."""
-    instead = results.about["claims"][claim["name"]]["grounds"][scale]["instead"]
-    pairs = ", ".join(f"{ours} for {own}" for own, ours in instead.items())
-    return f" Methods stand in: {pairs}." if pairs else ""
+def _name_substitutes(results: Results, claim: Json, setting: str) -> str:
+    """A sentence on the methods that replace the claim's own in a setting; empty where there are none."""
+    substitutes = results.about["claims"][claim["name"]]["settings"][setting]["substitutes"]
+    pairs = ", ".join(f"{substitute} for {method}" for method, substitute in substitutes.items())
+    return f" Substitute methods: {pairs}." if pairs else ""
 
 
-def mark(scale: str, found: Json) -> tuple[str, str]:
-    """The classes of a verdict's mark, which say its look, and its words."""
-    words = f"exploratory: {found['word']}" if scale == "exploratory" else found["word"]
-    return f"{scale} {found['standing'].replace(' ', '-')}", words
+def _mark_verdict(setting: str, verdict: Json) -> tuple[str, str]:
+    """The style classes of a verdict's mark, and its text with the setting."""
+    title = SETTING_TITLES[setting]
+    return f"{setting} {verdict['outcome'].replace(' ', '-')}", f"{title}: {verdict['verdict']}"
 
 
-def attributes(columns: dict[str, str]) -> dict[str, str]:
-    """Texts by heading, with names that a template can spell."""
-    return {head.removeprefix("95 % ").replace(" ", "_"): text for head, text in columns.items()}
+def _name_attributes(cells: dict[str, str]) -> dict[str, str]:
+    """The cells of `format_lowest` under names that a template can spell."""
+    return {name: cells[head] for head, name in _ATTRIBUTES.items()}
 
 
-def meaning(claim: Json) -> str:
+def _explain_rule(claim: Json) -> str:
     """The rule in a sentence."""
     margin = f"{claim['margin']:g} {'%' if claim['unit'] == 'percent' else 'points'}"
     if claim["rule"] == "superiority":
@@ -106,41 +110,42 @@ def meaning(claim: Json) -> str:
     )
 
 
-def claim_parts(results: Results, claim: Json) -> Json:
+def _tabulate_differences(results: Results, claim: Json) -> Json:
     """The table of all paired differences that a claim looks at."""
     assert results.claims is not None
     unit = "%" if claim["unit"] == "percent" else "points"
     rows = []
     for row in results.claims[results.claims["claim"] == claim["name"]].to_dict("records"):
-        known = pd.notna(row["low"])
-        networks = dict.fromkeys([row["network"], row["network_than"]])
+        bounded = pd.notna(row["low"])
+        architectures = dict.fromkeys([row["architecture"], row["baseline_architecture"]])
         finished = f"{format_signed(row['difference_finished'])} ({row['n_finished']})"
         rows.append(
             {
-                "role": ROLES[row["role"]],
-                "scale": row["scale"],
+                "role": ROLE_TITLES[row["role"]],
+                "setting": SETTING_TITLES[row["setting"]],
                 "dataset": row["dataset"],
-                "network": " against ".join(networks),
-                "method": row["method"],
-                "minus": row["than"],
+                "architecture": " against ".join(architectures),
+                "candidate": row["candidate"],
+                "baseline": row["baseline"],
                 "output": row["output"],
                 f"difference ({unit})": format_signed(row["difference"]),
                 "95 % interval": f"{format_signed(row['low'])} to {format_signed(row['high'])}"
-                if known
+                if bounded
                 else "-",
                 "p (Holm)": format_probability(row["p_holm"]),
                 "n": str(row["n"]),
-                "failed": f"{row['failed']} / {row['failed_than']}",
+                "failed": f"{row['failed']} / {row['failed_baseline']}",
                 "finished only": "the same" if row["n_finished"] == row["n"] else finished,
             }
         )
     counts = Counter(row["role"] for row in rows)
     return build_html_table(
-        f"claim-{claim['name']}-parts",
+        f"claim-{claim['name']}-differences",
         f"Paired differences behind {claim['name']}: "
-        + ", ".join(f"{counts[role]} {role}" for role in ROLES.values() if counts[role]),
-        "Deciding differences make the verdict, those of other readings stand in for the method where it fails, "
-        "those beside decide nothing. `n`: pairs; `failed`: runs of the method / of what it is compared with that "
-        "diverged or crashed and count as chance; `finished only`: the difference without these and its pairs.",
+        + ", ".join(f"{counts[role]} {role}" for role in ROLE_TITLES.values() if counts[role]),
+        "Candidate minus baseline. Deciding differences make the verdict. Those of other readings count where "
+        "the candidate fails. Those for context do not affect the verdict. `n`: pairs; `failed`: runs of the "
+        "candidate / of the baseline that diverged or crashed and count as chance; `finished only`: the "
+        "difference without these and its pairs.",
         pd.DataFrame(rows),
     )

@@ -10,11 +10,11 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from guidebp.analysis.results import load_results, run_measures
+from guidebp.analysis.results import load_results, measure_runs
 from guidebp.files import check_checksums, write_atomic
 from guidebp.paths import NOTEBOOKS, StudyPaths
 from guidebp.provenance import describe_code
-from guidebp.rendering.report.claims import papers, verdict_counts
+from guidebp.rendering.report.claims import count_verdicts, describe_papers
 from guidebp.rendering.report.costs import build_hours_table, build_machines_table
 from guidebp.rendering.report.rates import build_rate_tables
 from guidebp.rendering.report.sections import (
@@ -31,8 +31,8 @@ def write_report(paths: StudyPaths) -> None:
     command = f"snakemake --config study={paths.study}"
     check_checksums(paths.rendered_checksums, sorted(paths.folder.glob("tables/*")), command)
     assert results.comparisons is not None
-    about, runs = results.about, run_measures(results.metrics)
-    paper_sections = papers(results)
+    about, runs = results.about, measure_runs(results.metrics)
+    paper_sections = describe_papers(results)
     environment = Environment(
         loader=PackageLoader("guidebp.rendering.report", "templates"),
         autoescape=True,
@@ -42,7 +42,7 @@ def write_report(paths: StudyPaths) -> None:
     )
     page = environment.get_template("page.html.j2").render(
         about=about,
-        counts=verdict_counts(results.verdicts),
+        counts=count_verdicts(results.verdicts),
         claims=[claim for paper in paper_sections for claim in paper["claims"]],
         summary=build_study_contents(paths, results, paper=None),
         papers=[paper | build_study_contents(paths, results, paper["name"]) for paper in paper_sections],

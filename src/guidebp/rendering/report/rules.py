@@ -1,43 +1,45 @@
-"""Whether a claim's rule is still the one under which its runs were trained."""
+"""Whether a claim's rules are still those under which its runs were trained."""
 
-from guidebp.analysis.results import Results
+from typing import Any
+
+from guidebp.schema.claims import SETTING_TITLES
+
+Json = dict[str, Any]
 
 
-def rule_note(results: Results, name: str) -> dict[str, str] | None:
-    """A sentence, and a word where something is wrong; None without runs."""
-    known = results.lock.get(name, {"now": None, "runs": {}})
-    now, rules = known["now"], known["runs"]
-    recorded = sum(found["count"] for found in rules.values())
-    runs = max(recorded, trained(results, name))
-    silent = runs - recorded  # they were trained before the claim was written
-    other = {rule: found for rule, found in rules.items() if rule != now}
-    changed = sum(found["count"] for found in other.values())
-    if not runs:
-        return None
-    if not changed and not silent:
-        return {"word": "", "text": f"Rule unchanged since its {runs} runs were trained ({now})."}
+def note_rules(lock: Json, claim: Json) -> list[Json]:
+    """Per setting with a verdict: whether its rules changed after the runs, and a sentence with the runs.
+
+    Args:
+        lock: claims.lock.json.
+        claim: an entry of claims.json.
+    """
+    notes = []
+    for setting, verdict in claim["settings"].items():
+        rules = lock.get(claim["name"], {}).get(setting)
+        if rules:
+            text = f"{SETTING_TITLES[setting].capitalize()}: {_describe_runs(rules)}"
+            notes.append({"changed": verdict["rules_changed"], "text": text})
+    return notes
+
+
+def _describe_runs(rules: Json) -> str:
+    """How many runs were trained under which rules."""
+    counts = {rule: runs["count"] for rule, runs in rules["runs"].items()}
+    total, now = sum(counts.values()), rules["now"]
     sentences = []
-    if changed:
-        under = "; ".join(
-            f"{found['count']} under {rule}, code {', '.join(commit[:10] for commit in found['commits'])}"
-            for rule, found in other.items()
+    if set(counts) <= {now}:
+        return f"rules unchanged since the {total} runs were trained ({now})."
+    others = {rule: runs for rule, runs in rules["runs"].items() if rule not in (now, "none")}
+    if others:
+        changed = "; ".join(
+            f"{runs['count']} under {rule}, code {', '.join(commit[:10] for commit in runs['commits'])}"
+            for rule, runs in others.items()
         )
+        number = sum(counts[rule] for rule in others)
         sentences.append(
-            f"{changed} of {runs} runs were trained under another rule than today's {now}: {under}."
+            f"{number} of {total} runs were trained under other rules than today's {now}: {changed}."
         )
-    if silent:
-        sentences.append(f"{silent} of {runs} runs do not say under which rule they were trained.")
-    return {"word": "rule changed" if changed else "rule unknown", "text": " ".join(sentences)}
-
-
-def trained(results: Results, name: str) -> int:
-    """The number of runs behind a claim's differences."""
-    assert results.claims is not None
-    parts = results.claims[results.claims["claim"] == name]
-    sides = {
-        *zip(parts["dataset"], parts["network"], parts["method"], strict=True),
-        *zip(parts["dataset"], parts["network_than"], parts["than"], strict=True),
-    }
-    runs = results.metrics[results.metrics["status"] != "missing"].drop_duplicates("key")
-    cells = zip(runs["dataset"], runs["architecture"], runs["method"], strict=True)
-    return sum(cell in sides for cell in cells)
+    if "none" in counts:
+        sentences.append(f"{counts['none']} of {total} runs do not say under which rules they were trained.")
+    return " ".join(sentences)

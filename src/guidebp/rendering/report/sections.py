@@ -63,18 +63,18 @@ def build_study_contents(paths: StudyPaths, results: Results, paper: str | None)
 
 
 def build_findings_table(comparisons: pd.DataFrame, about: Json) -> Json:
-    """Return per architecture, reference and measure the methods that differ after Holm's correction."""
+    """Return per architecture, baseline and measure the methods that differ after Holm's correction."""
     rows = []
-    keys = ["dataset", "architecture", "reference", "measure"]
+    keys = ["dataset", "architecture", "baseline", "measure"]
     chosen = comparisons[comparisons["measure"].isin([PRIMARY, PATHWAYS])]
-    for (dataset, architecture, reference, measure), compared in chosen.groupby(keys, sort=False):
+    for (dataset, architecture, baseline, measure), compared in chosen.groupby(keys, sort=False):
         clear = compared[compared["p_holm"] < LEVEL]
         rows.append(
             {
                 "dataset": about["datasets"][dataset]["title"],
                 "architecture": about["architectures"][architecture]["title"],
                 "measure": measure,
-                "against": reference,
+                "against": baseline,
                 "better": ", ".join(clear[clear["difference"] > 0]["method"]) or "none",
                 "worse": ", ".join(clear[clear["difference"] < 0]["method"]) or "none",
                 "undecided": len(compared) - len(clear),
@@ -83,9 +83,9 @@ def build_findings_table(comparisons: pd.DataFrame, about: Json) -> Json:
     columns = ["dataset", "architecture", "measure", "against", "better", "worse", "undecided"]
     return build_html_table(
         "differences-table",
-        "Methods that differ from the references",
+        "Methods that differ from the baselines",
         "Paired t tests at equal seed, corrected by Holm's method among the methods compared with one "
-        "reference on one architecture (p < 0.05). Methods that are not listed are not shown to differ. With few "
+        "baseline on one architecture (p < 0.05). Methods that are not listed are not shown to differ. With few "
         "seeds this does not prove that they are equal.",
         pd.DataFrame(rows, columns=columns),
     )

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from guidebp.analysis.comparisons import chances, grid_of, with_chance
+from guidebp.analysis.comparisons import compute_chance_accuracies, fill_chance_accuracy, find_split_overlap
 from guidebp.analysis.results import Results
-from guidebp.analysis.statistics import LEVEL, holm, mean_interval
+from guidebp.analysis.statistics import LEVEL, compute_interval, correct_by_holm
 
 INDEX = ["seed", "device_class"]
 
@@ -14,7 +14,7 @@ INDEX = ["seed", "device_class"]
 def find_best_method(values: pd.DataFrame, overlap: float, step: float) -> str | None:
     """Return the column with the highest mean if its paired differences to all others are significant, else None.
 
-    `values`: a row per seed, a column per method; `overlap` and `step` as of `mean_interval`. Holm's
+    `values`: a row per seed, a column per method; `overlap` and `step` as of `compute_interval`. Holm's
     correction runs over the comparisons with the others.
     """
     measured = values.dropna(axis=1, how="all")
@@ -22,10 +22,10 @@ def find_best_method(values: pd.DataFrame, overlap: float, step: float) -> str |
         return None
     first = str(measured.mean().idxmax())
     intervals = [
-        mean_interval((measured[first] - measured[other]).dropna().to_numpy(float), overlap, step)
+        compute_interval((measured[first] - measured[other]).dropna().to_numpy(float), overlap, step)
         for other in measured.columns.drop(first)
     ]
-    corrected = holm(pd.Series([interval.p for interval in intervals]))
+    corrected = correct_by_holm(pd.Series([interval.p for interval in intervals]))
     clear = (corrected < LEVEL).all() and all(interval.difference > 0 for interval in intervals)
     return first if clear else None
 
@@ -49,7 +49,7 @@ def find_best_by_exit(results: Results, dataset: str) -> set[tuple[str, str, str
     Methods are compared if their exit of that name costs the same operations, so that it is the same sub-network.
     """
     best = set()
-    chance = chances(results)[dataset]
+    chance = compute_chance_accuracies(results)[dataset]
     exits = results.exits[results.exits["dataset"] == dataset]
     for architecture, runs, overlap, step in _iterate_architectures(results, dataset):
         own_exits = exits[exits["architecture"] == architecture]
@@ -67,6 +67,6 @@ def _iterate_architectures(
     results: Results, dataset: str
 ) -> Iterator[tuple[str, pd.DataFrame, float, float]]:
     """Yield each architecture, its runs on the dataset, and their overlap and step as in `comparisons`."""
-    all_runs = with_chance(results)
+    all_runs = fill_chance_accuracy(results)
     for architecture, runs in all_runs[all_runs["dataset"] == dataset].groupby("architecture", sort=False):
-        yield str(architecture), runs, *grid_of(results, dataset, runs)
+        yield str(architecture), runs, *find_split_overlap(results, dataset, runs)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from guidebp.analysis.analyse import csv_bytes
+from guidebp.analysis.analyse import encode_csv
 
 BEST_COLUMN = "best"
 ROWS_PER_PAGE = 40  # a LaTeX float cannot be longer than a page
@@ -30,9 +30,9 @@ LATEX = str.maketrans(
 
 
 def encode_table(table: pd.DataFrame, caption: str, kind: str, label: str) -> bytes:
-    """Encode a table as "md", "tex" (`label`: for references to it) or "csv"."""
+    """Encode a table as "md", "tex" (`label`: for baselines to it) or "csv"."""
     if kind == "csv":
-        return csv_bytes(table)
+        return encode_csv(table)
     return format_markdown(table, caption) if kind == "md" else _format_latex(table, caption, label)
 
 

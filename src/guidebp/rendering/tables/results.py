@@ -11,11 +11,11 @@ from guidebp.analysis.results import (
     SOFTMAX_AVERAGE,
     WEAKEST,
     Results,
-    run_measures,
+    measure_runs,
 )
 from guidebp.rendering.table_catalogue import PAPER_TABLE_PREFIX
 from guidebp.rendering.tables.best import find_best_by_exit, find_best_by_measure
-from guidebp.rendering.tables.claims import claims_table
+from guidebp.rendering.tables.claims import tabulate_claims
 from guidebp.rendering.tables.files import BEST_COLUMN
 from guidebp.rendering.tables.papers import build_paper_table
 from guidebp.rendering.tables.text import (
@@ -48,12 +48,12 @@ def build_table(name: str, results: Results, dataset: str) -> pd.DataFrame:
 
 def _build_claims_table(results: Results, _: str) -> pd.DataFrame:
     """Build a row per claim and scale."""
-    return claims_table(results.verdicts)
+    return tabulate_claims(results.verdicts)
 
 
 def build_accuracy_table(results: Results, dataset: str) -> pd.DataFrame:
     """Build a row per architecture and method: mean ± sd of each measure, and the runs."""
-    runs = run_measures(results.metrics)
+    runs = measure_runs(results.metrics)
     bold = find_best_by_measure(results, dataset, ACCURACY_MEASURES)
     rows = []
     for architecture, method in _list_pairs(results, dataset):
@@ -74,7 +74,7 @@ def build_accuracy_table(results: Results, dataset: str) -> pd.DataFrame:
 
 def build_exits_table(results: Results, dataset: str) -> pd.DataFrame:
     """Build a row per architecture, method and exit: size, cost, accuracy and calibration."""
-    runs, bold = run_measures(results.metrics), find_best_by_exit(results, dataset)
+    runs, bold = measure_runs(results.metrics), find_best_by_exit(results, dataset)
     trained = results.exits
     rows = []
     for architecture, method in _list_pairs(results, dataset):
@@ -103,7 +103,7 @@ def build_exits_table(results: Results, dataset: str) -> pd.DataFrame:
 
 def build_inference_table(results: Results, dataset: str) -> pd.DataFrame:
     """Build a row per architecture and method: accuracy of each way of using several exits."""
-    runs, trained = run_measures(results.metrics), results.exits
+    runs, trained = measure_runs(results.metrics), results.exits
     rows = []
     for architecture, method in _list_pairs(results, dataset):
         inference = _select_rows(results.inference, dataset, architecture, method)
@@ -124,7 +124,7 @@ def build_inference_table(results: Results, dataset: str) -> pd.DataFrame:
 
 
 def build_comparisons_table(results: Results, dataset: str) -> pd.DataFrame:
-    """Build a row per architecture, reference, measure and method: the paired difference and its tests."""
+    """Build a row per architecture, baseline, measure and method: the paired difference and its tests."""
     compared = results.comparisons
     assert compared is not None
     chosen = compared[(compared["dataset"] == dataset) & compared["measure"].isin([PRIMARY, PATHWAYS])]
@@ -137,14 +137,14 @@ def build_comparisons_table(results: Results, dataset: str) -> pd.DataFrame:
         rows.append(
             [
                 results.title("architectures", row["architecture"]),
-                *(row[name] for name in ("method", "reference", "measure")),
+                *(row[name] for name in ("method", "baseline", "measure")),
                 format_signed(row["difference"]),
                 interval,
                 *(format_probability(row[p]) for p in ("p", "p_holm", "wilcoxon")),
                 format_signed(row["effect"]),
                 format_number(row["detectable"]),
                 str(row["n"]),
-                f"{row['failed']} / {row['failed_reference']}",
+                f"{row['failed']} / {row['failed_baseline']}",
                 "all" if row["n_finished"] == row["n"] else finished,
             ]
         )
