@@ -2,14 +2,15 @@
 
 import math
 import sys
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from scipy import special
 
 from benchmarks.measure import AbsentError
-from benchmarks.packs import twenty
+from benchmarks.packs import RUNS, plan_runs
 from benchmarks.specs import PREPARED
 from guidebp.data.prepared import load_prepared
 from guidebp.training.numerics import cpu_has_bf16
@@ -27,17 +28,20 @@ def measure(device: str, seeds: int = 40) -> dict[str, Any]:
     if device == "cpu" and not cpu_has_bf16():
         raise AbsentError("fast computes as exact does on a processor without bf16")
     data = load_prepared(PREPARED, "digits").on(chosen)
-    specs = [spec for first in range(0, seeds, 20) for spec in twenty(8, first)][:seeds]
+    specs = [run.spec for first in range(0, seeds, RUNS) for run in plan_runs(8, first)][:seeds]
+    modes: tuple[Literal["exact", "fast"], ...] = ("exact", "fast")
     differences = []
     for spec in specs:
-        found = {}
-        for numerics in ("exact", "fast"):
-            recipe = spec["recipe"] | {"numerics": numerics}
-            result = train_run(spec | {"recipe": recipe}, data, chosen).result
-            right = result["test_correct"][result["outputs"].index(result["primary"])]
-            found[numerics] = 100 * right / result["sizes"]["test"]
-        differences.append(found["fast"] - found["exact"])
-        print(f"seed {spec['seed']}: {found}", file=sys.stderr, flush=True)
+        accuracies = {}
+        for numerics in modes:
+            recipe = replace(spec.recipe, numerics=numerics)
+            result = train_run(replace(spec, recipe=recipe), data, chosen).result
+            if result.test_correct is None or result.sizes is None:
+                raise RuntimeError(f"seed {spec.seed}, {numerics}: the run {result.status}")
+            right = result.test_correct[result.outputs.index(result.primary)]
+            accuracies[numerics] = 100 * right / result.sizes.test
+        differences.append(accuracies["fast"] - accuracies["exact"])
+        print(f"seed {spec.seed}: {accuracies}", file=sys.stderr, flush=True)
     return {
         "title": f"Accuracy of fast minus exact, three columns on digits, {device}",
         "unit": "points",

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.measure import AbsentError
 from benchmarks.pipeline import run
-from benchmarks.specs import PREPARED, spec_of
+from benchmarks.specs import PREPARED, resolve_spec
 
 DATASET = "cifar-10"
 AT_ONCE = [1, 2, 4, 8]
@@ -70,7 +70,7 @@ def one_process() -> None:
     from guidebp.training.numerics import set_numerics
     from guidebp.training.trainer import start_run
 
-    spec = spec_of("three columns on CIFAR-10")
+    spec = resolve_spec("three columns on CIFAR-10")
     device = torch.device("cpu")
     set_numerics("exact", device)
     method, batches = start_run(spec, load_prepared(PREPARED, DATASET), device)

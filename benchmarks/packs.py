@@ -1,19 +1,19 @@
 """Runs per hour: a pack against a process per run and, on a GPU, how many packs at once one device carries."""
 
-import copy
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import AbsentError, Case
-from benchmarks.specs import PREPARED, spec_of
-from guidebp.hashing import json_hash
+from benchmarks.specs import PREPARED, resolve_spec
+from guidebp.runs.spec import PlannedRun, planned_run_to_json
 
 RUNS = 20
 ALONE = 5  # of them, each in a process of its own: enough to know how many would be trained in an hour
@@ -26,30 +26,30 @@ def cases(device: str) -> list[Case]:
     at_once = [1, 2, 4, 8, 16] if device == "cuda" else [1, os.cpu_count() or 1]
     found = []
     for name, epochs in RECIPES.items():
-        specs = twenty(epochs)
-        sides = {"a process per run": partial(per_hour, [[spec] for spec in specs[:ALONE]], device, 1)}
+        runs = plan_runs(epochs)
+        sides = {"a process per run": partial(per_hour, [[run] for run in runs[:ALONE]], device, 1)}
         for count in at_once:
             told = "a pack" if count == 1 else f"{count} packs at once"
-            packs = [twenty(epochs, first=RUNS * number) for number in range(count)]
+            packs = [plan_runs(epochs, first=RUNS * number) for number in range(count)]
             sides[told] = partial(per_hour, packs, device, count)
         title = f"{RUNS} runs of three columns on digits, {name}, {device}"
         found.append(Case(title, "runs/h", sides, needed={"a pack": 5.0}))
     return found
 
 
-def twenty(epochs: int, first: int = 0) -> list[dict[str, Any]]:
-    """Specs that differ in their seed."""
-    found = []
-    for seed in range(first, first + RUNS):
-        spec = copy.deepcopy(spec_of("three columns on digits"))
-        spec["seed"] = seed
-        spec["recipe"]["epochs"] = epochs
-        spec["dataset"]["split"]["validation"] = 0.1
-        found.append(spec | {"key": json_hash([seed, epochs], 20)})
-    return found
+def plan_runs(epochs: int, first: int = 0) -> list[PlannedRun]:
+    """`RUNS` runs that differ in their seed, from `first` on."""
+    spec = resolve_spec("three columns on digits")
+    split = replace(spec.dataset.split, validation=0.1)
+    spec = replace(
+        spec,
+        dataset=replace(spec.dataset, split=split),
+        recipe=replace(spec.recipe, epochs=epochs),
+    )
+    return [PlannedRun(replace(spec, seed=seed)) for seed in range(first, first + RUNS)]
 
 
-def per_hour(packs: list[list[dict[str, Any]]], device: str, at_once: int) -> float:
+def per_hour(packs: list[list[PlannedRun]], device: str, at_once: int) -> float:
     """Train packs, so many at once, each in a process of its own, with an empty store; runs per hour."""
     return trained(packs, device, at_once)[0]
 
@@ -58,7 +58,7 @@ def beside(device: str) -> dict[str, Any]:
     """A table: what a pack's process takes beside its runs' own time, in percent of that."""
     rows = []
     for name, epochs in RECIPES.items():
-        per_hour, own = trained([twenty(epochs)], device, 1)
+        per_hour, own = trained([plan_runs(epochs)], device, 1)
         wall = 3600 * RUNS / per_hour
         row = {
             "what": f"a pack of {RUNS} runs, {name}",
@@ -69,15 +69,15 @@ def beside(device: str) -> dict[str, Any]:
     return {"title": f"A pack beside its runs, {device}", "rows": rows}
 
 
-def trained(packs: list[list[dict[str, Any]]], device: str, at_once: int) -> tuple[float, float]:
+def trained(packs: list[list[PlannedRun]], device: str, at_once: int) -> tuple[float, float]:
     """Runs per hour of packs trained as `per_hour` says, and the seconds that the runs themselves took."""
     if not (PREPARED / "digits.safetensors").exists():
         raise AbsentError("needs the demo's data (make)")
     with tempfile.TemporaryDirectory() as folder:
         waiting: list[list[str]] = []
-        for number, specs in enumerate(packs):
+        for number, runs in enumerate(packs):
             path = Path(folder) / f"{number}.json"
-            path.write_text(json.dumps(specs))
+            path.write_text(json.dumps([planned_run_to_json(run) for run in runs]))
             command = [sys.executable, "-m", "guidebp.training", str(path), "--device", device]
             waiting.append([*command, "--data", str(PREPARED), "--store", f"{folder}/runs"])
         environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "0"}

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from benchmarks.measure import AbsentError
-from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
-from guidebp.paths import PREPARED, RAW, RUNS
+from guidebp.paths import PREPARED, RAW, RUNS, StudyPaths
 from guidebp.runs.index import write_index
 from guidebp.runs.record import encode_record
+from guidebp.runs.result import RunResult
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY, RunStore
+from guidebp.study.packs import read_data_hashes
 from guidebp.study.resolve import load_study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -155,33 +157,34 @@ def project(size: int) -> Iterator[tuple[int, int]]:
         settings = root / "config/config.yaml"
         settings.write_text(settings.read_text().replace("study: demo", "study: many"))
         with chdir(root):
-            yield made_up()
+            yield record_made_up_runs()
 
 
-def made_up() -> tuple[int, int]:
+def record_made_up_runs() -> tuple[int, int]:
     """Record every run of the study as one of the demo's with slightly other results; numbers of runs and packs."""
     demo, many = load_study("demo"), load_study("many")
     real, store = RunStore(ROOT / RUNS), RunStore(RUNS)
-    known: dict[tuple[str, str, str], tuple[Row, NDArray[np.uint8]]] = {}
-    for one in demo.runs:
-        cell = one.dataset, one.architecture, one.method
-        if cell not in known:
+    templates: dict[tuple[str, str, str], tuple[RunResult, NDArray[np.uint8]]] = {}
+    for run in demo.runs:
+        cell = run.dataset, run.architecture, run.method
+        if cell not in templates:
             try:
-                result = real.read(one.key)["result"]
+                result = real.read(run.key).result
             except UserError as error:
                 raise AbsentError(f"needs the demo's runs (make): {error}") from error
-            predictions = load((real.folder(one.key) / PREDICTIONS).read_bytes())["predictions"]
-            known[cell] = result, predictions
+            predictions = load((real.folder(run.key) / PREDICTIONS).read_bytes())["predictions"]
+            templates[cell] = result, predictions
     noise = np.random.default_rng(0)
-    hashes = {name: str(read_manifest(PREPARED, name)["sha256"]) for name in many.datasets}
+    hashes = read_data_hashes(many.datasets)
     costs = json.dumps({"seconds": 2.0, "step_seconds": 1.5, "steps": 176, "device_class": "cpu"}).encode()
-    for one in many.runs:
-        result, predictions = known[one.dataset, one.architecture, one.method]
-        moved = [max(0, count - int(noise.integers(5))) for count in result["test_correct"]]
+    for run in many.runs:
+        result, predictions = templates[run.dataset, run.architecture, run.method]
+        moved = [max(0, count - int(noise.integers(5))) for count in result.test_correct or []]
         shuffled = noise.permutation(predictions, axis=1)  # equal ones would be packed into nothing
         files = {PREDICTIONS: save({"predictions": shuffled})}
-        record = encode_record(one.spec, hashes[one.dataset], result | {"test_correct": moved}, files)
-        folder = store.folder(one.key)  # not published as trained runs are: that waits for the disk
+        result = replace(result, test_correct=moved)
+        record = encode_record(run.planned, hashes[run.dataset], result, files)
+        folder = store.folder(run.key)  # not published as trained runs are: that waits for the disk
         folder.mkdir(parents=True)
         for name, content in {RECORD: record, TELEMETRY: costs, **files}.items():
             (folder / name).write_bytes(content)
@@ -189,7 +192,7 @@ def made_up() -> tuple[int, int]:
 
 
 def index_packs() -> None:
-    """As training does that finds every run in the store."""
+    """Write the indexes of all packs, as training does that finds every run in the store."""
     many, store = load_study("many"), RunStore(RUNS)
     for pack in many.packs:
-        write_index(many, pack, store)
+        write_index(StudyPaths(many.name).pack(pack.id), [run.key for run in pack.runs], store)

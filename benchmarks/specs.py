@@ -1,13 +1,14 @@
 """Resolved runs and images for benchmarks."""
 
-import copy
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from guidebp.data.prepared import Prepared, load_prepared
 from guidebp.errors import UserError
+from guidebp.runs.spec import RunSpec
 from guidebp.study.resolve import resolve_run
 
 PREPARED = Path("data/prepared")
@@ -19,14 +20,16 @@ NETWORKS: dict[str, tuple[str, str, str, str, dict[str, Any]]] = {
 }
 
 
-def spec_of(network: str, numerics: str = "exact") -> dict[str, Any]:
-    """The resolved spec of a network's run."""
+def resolve_spec(network: str, numerics: Literal["exact", "fast"] = "exact") -> RunSpec:
+    """The resolved spec of a network's run, without validation images: steps are timed."""
     dataset, architecture, method, recipe, options = NETWORKS[network]
-    spec = copy.deepcopy(resolve_run(dataset, architecture, method, recipe, 0).spec)
-    spec["architecture"]["options"] |= options
-    spec["recipe"]["numerics"] = numerics
-    spec["dataset"]["split"]["validation"] = 0  # what is timed are steps
-    return spec
+    spec = resolve_run(dataset, architecture, method, recipe, 0).spec
+    return replace(
+        spec,
+        dataset=replace(spec.dataset, split=replace(spec.dataset.split, validation=0.0)),
+        architecture=replace(spec.architecture, options=spec.architecture.options | options),
+        recipe=replace(spec.recipe, numerics=numerics),
+    )
 
 
 def images_of(dataset: str, count: int) -> Prepared:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks.measure import AbsentError, Case
-from benchmarks.specs import NETWORKS, images_of, spec_of
+from benchmarks.specs import NETWORKS, images_of, resolve_spec
 from guidebp.training.numerics import cpu_has_bf16
 
 IMAGES, SECONDS = 2560, 8.0
@@ -72,8 +72,8 @@ def one_process() -> None:
     args = parser.parse_args()
     import torch
 
-    spec, device = spec_of(args.network, args.numerics), torch.device(args.device)
-    data = images_of(spec["dataset"]["name"], IMAGES)
+    spec, device = resolve_spec(args.network, args.numerics), torch.device(args.device)
+    data = images_of(spec.dataset.name, IMAGES)
     if args.side == "user":
         from benchmarks.user_loop import Loop
 
@@ -91,13 +91,13 @@ def one_process() -> None:
     set_numerics(args.numerics, device)
     method, batches = start_run(spec, data.on(device), device)
     state = new_state(method, device, time.perf_counter())
-    train_epoch(state, batches, spec["recipe"])
+    train_epoch(state, batches, spec.recipe)
     print("ready", flush=True)
     sys.stdin.readline()
     started, count = time.perf_counter(), 0
     while time.perf_counter() - started < args.seconds:
         state.epoch = 1
-        train_epoch(state, batches, spec["recipe"])
+        train_epoch(state, batches, spec.recipe)
         count += batches.steps * batches.size
     print(json.dumps(count / (time.perf_counter() - started)))
 

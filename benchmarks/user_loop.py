@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from guidebp.data.prepared import Prepared
 from guidebp.models import build_network
-from guidebp.runs.json_fields import from_json
-from guidebp.runs.spec import FamilySpec
+from guidebp.runs.spec import RunSpec
 
 
 class Images(Dataset[tuple[Any, int]]):
@@ -38,17 +37,15 @@ class Images(Dataset[tuple[Any, int]]):
 class Loop:
     """Epoch after epoch: DataLoader with a worker per core, fp32, a look at the loss in every step."""
 
-    def __init__(self, spec: dict[str, Any], data: Prepared, device: torch.device) -> None:
-        recipe, channels = spec["recipe"], data.images.shape[1]
+    def __init__(self, spec: RunSpec, data: Prepared, device: torch.device) -> None:
+        recipe, channels = spec.recipe, data.images.shape[1]
         size = data.images.shape[2]
-        changes = (
-            [T.RandomCrop(size, padding=4), T.RandomHorizontalFlip()] if "augmentation" in recipe else []
-        )
+        changes = [T.RandomCrop(size, padding=4), T.RandomHorizontalFlip()] if recipe.augmentation else []
         normalise = T.Normalize((0.5,) * channels, (0.25,) * channels)
         images = Images(data, T.Compose([*changes, T.ToTensor(), normalise]))
         self.loader = DataLoader(
             images,
-            batch_size=recipe["batch_size"],
+            batch_size=recipe.batch_size,
             shuffle=True,
             drop_last=True,
             num_workers=os.cpu_count() or 1,
@@ -56,10 +53,9 @@ class Loop:
             pin_memory=device.type == "cuda",
         )
         shape = (channels, size, int(data.images.shape[3]))
-        architecture = from_json(FamilySpec, spec["architecture"])
-        self.network = build_network(architecture, shape, spec["dataset"]["classes"]).to(device)
-        settings = {name: value for name, value in recipe["optimiser"].items() if name != "name"}
-        self.optimiser = torch.optim.SGD(self.network.parameters(), **settings)
+        self.network = build_network(spec.architecture, shape, spec.dataset.classes).to(device)
+        settings: dict[str, Any] = recipe.optimiser.settings
+        self.optimiser = torch.optim.SGD(self.network.parameters(), lr=recipe.optimiser.lr, **settings)
         self.device = device
 
     def epoch(self) -> float:

@@ -1,6 +1,8 @@
 """What the benchmarks compute from what they measure."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,10 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from benchmarks.equivalence import two_one_sided
 from benchmarks.measure import AbsentError, Case, measured
-from benchmarks.specs import NETWORKS, spec_of
+from benchmarks.packs import RUNS, plan_runs
+from benchmarks.specs import NETWORKS, resolve_spec
+from guidebp.runs.spec import planned_run_to_json
+from guidebp.training.specs import read_planned_runs
 from tests.support.tiny import ROOT
 
 
@@ -59,6 +64,17 @@ def test_equal_accuracies_are_equivalent() -> None:
 @pytest.mark.parametrize("network", NETWORKS)
 def test_what_is_timed_is_in_the_catalogues(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    spec = spec_of(network)
-    assert spec["recipe"]["numerics"] == "exact" and spec["dataset"]["split"]["validation"] == 0
-    assert spec["architecture"]["options"].items() >= NETWORKS[network][4].items()
+    spec = resolve_spec(network)
+    assert spec.recipe.numerics == "exact" and spec.dataset.split.validation == 0
+    assert spec.architecture.options.items() >= NETWORKS[network][4].items()
+    assert resolve_spec(network, "fast").recipe.numerics == "fast"
+
+
+def test_runs_of_a_pack_are_what_training_reads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(ROOT)
+    runs = plan_runs(2, first=RUNS)
+    assert [run.spec.seed for run in runs] == list(range(RUNS, 2 * RUNS))
+    assert {(run.spec.recipe.epochs, run.spec.dataset.split.validation) for run in runs} == {(2, 0.1)}
+    path = tmp_path / "runs.json"
+    path.write_text(json.dumps([planned_run_to_json(run) for run in runs]))
+    assert read_planned_runs(path) == runs

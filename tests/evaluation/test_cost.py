@@ -7,15 +7,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from guidebp.evaluation.cost import cost
 from guidebp.models.layers import GlobalAverage, make_conv_bn_relu
+from guidebp.runs.result import PathwayCounts
 from tests.support.tiny import ARCHITECTURES, METHODS, SHAPE, fits, method, network
 
 
 def single(*modules: nn.Module, shape: tuple[int, ...] = (4, 6, 8)) -> tuple[int, int]:
     """Parameters and operations of one pathway."""
-    found = cost([modules], torch.zeros(1, *shape))
-    for kind in ("parameters", "operations"):
-        assert found[kind]["alone"] == found[kind]["together"]
-    return found["parameters"]["alone"][0], found["operations"]["alone"][0]
+    network_cost = cost([modules], torch.zeros(1, *shape))
+    parameters, operations = network_cost.parameters, network_cost.operations
+    assert parameters.alone == parameters.together and operations.alone == operations.together
+    return parameters.alone[0], operations.alone[0]
 
 
 # module: its parameters, and its operations on a map of 4 channels, 6 x 8
@@ -56,21 +57,20 @@ def test_linear_by_hand(bias: bool) -> None:
 def test_shared_modules_count_once_together_and_every_time_alone() -> None:
     trunk, deeper = nn.Conv2d(1, 2, 1, bias=False), nn.Conv2d(2, 2, 1, bias=False)  # 2 and 4 weights
     heads = [nn.Sequential(GlobalAverage(), nn.Linear(2, 3)) for _ in range(2)]  # 6 + 3
-    found = cost([[trunk, heads[0]], [trunk, deeper, heads[1]]], torch.zeros(1, 1, 5, 5))
-    assert found["parameters"] == {"alone": [2 + 9, 2 + 4 + 9], "together": [2 + 9, 2 + 4 + 9 + 9]}
+    network_cost = cost([[trunk, heads[0]], [trunk, deeper, heads[1]]], torch.zeros(1, 1, 5, 5))
+    assert network_cost.parameters == PathwayCounts(alone=[2 + 9, 2 + 4 + 9], together=[2 + 9, 2 + 4 + 9 + 9])
     # convolutions at 25 places, the mean reads 2 x 25 values
-    assert found["operations"] == {
-        "alone": [50 + 50 + 9, 50 + 100 + 50 + 9],
-        "together": [50 + 50 + 9, 50 + 100 + 2 * (50 + 9)],
-    }
+    assert network_cost.operations == PathwayCounts(
+        alone=[50 + 50 + 9, 50 + 100 + 50 + 9], together=[50 + 50 + 9, 50 + 100 + 2 * (50 + 9)]
+    )
 
 
 def test_parameters_that_modules_share_count_once() -> None:
     """A tied weight is one parameter, but used twice."""
     first, second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
     second.weight = first.weight
-    found = cost([[first, second]], torch.zeros(1, 3))
-    assert found["parameters"]["alone"] == [9] and found["operations"]["alone"] == [18]
+    network_cost = cost([[first, second]], torch.zeros(1, 3))
+    assert network_cost.parameters.alone == [9] and network_cost.operations.alone == [18]
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -100,16 +100,15 @@ def test_failure_leaves_no_hooks_and_flags_behind() -> None:
 def test_together_grows_to_the_whole_network(name: str) -> None:
     net = network(name)
     image = torch.randn(1, *SHAPE)
-    found = cost(net.stages(), image)
-    for values in found.values():
-        alone, together = values["alone"], values["together"]
+    network_cost = cost(net.stages(), image)
+    for counts in (network_cost.parameters, network_cost.operations):
+        alone, together = counts.alone, counts.together
         assert len(alone) == len(together) == net.pathways and alone[0] == together[0] > 0
         assert together == sorted(set(together))  # every pathway adds something
         assert all(a <= t for a, t in zip(alone, together, strict=True))
-    assert found["parameters"]["together"][-1] == sum(p.numel() for p in net.parameters())
-    again = cost(net.stages(), image)
-    assert again == found
-    assert cost(net.stages(), torch.zeros(1, *SHAPE)) == found  # what the image shows does not matter
+    assert network_cost.parameters.together[-1] == sum(p.numel() for p in net.parameters())
+    assert cost(net.stages(), image) == network_cost
+    assert cost(net.stages(), torch.zeros(1, *SHAPE)) == network_cost  # the image's content does not matter
 
 
 def counted_by_torch(net: nn.Module, image: Tensor) -> int:
@@ -150,11 +149,11 @@ def others(net: nn.Module, image: Tensor) -> int:
 def test_operations_are_torchs_multiply_adds_and_the_counted_rest(name: str) -> None:
     net, image = network(name), torch.randn(1, *SHAPE)
     net.eval()
-    found = cost(net.stages(), image)["operations"]
-    assert found["together"][-1] == counted_by_torch(net, image) + others(net, image)
-    for stages, alone in zip(net.stages(), found["alone"], strict=True):
-        one = nn.Sequential(*stages)
-        assert alone == counted_by_torch(one, image) + others(one, image)
+    operations = cost(net.stages(), image).operations
+    assert operations.together[-1] == counted_by_torch(net, image) + others(net, image)
+    for stages, alone in zip(net.stages(), operations.alone, strict=True):
+        pathway = nn.Sequential(*stages)
+        assert alone == counted_by_torch(pathway, image) + others(pathway, image)
 
 
 SUB_MODELS = [name for name in METHODS if METHODS[name].family == "sub-models"]
@@ -166,7 +165,10 @@ def test_sub_models_cost_alone_what_they_cost_inside(name: str) -> None:
     critics = name.replace("sub-models", "local-critic")
     assert fits(name, "vgg") and fits(critics, "vgg")
     image = torch.zeros(1, *SHAPE)
-    apart, inside = (cost(method(one, "vgg").stages(), image) for one in (name, critics))
-    for kind in ("parameters", "operations"):
-        assert apart[kind]["alone"] == inside[kind]["alone"]
-        assert apart[kind]["together"][-1] == sum(apart[kind]["alone"]) > inside[kind]["together"][-1]
+    apart, inside = (cost(method(method_name, "vgg").stages(), image) for method_name in (name, critics))
+    for counts, inside_counts in (
+        (apart.parameters, inside.parameters),
+        (apart.operations, inside.operations),
+    ):
+        assert counts.alone == inside_counts.alone
+        assert counts.together[-1] == sum(counts.alone) > inside_counts.together[-1]

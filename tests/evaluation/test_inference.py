@@ -1,6 +1,7 @@
 """Inference with several exits: small cases by hand, and the published procedures told again as plain loops."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,8 @@ from guidebp.evaluation.inference import (
     tally,
 )
 from guidebp.hashing import canonical_json
+from guidebp.runs.json_fields import to_json
+from guidebp.runs.result import EarlyExit, SmallestExit
 
 
 def chances(exits: int, images: int, classes: int = 4, seed: int = 0, sharpness: float = 3.0) -> Tensor:
@@ -57,12 +60,9 @@ def test_tally_by_hand() -> None:
 def test_progressive_by_hand() -> None:
     scores = torch.tensor([[0.95, 0.60, 0.40], [0.99, 0.92, 0.50]])
     right = torch.tensor([[True, False, True], [False, True, False]])
-    found = progressive(scores, right, (0.3, 0.5, 0.9, 0.97))
-    assert found == {
-        "level": [0.3, 0.5, 0.9, 0.97],
-        "correct": [2, 1, 2, 1],
-        "leave": [[3, 0], [2, 1], [1, 2], [0, 3]],
-    }
+    assert progressive(scores, right, (0.3, 0.5, 0.9, 0.97)) == EarlyExit(
+        level=[0.3, 0.5, 0.9, 0.97], correct=[2, 1, 2, 1], leave=[[3, 0], [2, 1], [1, 2], [0, 3]]
+    )
 
 
 def test_confidence_and_certainty() -> None:
@@ -123,19 +123,19 @@ def test_budget_takes_thresholds_from_validation_and_hits_from_the_test() -> Non
     validation = torch.tensor([[0.9, 0.8, 0.4, 0.3], [0.5, 0.5, 0.5, 0.5]])  # at ratio 1 above 0.4 leaves
     scores = torch.tensor([[0.41, 0.40, 0.39, 0.95, 0.1], [0.1, 0.1, 0.1, 0.1, 0.1]])
     right = torch.tensor([[True, True, True, False, True], [False, False, True, True, False]])
-    found = budgeted(scores, right, validation)
-    place = RATIOS.index(1.0)
-    assert found["leave"][place] == [2, 3] and found["correct"][place] == 2
-    assert len(found["leave"]) == len(found["correct"]) == len(RATIOS)
+    exits = budgeted(scores, right, validation)
+    index = RATIOS.index(1.0)
+    assert exits.leave[index] == [2, 3] and exits.correct[index] == 2
+    assert len(exits.leave) == len(exits.correct) == len(RATIOS)
 
 
 def test_larger_ratios_keep_more_for_later_exits() -> None:
     scores = torch.rand(3, 200, generator=torch.Generator().manual_seed(4))
-    found = budgeted(scores, torch.ones(3, 200, dtype=torch.bool), scores)
-    first, last = ([row[k] for row in found["leave"]] for k in (0, -1))
+    exits = budgeted(scores, torch.ones(3, 200, dtype=torch.bool), scores)
+    first, last = ([row[k] for row in exits.leave] for k in (0, -1))
     assert first == sorted(first, reverse=True) and last == sorted(last)
     assert first[0] > 2 * first[-1] and last[-1] > 2 * last[0]
-    assert found["correct"] == [200] * len(RATIOS)
+    assert exits.correct == [200] * len(RATIOS)
 
 
 def test_ensembles_average_probabilities_not_votes() -> None:
@@ -163,9 +163,9 @@ def test_smallest_by_hand() -> None:
 
 def test_calibration_by_hand() -> None:
     made = torch.tensor([[[0.5, 0.3, 0.2], [0.1, 0.9, 0.0], [1.0, 0.0, 0.0], [0.52, 0.48, 0.0]]])
-    found = calibration(made, torch.tensor([0, 0, 0, 1]))
+    bins = calibration(made, torch.tensor([0, 0, 0, 1]))
     assert BINS == 15
-    images, right, sums = (found[key][0] for key in ("images", "correct", "confidence"))
+    images, right, sums = bins.images[0], bins.correct[0], bins.confidence[0]
     assert {b: n for b, n in enumerate(images) if n} == {7: 2, 13: 1, 14: 1}
     assert {b: n for b, n in enumerate(right) if n} == {7: 1, 14: 1}
     assert [sums[7], sums[13], sums[14]] == pytest.approx([1.02, 0.9, 1.0])
@@ -174,7 +174,7 @@ def test_calibration_by_hand() -> None:
 def test_expected_calibration_error_by_hand() -> None:
     """From the counts as from the images themselves."""
     made, labels = chances(4, 300, 5, sharpness=0.7), truth(300, 5)
-    found = calibration(made, labels)
+    bins = calibration(made, labels)
     for k in range(4):
         expected = 0.0
         for b in range(BINS):
@@ -183,79 +183,90 @@ def test_expected_calibration_error_by_hand() -> None:
                 for p, y in zip(made[k].double().tolist(), labels.tolist(), strict=True)
                 if b / BINS < max(p) <= (b + 1) / BINS
             ]
-            assert found["images"][k][b] == len(members)
+            assert bins.images[k][b] == len(members)
             if members:
                 gap = np.mean([hit for _, hit in members]) - np.mean([c for c, _ in members])
                 expected += len(members) / 300 * abs(float(gap))
-        gaps = zip(found["correct"][k], found["confidence"][k], strict=True)
+        gaps = zip(bins.correct[k], bins.confidence[k], strict=True)
         assert sum(abs(hit - c) for hit, c in gaps) / 300 == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(("exits", "images"), [(1, 30), (3, 1), (1, 1), (3, 100)])
 def test_all_of_it(exits: int, images: int) -> None:
-    made, labels = chances(exits, images), truth(images)
-    validation, known = chances(exits, 50, seed=7), truth(50, seed=8)
-    found = inference(made, labels, validation, known)
-    canonical_json(found)
-    right = made.argmax(dim=2) == labels
-    for name, levels in (("confidence", CONFIDENCES), ("certainty", CERTAINTIES), ("budgeted", RATIOS)):
-        assert found[name]["level"] == list(levels)
-        assert len(found[name]["correct"]) == len(found[name]["leave"]) == len(levels)
-        assert all(len(row) == exits and sum(row) == images for row in found[name]["leave"])
-        assert all(0 <= n <= images for n in found[name]["correct"])
-    assert found["ensembles"][0] == int(right[0].sum())
-    assert found["budgeted"] == budgeted(confidence(made), right, confidence(validation))
-    hits = [int((validation[k].argmax(dim=1) == known).sum()) for k in range(exits)]
-    assert found["smallest"] == {"points": list(POINTS), "exit": smallest(hits, 50)}
+    probabilities, labels = chances(exits, images), truth(images)
+    validation, validation_labels = chances(exits, 50, seed=7), truth(50, seed=8)
+    logits = chances(exits, images, seed=9).log()
+    ways = inference(logits, probabilities, labels, validation, validation_labels)
+    canonical_json(to_json(ways))
+    right = probabilities.argmax(dim=2) == labels
+    assert ways.budgeted is not None
+    for tallies, levels in (
+        (ways.confidence, CONFIDENCES),
+        (ways.certainty, CERTAINTIES),
+        (ways.budgeted, RATIOS),
+    ):
+        assert tallies.level == list(levels)
+        assert len(tallies.correct) == len(tallies.leave) == len(levels)
+        assert all(len(row) == exits and sum(row) == images for row in tallies.leave)
+        assert all(0 <= n <= images for n in tallies.correct)
+    assert ways.ensembles[0] == int(right[0].sum())
+    assert ways.logit_ensembles == ensembles(logits, labels)
+    assert ways.budgeted == budgeted(confidence(probabilities), right, confidence(validation))
+    hits = [int((validation[k].argmax(dim=1) == validation_labels).sum()) for k in range(exits)]
+    assert ways.smallest == SmallestExit(list(POINTS), smallest(hits, 50))
     if exits == 1:
-        assert {tuple(found[name]["correct"]) for name in ("confidence", "certainty")} == {
-            (int(right.sum()),) * 13
-        }
+        for tallies in (ways.confidence, ways.certainty):
+            assert tallies.correct == [int(right.sum())] * 13
 
 
 def test_levels_of_confidence_and_certainty_are_naive_loops() -> None:
-    made, labels = chances(3, 120, 5, sharpness=1.0), truth(120, 5)
-    found = inference(made, labels, made[:, :0], labels[:0])
-    entropies = stats.entropy(made.double().numpy(), axis=2) / math.log(5)
-    for name, levels in (("confidence", CONFIDENCES), ("certainty", CERTAINTIES)):
-        for place, level in enumerate(levels):
+    probabilities, labels = chances(3, 120, 5, sharpness=1.0), truth(120, 5)
+    ways = inference(probabilities.log(), probabilities, labels, probabilities[:, :0], labels[:0])
+    entropies = stats.entropy(probabilities.double().numpy(), axis=2) / math.log(5)
+    confidences, certainties = probabilities.amax(dim=2).double().numpy(), 1 - entropies
+    for tallies, levels, scores in (
+        (ways.confidence, CONFIDENCES, confidences),
+        (ways.certainty, CERTAINTIES, certainties),
+    ):
+        for index, level in enumerate(levels):
             counts, correct = [0, 0, 0], 0
             for n in range(120):
                 for k in range(3):
-                    sure = max(made[k, n].tolist()) if name == "confidence" else 1 - entropies[k, n]
-                    if sure > level or k == 2:
+                    if scores[k, n] > level or k == 2:
                         counts[k] += 1
-                        correct += int(made[k, n].argmax() == labels[n])
+                        correct += int(probabilities[k, n].argmax() == labels[n])
                         break
-            assert (found[name]["leave"][place], found[name]["correct"][place]) == (counts, correct)
-        assert len({tuple(row) for row in found[name]["leave"]}) > 5  # the levels are not all alike
+            assert (tallies.leave[index], tallies.correct[index]) == (counts, correct)
+        assert len({tuple(row) for row in tallies.leave}) > 5  # the levels are not all alike
 
 
 def test_without_a_validation_set_two_of_them_are_none() -> None:
-    made, labels = chances(3, 20), truth(20)
-    found = inference(made, labels, torch.zeros(3, 0, 4), torch.zeros(0, dtype=torch.int64))
-    assert found["budgeted"] is None and found["smallest"] is None
-    whole = inference(made, labels, made, labels)
-    assert whole["budgeted"] is not None and whole["smallest"] is not None
-    for name in ("confidence", "certainty", "ensembles"):
-        assert found[name] == whole[name]
+    probabilities, labels = chances(3, 20), truth(20)
+    logits = probabilities.log()
+    no_labels = torch.zeros(0, dtype=torch.int64)
+    without = inference(logits, probabilities, labels, torch.zeros(3, 0, 4), no_labels)
+    assert without.budgeted is None and without.smallest is None
+    ways = inference(logits, probabilities, labels, probabilities, labels)
+    assert ways.budgeted is not None and ways.smallest is not None
+    assert without == replace(ways, budgeted=None, smallest=None)
 
 
 def test_probabilities_of_exactly_zero_and_one() -> None:
     """Every image is certain: all leave at once, whatever the level."""
     labels = torch.tensor([0, 1, 2, 1])
-    made = torch.eye(3)[labels].expand(2, 4, 3)
-    found = inference(made, labels, made, labels)
-    canonical_json(found)
-    for name in ("confidence", "certainty"):
-        assert (found[name]["correct"], found[name]["leave"]) == ([4] * 13, [[4, 0]] * 13)
-    assert found["ensembles"] == [4, 4] and found["smallest"]["exit"] == [0, 0, 0, 0]
+    probabilities = torch.eye(3)[labels].expand(2, 4, 3)
+    ways = inference(probabilities, probabilities, labels, probabilities, labels)
+    canonical_json(to_json(ways))
+    for tallies in (ways.confidence, ways.certainty):
+        assert (tallies.correct, tallies.leave) == ([4] * 13, [[4, 0]] * 13)
+    assert ways.smallest is not None and ways.budgeted is not None
+    assert ways.ensembles == ways.logit_ensembles == [4, 4] and ways.smallest.exit == [0, 0, 0, 0]
     # all scores are equal, so they stay together, at the last exit
-    assert (found["budgeted"]["correct"], found["budgeted"]["leave"]) == ([4] * 20, [[0, 4]] * 20)
+    assert (ways.budgeted.correct, ways.budgeted.leave) == ([4] * 20, [[0, 4]] * 20)
 
 
 def test_ties_go_to_the_first_class() -> None:
-    made = torch.full((2, 3, 4), 0.25)
-    found = inference(made, torch.tensor([0, 0, 1]), made, torch.tensor([0, 0, 1]))
-    assert found["ensembles"] == [2, 2] and found["confidence"]["correct"] == [2] * 13
-    assert found["confidence"]["leave"] == [[0, 3]] * 13 == found["certainty"]["leave"]
+    probabilities, labels = torch.full((2, 3, 4), 0.25), torch.tensor([0, 0, 1])
+    ways = inference(probabilities.log(), probabilities, labels, probabilities, labels)
+    assert ways.ensembles == ways.logit_ensembles == [2, 2] and ways.confidence.correct == [2] * 13
+    assert ways.confidence.leave == [[0, 3]] * 13 == ways.certainty.leave

@@ -25,6 +25,8 @@ from guidebp.evaluation.inference import (
     smallest,
 )
 from guidebp.hashing import canonical_json
+from guidebp.runs.json_fields import to_json
+from guidebp.runs.result import EarlyExit
 
 
 @st.composite
@@ -68,14 +70,15 @@ def test_a_higher_threshold_never_lets_an_image_leave_earlier(
 
 @given(cases())
 def test_counts_and_operations_along_the_levels(case: tuple[Tensor, Tensor]) -> None:
-    made, labels = case
-    found = inference(made, labels, made, labels)
-    canonical_json(found)
-    for name, levels in (("confidence", CONFIDENCES), ("certainty", CERTAINTIES)):
-        assert all(sum(row) == len(labels) and min(row) >= 0 for row in found[name]["leave"])
-        spent = [operations(row) for row in found[name]["leave"]]
+    probabilities, labels = case
+    ways = inference(probabilities.log(), probabilities, labels, probabilities, labels)
+    canonical_json(to_json(ways))
+    for exits, levels in ((ways.confidence, CONFIDENCES), (ways.certainty, CERTAINTIES)):
+        assert all(sum(row) == len(labels) and min(row) >= 0 for row in exits.leave)
+        spent = [operations(row) for row in exits.leave]
         assert spent == sorted(spent) and len(spent) == len(levels)
-    assert all(sum(row) == len(labels) for row in found["budgeted"]["leave"])
+    assert ways.budgeted is not None
+    assert all(sum(row) == len(labels) for row in ways.budgeted.leave)
     assert list(CONFIDENCES) == sorted(CONFIDENCES) and list(CERTAINTIES) == sorted(CERTAINTIES)
 
 
@@ -86,12 +89,9 @@ def test_what_no_score_exceeds_leaves_everyone_at_the_last_exit(
     made, labels = case
     right = made.argmax(dim=2) == labels
     level = max(level, float(confidence(made).max()))  # float32 sums may round above 1
-    found = progressive(confidence(made), right, (level,))
-    assert found == {
-        "level": [level],
-        "correct": [int(right[-1].sum())],
-        "leave": [[0] * (len(made) - 1) + [len(labels)]],
-    }
+    assert progressive(confidence(made), right, (level,)) == EarlyExit(
+        level=[level], correct=[int(right[-1].sum())], leave=[[0] * (len(made) - 1) + [len(labels)]]
+    )
 
 
 @given(cases(), st.sampled_from(RATIOS))
@@ -152,7 +152,7 @@ def test_smallest_keeps_its_promise(right: list[int], more: int) -> None:
 @given(cases())
 def test_calibration_by_loop(case: tuple[Tensor, Tensor]) -> None:
     made, labels = case
-    found = calibration(made, labels)
+    bins = calibration(made, labels)
     for k in range(len(made)):
         counts, hits, sums = [0] * BINS, [0] * BINS, [0.0] * BINS
         for row, label in zip(made[k].double().tolist(), labels.tolist(), strict=True):
@@ -161,8 +161,8 @@ def test_calibration_by_loop(case: tuple[Tensor, Tensor]) -> None:
             counts[place] += 1
             hits[place] += row.index(best) == label
             sums[place] += best
-        assert (found["images"][k], found["correct"][k]) == (counts, hits)
-        assert found["confidence"][k] == pytest.approx(sums, rel=1e-5)
+        assert (bins.images[k], bins.correct[k]) == (counts, hits)
+        assert bins.confidence[k] == pytest.approx(sums, rel=1e-5)
 
 
 @given(cases())

@@ -29,4 +29,5 @@ class CheckpointName:
     def parse(cls, name: str) -> Self | None:
         """The parts of a file name; None for a file that is no checkpoint."""
         match = _PATTERN.fullmatch(name)
-        return cls(int(match[1]), int(match[2]), match[3]) if match else None
+        parts = cls(int(match[1]), int(match[2]), match[3]) if match else None
+        return parts if str(parts) == name else None  # not with further zeros or other digits than 0 to 9

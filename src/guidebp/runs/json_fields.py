@@ -7,6 +7,7 @@ Only the standard library: training imports this.
 import math
 import types
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -16,14 +17,20 @@ JsonObject = dict[str, object]
 
 
 def to_json(value: object) -> Any:
-    """The JSON value of a dataclass, without the fields that equal their defaults; tuples become lists."""
+    """The JSON value of a dataclass, without the fields that equal their defaults; tuples become lists.
+
+    Integers in float fields become floats: JSON tells 1 and 1.0 apart, but equal values must have equal keys.
+    """
     if is_dataclass(value) and not isinstance(value, type):
         entries = ((field, getattr(value, field.name)) for field in fields(value))
-        return {
+        entries_by_name = {
             field.name: to_json(entry)
             for field, entry in entries
             if not _has_default(field) or entry != _default(field)
         }
+        for name in _float_fields(type(value)) & entries_by_name.keys():
+            entries_by_name[name] = _to_floats(entries_by_name[name])
+        return entries_by_name
     if isinstance(value, Mapping):
         return {str(key): to_json(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -37,8 +44,8 @@ def from_json(kind: type[T], value: object, key: str = "") -> T:
     Raises ValueError for a missing or unknown key, for a value of another type, and for NaN and infinity where a
     float is expected. Integers may stand for floats.
     """
-    found: T = _convert(kind, value, key)
-    return found
+    converted: T = _convert(kind, value, key)
+    return converted
 
 
 def _convert(kind: Any, value: Any, key: str) -> Any:
@@ -50,7 +57,7 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
     if origin is Literal:
         if value in arguments and not isinstance(value, bool):
             return value
-        raise _error(key, value, " or ".join(map(repr, arguments)))
+        raise _error(key, value, _describe(kind))
     if origin in (Union, types.UnionType):
         return _union(arguments, value, key)
     if origin in (list, tuple):
@@ -62,7 +69,7 @@ def _convert(kind: Any, value: Any, key: str) -> Any:
     if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
         return _finite(value, key)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise _error(key, value, "null" if kind is types.NoneType else kind.__name__)
+        raise _error(key, value, _describe(kind))
     return value
 
 
@@ -92,12 +99,15 @@ def _dataclass(kind: Any, value: Any, key: str) -> Any:
 
 
 def _union(arguments: tuple[Any, ...], value: Any, key: str) -> Any:
-    for kind in arguments:
-        try:
+    kinds = [kind for kind in arguments if kind is not types.NoneType]
+    if value is None and len(kinds) < len(arguments):
+        return None
+    if len(kinds) == 1:  # its error names the key inside an object
+        return _convert(kinds[0], value, key)
+    for kind in kinds:
+        with suppress(ValueError):
             return _convert(kind, value, key)
-        except ValueError as error:
-            failure = error
-    raise failure
+    raise _error(key, value, " or ".join(map(_describe, kinds)))
 
 
 def _sequence(origin: Any, arguments: tuple[Any, ...], value: Any, key: str) -> Any:
@@ -108,14 +118,40 @@ def _sequence(origin: Any, arguments: tuple[Any, ...], value: Any, key: str) -> 
     if len(kinds) != len(value):
         raise _error(key, value, f"{len(kinds)} values")
     entries = (
-        _convert(kind, entry, f"{key}.{i}") for i, (kind, entry) in enumerate(zip(kinds, value, strict=True))
+        _convert(kind, entry, _join(key, str(i)))
+        for i, (kind, entry) in enumerate(zip(kinds, value, strict=True))
     )
     return origin(entries)
+
+
+def _describe(kind: Any) -> str:
+    """A type in the words of an error message."""
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, get_args(kind)))
+    return "an object" if is_dataclass(kind) else str(kind.__name__)
 
 
 @cache
 def _types(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
+
+
+@cache
+def _float_fields(kind: type) -> frozenset[str]:
+    """The fields that hold floats and no integers, in lists too."""
+    return frozenset(
+        name for name, hint in _types(kind).items() if _mentions(hint, float) and not _mentions(hint, int)
+    )
+
+
+def _mentions(hint: Any, kind: type) -> bool:
+    return hint is kind or any(_mentions(argument, kind) for argument in get_args(hint))
+
+
+def _to_floats(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_to_floats(entry) for entry in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _has_default(field: "Field[Any]") -> bool:
@@ -133,4 +169,5 @@ def _join(key: str, name: str) -> str:
 
 
 def _error(key: str, value: object, expected: str) -> ValueError:
-    return ValueError(f"{key}: expected {expected}, found {value!r:.60}")
+    prefix = f"{key}: " if key else ""
+    return ValueError(f"{prefix}expected {expected}, found {value!r:.60}")

@@ -70,7 +70,7 @@ def decode_record(content: bytes, key: str, path: Path, remedy: str) -> RunRecor
             locks=from_json(Locks, body.get("locks"), "locks"),
             sha256=value["sha256"],
         )
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise UserError(f"{path}: not a record ({error}); {remedy}") from error
     if record.spec.key != key:
         raise UserError(f"{path}: its spec has the key {record.spec.key}, not {key}; {remedy}")
