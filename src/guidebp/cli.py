@@ -97,7 +97,7 @@ def specs(args: argparse.Namespace) -> None:
 
 def time(args: argparse.Namespace) -> None:
     """Time a training step of every architecture and method of a study, for results/step-times.json."""
-    from guidebp.jobs.step_times import time_steps
+    from guidebp.jobs.timing import time_steps
     from guidebp.study.resolve import load_study
 
     study = load_study(args.study)

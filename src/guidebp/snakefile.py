@@ -27,8 +27,8 @@ from guidebp.runs.store import RunStore
 from guidebp.schema.catalogue import reader_name
 from guidebp.schema.datasets import Dataset, Folder, Npz, Subset, local_path
 from guidebp.schema.yaml_files import check, nearest, read_file
-from guidebp.study.plan import STEP_TIMES
 from guidebp.study.resolve import load_study
+from guidebp.study.step_times import STEP_TIMES
 from guidebp.study.study import Pack, Study, restrict_to_packs
 
 

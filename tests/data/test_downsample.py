@@ -13,11 +13,11 @@ from torch.nn.functional import avg_pool2d
 
 from guidebp.data.prepared import Prepared, downsampled
 from guidebp.errors import UserError
-from guidebp.jobs import step_times
+from guidebp.jobs import timing
 from guidebp.runs.json_fields import to_json
 from guidebp.runs.spec import AugmentationSpec
-from guidebp.study.plan import compute_image_shape, hash_step
 from guidebp.study.resolve import load_study, resolve_run
+from guidebp.study.step_times import compute_image_shape, hash_step
 from guidebp.training.trainer import start_run, train_run
 from tests.support.tiny import ROOT, SHAPE, prepared, recipe, spec
 
@@ -103,9 +103,9 @@ def test_a_study_knows_what_its_networks_see(root: Path, monkeypatch: pytest.Mon
         return 1.0
 
     monkeypatch.chdir(root)
-    monkeypatch.setattr(step_times, "step_seconds", step_seconds)
+    monkeypatch.setattr(timing, "step_seconds", step_seconds)
     for one in (study, whole):
-        step_times.time_steps(one, "cpu")
+        timing.time_steps(one, "cpu")
     assert timed == [(1, 14, 14), (1, 28, 28)]
 
 

@@ -10,8 +10,8 @@ from guidebp.runs.record import encode_record
 from guidebp.runs.result import RunResult
 from guidebp.runs.store import RECORD, TELEMETRY, RunStore
 from guidebp.study.keys import Run
-from guidebp.study.plan import hash_step, predict_run_seconds
 from guidebp.study.resolve import load_study
+from guidebp.study.step_times import MachineStepTimes, hash_step, predict_run_seconds
 from guidebp.study.study import Study
 from tests.support.tiny import ROOT
 
@@ -57,10 +57,12 @@ def test_a_timed_step_says_how_long_new_runs_take(tmp_path: Path) -> None:
     study = load_study("paper", ROOT)
     run = next(run for run in study.runs if run.dataset == "cifar-10")
     pack = next(pack for pack in study.packs if run in pack.runs)
-    times = {"slow": {"seconds": {hash_step(study, one): 2.0 for one in pack.runs}}}
-    times["fast"] = {"seconds": {hash_step(study, one): 1.0 for one in pack.runs}}
+    times = {
+        name: MachineStepTimes({hash_step(study, one): seconds for one in pack.runs})
+        for name, seconds in {"slow": 2.0, "fast": 1.0}.items()
+    }
     needs = Needs(study, RunStore(tmp_path))
     needs.step_times = times
-    expected = sum(predict_run_seconds(study, one, times["slow"]["seconds"]) or 0 for one in pack.runs)
+    expected = sum(predict_run_seconds(study, one, times["slow"].seconds) or 0 for one in pack.runs)
     assert needs.minutes(pack.id, 1) == 5 + round(1.5 * expected / 60)
     assert needs.megabytes(pack.id, 1) == 4000

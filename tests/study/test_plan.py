@@ -11,8 +11,9 @@ from guidebp.collect.collect import count_locks
 from guidebp.errors import UserError
 from guidebp.schema.datasets import Counts
 from guidebp.study.keys import Run
-from guidebp.study.plan import hash_step, plan_setting, read_step_times, select_deciding_runs
+from guidebp.study.plan import plan_setting, select_deciding_runs
 from guidebp.study.resolve import load_study
+from guidebp.study.step_times import MachineStepTimes, hash_step, read_step_times
 from guidebp.study.study import Study
 from guidebp.training.step_time import step_seconds
 from tests.support.tiny import ARCHITECTURES, METHODS, ROOT, SHAPE, fits, recipe, spec
@@ -30,12 +31,16 @@ def test_hours_by_hand(study: Study) -> None:
     assert len(runs) == 20 and {run.dataset for run in runs} == {"cifar-10"}
     seconds = {hash_step(study, run): 0.5 if run.method == "backprop" else 1.0 for run in runs}
     found = plan_setting(
-        "critic-cost", claim, "published", study, {"here": {"seconds": seconds}, "there": {"seconds": {}}}
+        "critic-cost",
+        claim,
+        "published",
+        study,
+        {"here": MachineStepTimes(seconds), "there": MachineStepTimes()},
     )
     # 45,000 images, 351 steps of 128, 228 epochs: 80,028 steps; 5 runs at half a second, 15 at one
-    assert found["hours"] == {"here": round(80028 * (5 * 0.5 + 15 * 1.0) / 3600, 1)}
-    assert (found["runs"], found["setting"], found["study"]) == (20, "published", "paper")
-    assert found["command"].startswith("snakemake --config study=paper")
+    assert found.hours == {"here": round(80028 * (5 * 0.5 + 15 * 1.0) / 3600, 1)}
+    assert (found.runs, found.setting, found.study) == (20, "published", "paper")
+    assert found.command.startswith("snakemake --config study=paper")
 
 
 def test_hours_need_every_step_and_every_count(study: Study) -> None:
@@ -43,14 +48,14 @@ def test_hours_need_every_step_and_every_count(study: Study) -> None:
     runs = list(select_deciding_runs(claim, "published", study.runs))
     seconds = {hash_step(study, run): 1.0 for run in runs}
     some = dict(list(seconds.items())[1:])
-    assert plan_setting("critic-cost", claim, "published", study, {"m": {"seconds": some}})["hours"] == {}
+    assert plan_setting("critic-cost", claim, "published", study, {"m": MachineStepTimes(some)}).hours == {}
     uncounted = {name: entry.model_copy(update={"counts": None}) for name, entry in study.datasets.items()}
     unknown = replace(study, datasets=uncounted)
     assert (
-        plan_setting("critic-cost", claim, "published", unknown, {"m": {"seconds": seconds}})["hours"] == {}
+        plan_setting("critic-cost", claim, "published", unknown, {"m": MachineStepTimes(seconds)}).hours == {}
     )
-    none = plan_setting("critic-cost", claim, "small-scale", study, {"m": {"seconds": seconds}})
-    assert (none["runs"], none["hours"]) == (0, {})
+    none = plan_setting("critic-cost", claim, "small-scale", study, {"m": MachineStepTimes(seconds)})
+    assert (none.runs, none.hours) == (0, {})
 
 
 def test_validation_and_a_drawn_test_set_are_not_trained_on(study: Study) -> None:

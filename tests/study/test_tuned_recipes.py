@@ -3,6 +3,7 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,7 +171,8 @@ def test_a_study_that_waits_for_its_rates_stops_no_other(root: Path, monkeypatch
     claims.write_text(claims.read_text().replace(published, f"{small}\n    {published}"))
 
     def settings() -> list[str]:
-        return [plan["setting"] for plan in plan_claims(load_study("s"))["guidebp-merge"]["plan"]]
+        plans: Any = plan_claims(load_study("s"))["guidebp-merge"]["plan"]
+        return [plan["setting"] for plan in plans]
 
     assert settings() == ["small-scale", "published"]
     path.write_text(path.read_text().replace("methods: [add, average]", "methods: [max, average]"))

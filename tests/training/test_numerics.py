@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from guidebp.errors import UserError
-from guidebp.jobs import step_times
+from guidebp.jobs import timing
 from guidebp.training import __main__ as training
 from guidebp.training import numerics
 from guidebp.training.numerics import autocast, check_torch, cpu_has_bf16, set_numerics
@@ -56,7 +56,7 @@ def test_training_refuses_a_torch_that_is_too_old(
     message = f"python -m guidebp.training: torch {version} is too old, 2.10 is needed; run: make setup"
     assert capsys.readouterr().err.startswith(message)
     with pytest.raises(UserError, match="is too old"):
-        step_times.time_steps(None, "cpu")  # type: ignore[arg-type]  # it looks at torch first
+        timing.time_steps(None, "cpu")  # type: ignore[arg-type]  # it looks at torch first
 
 
 @pytest.mark.parametrize("version", ["2.10.0", "2.10.0+cu128", "2.11.0a0+git12", "3.0.0", "10.1"])

@@ -6,11 +6,10 @@ timed (`guidebp time`); else a guess on the safe side.
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
 
 from guidebp.runs.store import RunStore
 from guidebp.study.keys import Run
-from guidebp.study.plan import predict_run_seconds, read_step_times
+from guidebp.study.step_times import MachineStepTimes, predict_run_seconds, read_step_times
 from guidebp.study.study import Pack, Study
 
 MEGABYTE = 1e6
@@ -45,7 +44,7 @@ class Needs:
         if kind_of(run) in self.costs:
             return self.costs[kind_of(run)]["seconds"]
         machines = self.step_times.values()
-        predicted = [predict_run_seconds(self.study, run, machine["seconds"]) for machine in machines]
+        predicted = [predict_run_seconds(self.study, run, machine.seconds) for machine in machines]
         return max((found for found in predicted if found is not None), default=60.0 * UNKNOWN_MINUTES)
 
     @cached_property
@@ -64,7 +63,7 @@ class Needs:
         return {kind: most for kind, most in found.items() if most.get("seconds")}
 
     @cached_property
-    def step_times(self) -> dict[str, Any]:
+    def step_times(self) -> dict[str, MachineStepTimes]:
         """By machine."""
         return read_step_times()
 

@@ -1,0 +1,93 @@
+"""Seconds of one training step by machine: results/step-times.json, measured by `guidebp time`.
+
+They predict the hours of runs that nobody has trained; testing, loading and other overhead are not in them.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from guidebp.errors import UserError
+from guidebp.files import write_atomic
+from guidebp.hashing import json_hash, readable_json
+from guidebp.runs.json_fields import from_json, to_json
+from guidebp.study.keys import Run
+from guidebp.study.study import Study
+
+STEP_TIMES = Path("results/step-times.json")
+
+
+@dataclass(frozen=True)
+class MachineStepTimes:
+    """What was timed on one machine.
+
+    Attributes:
+        seconds: hash of a step (`hash_step`) to seconds of a step of the recipe's whole batch.
+        measured: how.
+        commit: of the code that was timed; None outside a git checkout.
+    """
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    measured: str = ""
+    processor: str = ""
+    device: str = ""
+    torch: str = ""
+    python: str = ""
+    commit: str | None = None
+
+
+def hash_step(study: Study, run: Run) -> str:
+    """The hash of everything that decides how long a step takes.
+
+    Data, number of steps, schedule, seed and the code of families are left out.
+    """
+    spec = run.spec
+    return json_hash(
+        {
+            "architecture": to_json(spec.architecture.without_code()),
+            "method": to_json(spec.method.without_code()),
+            "optimiser": spec.recipe.optimiser.name,
+            "batch_size": spec.recipe.batch_size,
+            "numerics": spec.recipe.numerics,
+            "shape": list(compute_image_shape(study, run)),
+            "classes": spec.dataset.classes,
+        },
+        16,
+    )
+
+
+def compute_image_shape(study: Study, run: Run) -> tuple[int, int, int]:
+    """Channels, height and width of the images as the network sees them."""
+    channels, height, width = study.datasets[run.dataset].shape
+    side = run.spec.recipe.downsample
+    return channels, height // side, width // side
+
+
+def predict_run_seconds(study: Study, run: Run, step_seconds: dict[str, float]) -> float | None:
+    """Predicted seconds of a run's steps; None where its step was not timed or its images are not counted."""
+    images, step = study.datasets[run.dataset].train_images, step_seconds.get(hash_step(study, run))
+    if images is None or step is None:
+        return None
+    recipe = run.spec.recipe
+    return float(recipe.epochs * (images // recipe.batch_size) * step)
+
+
+def read_step_times(path: Path = STEP_TIMES) -> dict[str, MachineStepTimes]:
+    """Machine to its step times; empty without the file, UserError when it is damaged."""
+    if not path.exists():
+        return {}
+    try:
+        machines = from_json(dict[str, MachineStepTimes], json.loads(path.read_bytes()))
+        if any(seconds <= 0 for machine in machines.values() for seconds in machine.seconds.values()):
+            raise ValueError("a step takes no time")
+    except (ValueError, OSError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not step times by machine ({type(error).__name__}: {error}). "
+            f"Run: git checkout {path}, or rm -r {path} && guidebp time"
+        ) from error
+    return machines
+
+
+def write_step_times(machines: dict[str, MachineStepTimes]) -> None:
+    """Write results/step-times.json."""
+    write_atomic(STEP_TIMES, readable_json(to_json(machines)))
