@@ -35,7 +35,7 @@ def test_hours_by_hand(study: Study) -> None:
         claim,
         "published",
         study,
-        {"here": MachineStepTimes(seconds), "there": MachineStepTimes()},
+        {"here": MachineStepTimes(seconds), "there": MachineStepTimes({})},
     )
     # 45,000 images, 351 steps of 128, 228 epochs: 80,028 steps; 5 runs at half a second, 15 at one
     assert found.hours == {"here": round(80028 * (5 * 0.5 + 15 * 1.0) / 3600, 1)}

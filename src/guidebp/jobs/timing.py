@@ -24,7 +24,7 @@ def time_steps(study: Study, device: str) -> None:
     on_cpu = chosen.type == "cpu"
     name = f"{here['processor']} ({here['instructions']}), one core" if on_cpu else here["device"]
     machines = read_step_times()
-    seconds = dict(machines.get(name, MachineStepTimes()).seconds)
+    seconds = dict(machines.get(name, MachineStepTimes({})).seconds)
     for step, run in {hash_step(study, run): run for run in study.runs}.items():
         measured = step_seconds(run.spec, compute_image_shape(study, run), chosen)
         print(f"{run.dataset} {run.architecture} {run.method}: {measured:.4g} s", file=sys.stderr, flush=True)

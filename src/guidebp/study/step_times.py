@@ -4,7 +4,7 @@ They predict the hours of runs that nobody has trained; testing, loading and oth
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from guidebp.errors import UserError
@@ -27,7 +27,7 @@ class MachineStepTimes:
         commit: of the code that was timed; None outside a git checkout.
     """
 
-    seconds: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float]
     measured: str = ""
     processor: str = ""
     device: str = ""
