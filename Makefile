@@ -13,9 +13,11 @@ quietly = output=$$($(1) 2>&1) || { printf '%s\n' "$$output"; exit 1; }
 .DEFAULT_GOAL := demo
 .PHONY: demo setup slurm test test-full test-slurm chaos audit bench lint format lock clean help
 
-demo: setup ## set up, run the demo study (minutes on two cores), name its report
-	@snakemake --config study=demo
+# Without its own last message: the comparison is printed here, also when there is nothing to do.
+demo: setup ## set up, run the demo study (minutes on two cores), name its report and compare its results
+	@snakemake --no-hooks --config study=demo
 	@echo results/demo/report.html
+	@guidebp expect --study demo
 
 setup: .venv/.ready ## the environment in .venv, exactly as requirements.lock says
 

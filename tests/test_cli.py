@@ -260,7 +260,7 @@ def test_the_doctor_survives_it_all(
 
 
 OF_STUDY = ["train --pack p", "time", "collect", "specs", "analyse", "claims", "render", "report"]
-OF_STUDY += ["restore", "doctor", "status", "check"]
+OF_STUDY += ["expect", "restore", "doctor", "status", "check"]
 STUDIES = ["mad", "../made", "/made", "runs", "a\nb", ""]
 
 

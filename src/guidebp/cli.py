@@ -158,8 +158,25 @@ def report(args: argparse.Namespace) -> None:
     write_report(StudyPaths(args.study))
 
 
+def expect(args: argparse.Namespace) -> None:
+    """Compare a collected study with its expected results, or write these after a deliberate change."""
+    from guidebp.analysis.expected import compare_with_expected, write_expected
+    from guidebp.paths import StudyPaths
+
+    layout = StudyPaths(args.study)
+    if args.write:
+        print(write_expected(layout))
+    elif comparison := compare_with_expected(layout):
+        print(comparison.message(layout.study))
+    else:
+        raise UserError(
+            f"{layout.expected}: study '{layout.study}' has no expected results. "
+            f"Run: guidebp expect --write --study {layout.study}"
+        )
+
+
 def restore(args: argparse.Namespace) -> None:
-    """Restore a study from its committed records, without training: verify, render, compare."""
+    """Restore a study from its archived records, without training: verify, render, compare."""
     from guidebp.study.resolve import load_study
     from guidebp.upkeep.restore import restore
 
@@ -169,10 +186,10 @@ def restore(args: argparse.Namespace) -> None:
 def doctor(args: argparse.Namespace) -> int:
     """Diagnose problems and print the fix; exit with code 1 if there are any."""
     from guidebp.study.resolve import load_all_studies, load_study
-    from guidebp.upkeep.doctor import diagnose, environment
+    from guidebp.upkeep.doctor import describe_environment, diagnose
 
     study = load_study(args.study)
-    print(environment())
+    print(describe_environment())
     findings = diagnose(study, load_all_studies())
     for found in findings:
         print(f"{found.kind:<14}{found.text}\n{'':<14}-> {found.remedy}")
@@ -186,13 +203,13 @@ def gc(args: argparse.Namespace) -> None:
     from guidebp.paths import RUNS
     from guidebp.runs.store import RunStore
     from guidebp.study.resolve import load_all_studies
-    from guidebp.upkeep.gc import free
+    from guidebp.upkeep.gc import collect_garbage
 
     def confirm(text: str) -> bool:
         print(text)
         return args.yes or input("Delete all of these? [y/N] ").strip().lower() in ("y", "yes")
 
-    print(free(load_all_studies(), RunStore(RUNS), confirm, args.crashed))
+    print(collect_garbage(load_all_studies(), RunStore(RUNS), confirm, args.crashed))
 
 
 def status(args: argparse.Namespace) -> None:
@@ -281,6 +298,9 @@ def build_parser() -> argparse.ArgumentParser:
     collector.add_argument("--yes", action="store_true", help="delete without asking")
     collector.add_argument(
         "--crashed", action="store_true", help="also delete crashed runs, so that they are trained again"
+    )
+    add(expect, study=True).add_argument(
+        "--write", action="store_true", help="write results/expected/STUDY.csv from the runs"
     )
     add(restore, study=True).add_argument(
         "--records-only", action="store_true", help="neither render nor compare"

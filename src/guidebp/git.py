@@ -20,3 +20,11 @@ def run_git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     }
     command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def is_tracked(path: Path) -> bool:
+    """Whether git has the file, or files of the folder; the path is relative to the current folder."""
+    try:
+        return not run_git(Path(), "ls-files", "--error-unmatch", str(path)).returncode
+    except OSError:  # git is not installed
+        return False

@@ -6,6 +6,7 @@ from pathlib import Path
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 RUNS = Path("results/runs")
+EXPECTED = Path("results/expected")
 NOTEBOOKS = Path("notebooks")
 
 FETCH_RECORD = "fetched.json"  # beside a dataset's raw files: their sha256
@@ -39,6 +40,11 @@ class StudyPaths:
     def log(self, rule: str) -> Path:
         """Output of a rule's job."""
         return Path("results/logs") / rule / f"{self.study}.log"
+
+    @property
+    def expected(self) -> Path:
+        """What the study should give: in git, of the few studies that have such a table."""
+        return EXPECTED / f"{self.study}.csv"
 
     @property
     def about(self) -> Path:

@@ -1,4 +1,4 @@
-"""What the Snakefile needs to know of a study: its files, by the name that the rules use."""
+"""What the Snakefile needs: a study's files by the names that the rules use, and the message at the end."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,7 +24,6 @@ from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES, TUNING_FIGURE_ENT
 from guidebp.rendering.placements import list_placements
 from guidebp.rendering.table_catalogue import list_table_entries
 from guidebp.runs.store import RunStore
-from guidebp.schema.catalogue import reader_name
 from guidebp.schema.datasets import Dataset, Folder, Npz, Subset, local_path
 from guidebp.schema.yaml_files import check, nearest, read_file
 from guidebp.study.resolve import load_study
@@ -54,7 +53,7 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, StudyPaths,
             raise UserError(
                 f"study '{study.name}' tunes: it is whole or nothing, neither `partial` nor of a `claim`"
             )
-        packs = wanted_packs(study, settings.claim) if partial else study.packs
+        packs = _select_packs(study, settings.claim) if partial else study.packs
         if not packs:  # before anything that is there gives way to nothing
             raise UserError(
                 f"study '{study.name}' has trained nothing yet"
@@ -62,13 +61,31 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, StudyPaths,
                 + f"; run: snakemake --config study={study.name}"
             )
         study = restrict_to_packs(study, packs)
-        found = files(study, packs)
+        rule_files = _list_rule_files(study, packs)
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    return study, StudyPaths(study.name), found | {"settings": settings, "partial": partial}
+    return study, StudyPaths(study.name), rule_files | {"settings": settings, "partial": partial}
 
 
-def wanted_packs(study: Study, claim: str | None) -> list[Pack]:
+def print_comparison(layout: StudyPaths) -> None:
+    """Print how the runs compare with the study's expected results, if it has any and is collected.
+
+    A difference, or a table that cannot be read, does not fail the workflow.
+    """
+    from guidebp.analysis.expected import compare_with_expected  # pandas takes time
+
+    if not layout.collected_checksums.exists():
+        return
+    try:
+        comparison = compare_with_expected(layout)
+        message = comparison.message(layout.study) if comparison else ""
+    except UserError as error:
+        message = str(error)
+    if message:
+        print(message, flush=True)
+
+
+def _select_packs(study: Study, claim: str | None) -> list[Pack]:
     """The packs with runs that may decide a claim, and those that are trained."""
     if claim is not None and claim not in study.claims:
         raise UserError(f"--config claim: no claim '{claim}'; {nearest(claim, study.claims)}")
@@ -80,8 +97,8 @@ def wanted_packs(study: Study, claim: str | None) -> list[Pack]:
     ]
 
 
-def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
-    """Input and output files of the rules as strings; `packs`: those to report on."""
+def _list_rule_files(study: Study, packs: list[Pack]) -> dict[str, Any]:
+    """Input and output files of the rules as strings; `packs` are those to report on."""
     layout = StudyPaths(study.name)
     catalogue = study.all_datasets
     curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
@@ -96,8 +113,8 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         for place in list_placements(list_table_entries(study.published), sections)
         for kind in TABLE_KINDS
     ]
-    collected = [str(getattr(layout, name)) for name in (*COLLECTED_FILES, "collected_sums")]
-    analysed = [str(getattr(layout, name)) for name in (*ANALYSED_FILES, "analysed_sums")]
+    collected = [str(getattr(layout, name)) for name in (*COLLECTED_FILES, "collected_checksums")]
+    analysed = [str(getattr(layout, name)) for name in (*ANALYSED_FILES, "analysed_checksums")]
     settings = [setting for claim in study.claims.values() for setting in claim.settings.values()]
     planned = {study.name, *(setting.study for setting in settings if setting.study)}
     notebooks = [layout.notebook(path.stem) for path in sorted(NOTEBOOKS.glob("*.py"))]
@@ -129,15 +146,14 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
             *(str(path) for path in [STEP_TIMES] if path.exists()),
         ],
         # an edited figure is drawn again; an edited method is another key, see `study/runs.py`
-        "data code": sources_of("ingest") + sources_of("data"),
-        "collect code": sources_of("collect"),
-        "analysis code": sources_of("analysis"),
+        "data code": _list_sources("ingest", "data"),
+        "collect code": _list_sources("collect", "runs"),
+        "analysis code": _list_sources("analysis"),
         "fetch of": {name: entry.source.model_dump_json() for name, entry in catalogue.items()},
-        "own files of": lambda name: newest_own_file(catalogue[name]) if name in catalogue else [],
-        "prepare of": {name: what_to_prepare(entry) for name, entry in catalogue.items()},
-        "reader of": {name: reader_file(entry) for name, entry in catalogue.items()},
-        "source of": {name: prepared_from(name, entry) for name, entry in catalogue.items()},
-        "rendering code": sources_of("rendering"),
+        "own files of": lambda name: _find_newest_own_file(catalogue[name]) if name in catalogue else [],
+        "prepare of": {name: _describe_preparation(entry) for name, entry in catalogue.items()},
+        "source of": {name: _find_source(name, entry) for name, entry in catalogue.items()},
+        "rendering code": _list_sources("rendering"),
         "collected": [path for path in collected if not path.endswith(".parquet")],
         "collected, cached": [path for path in collected if path.endswith(".parquet")],
         "analysed": analysed,
@@ -149,28 +165,28 @@ def files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "tables": [str(path) for path in tables],
         "notebooks": [str(path) for path in notebooks],
         "for dvc": [str(path) for path in for_dvc],
-        "tuning code": sources_of("analysis"),
+        "tuning code": _list_sources("analysis"),
         "tuned": [str(path) for path in tuned] if study.file.tunes else [],
         "shown": records + [str(path) for path in shown],
     }
 
 
-def what_to_prepare(dataset: Dataset) -> str:
-    """What decides whether a dataset has to be prepared anew."""
+def _describe_preparation(dataset: Dataset) -> str:
+    """The part of a catalogue entry that a prepared file depends on."""
     return dataset.model_dump_json(include={"source", "shape", "classes", "split", "drop_copies"})
 
 
-def prepared_from(name: str, dataset: Dataset) -> str:
-    """The small file that changes when what a dataset is prepared from does."""
+def _find_source(name: str, dataset: Dataset) -> str:
+    """The small file that changes with the raw files or the dataset that this one is prepared from."""
     if isinstance(dataset.source, Subset):
         return str(PREPARED / f"{dataset.source.subset_of}.json")
     return str(RAW / name / FETCH_RECORD)
 
 
-def newest_own_file(dataset: Dataset) -> list[str]:
-    """What of the user's own files and folders changed last, as the one input by which Snakemake sees a change.
+def _find_newest_own_file(dataset: Dataset) -> list[str]:
+    """The user's own file or folder that changed last, the one input by which Snakemake notices a change.
 
-    A file added, moved or removed changes its folder. Empty for other datasets, and when the files are not here.
+    A file added, moved or removed changes its folder. Empty for other datasets, and when the files are absent.
     """
     source = dataset.source
     if isinstance(source, Folder):
@@ -187,14 +203,14 @@ def newest_own_file(dataset: Dataset) -> list[str]:
     return [max(times, key=lambda path: (times[path], path))] if times else []
 
 
-def reader_file(dataset: Dataset) -> list[str]:
-    """The source file of a dataset's reader: an edited reader prepares its datasets anew."""
-    name = reader_name(dataset)
-    return sources_of("ingest/readers", f"{name}.py") if name else []
+def _list_sources(*packages: str) -> list[str]:
+    """Files of whole packages: a rule's code. A list of modules would miss a new or renamed one.
 
-
-def sources_of(package: str, *names: str) -> list[str]:
-    """Source files of a sub-package (or those named), when the project's own checkout is what runs."""
-    folder = Path("src/guidebp") / package
-    found = [path for path in folder.rglob("*") if path.suffix in (".py", ".j2")]
-    return sorted(str(path) for path in found if not names or path.name in names)
+    Empty unless the project's own checkout is what runs.
+    """
+    return [
+        str(path)
+        for package in packages
+        for path in sorted((Path("src/guidebp") / package).rglob("*"))
+        if path.suffix in (".py", ".j2")
+    ]

@@ -5,14 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from guidebp.git import is_tracked
 from guidebp.paths import StudyPaths
-from guidebp.study.study import Study
-from guidebp.upkeep.restore import changed_since_commit
 from tests.support.git import EMAIL, NAME, clean_environment, git
 from tests.support.project import ROOT, Project
 
@@ -180,19 +178,19 @@ def recorded_code(folder: Path, caller: Caller) -> dict[str, Any]:
     return cast("dict[str, Any]", json.loads(done.stdout))
 
 
-def test_changes_are_those_of_the_project(
+def test_tracked_files_are_those_of_the_project(
     hook: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "project"
-    sums = project / StudyPaths("tiny").rendered_checksums
-    sums.parent.mkdir(parents=True)
-    sums.write_text("before\n")
+    records = project / StudyPaths("tiny").records
+    records.mkdir(parents=True)
+    (records / "tracked.tar.xz").write_text("records")
     git(project, "init", "-q")
     git(project, "add", ".")
     git(project, "commit", "-qm", "Results")
+    (records / "new.tar.xz").write_text("records")
     monkeypatch.chdir(project)
-    study = cast(Study, SimpleNamespace(name="tiny", file=SimpleNamespace(tunes=None)))
-    assert changed_since_commit(study) == []
-    sums.write_text("after\n")
-    assert changed_since_commit(study) == ["results/tiny/rendered.sha256"]
+    records = StudyPaths("tiny").records
+    assert is_tracked(records) and is_tracked(records / "tracked.tar.xz")
+    assert not is_tracked(records / "new.tar.xz") and not is_tracked(Path("results/other"))
     assert hook.files() == hook.before

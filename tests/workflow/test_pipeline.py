@@ -1,5 +1,6 @@
 """The real workflow on a tiny study, run as a user runs it, in a copy of the project."""
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from tests.support.git import git
 from tests.support.offline import ALONE, can_be_alone
 from tests.support.project import LINKS, ROOT, Project, long
 
+DIGITS = ("data/prepared/digits.json", "data/prepared/digits.png")
+EXPECTED = "results/expected/tiny.csv"
+MATCH = "6 of 6 runs match the expected results"
 RENDERED = (
     "results/tiny/*.csv",
     "results/tiny/tables/*",
@@ -28,9 +32,35 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     Tests of what is trained come last and leave rendering to the last.
     """
     made = Project(tmp_path_factory.mktemp("project"))
+    for name in ("dvc.yaml", ".gitignore", ".dvc/.gitignore", *DIGITS):
+        (made.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, made.folder / name)
+    for name in ("dvc.yaml", ".gitignore"):  # the tiny study in place of the demo
+        text = (made.folder / name).read_text().replace("results/demo", "results/tiny")
+        text = text.replace("study=demo", "study=tiny").replace("studies/demo.yaml", "studies/tiny.yaml")
+        (made.folder / name).write_text(text)
+    git(made.folder, "init", "-q")
+    git(made.folder, "add", ".")
+    git(made.folder, "commit", "-qm", "Sources")
     assert made.planned()["train"] == 1, "a fresh clone has something to do"
     made.call(*(ALONE if can_be_alone() else ()), "snakemake")
     yield made
+
+
+def test_results_are_ignored_by_git_but_expected_ones_are_not(project: Project) -> None:
+    assert git(project.folder, "status", "--porcelain") == ""
+    project.call("guidebp", "expect", "--write")
+    git(project.folder, "add", ".")
+    assert git(project.folder, "status", "--porcelain") == f"A  {EXPECTED}"
+    git(project.folder, "commit", "-qm", "Expected results")
+
+
+def run_files(project: Project) -> dict[str, tuple[int, bytes]]:
+    """Time stamps and contents of all finished runs."""
+    return {
+        name: ((project.folder / name).stat().st_mtime_ns, content)
+        for name, content in project.files("results/runs/*/*").items()
+    }
 
 
 def test_nothing_but_fetching_asks_for_a_network(project: Project) -> None:
@@ -76,8 +106,15 @@ def test_a_deleted_figure_is_one_render_job(project: Project) -> None:
     planned = project.planned()
     assert planned.pop("render") == 1
     assert set(planned) <= {"report", "all"}
-    project.call("snakemake")
+    table = (project.folder / EXPECTED).read_text()
+    expected = pd.read_csv(io.StringIO(table), dtype=str)
+    expected.loc[0, "correct"] = str(int(expected.loc[0, "correct"]) + 1)
+    expected.to_csv(project.folder / EXPECTED, index=False)
+    output = project.call("snakemake", "--quiet")
     assert figure.read_bytes() == content
+    assert f"5 of 6 runs match the expected results\n1 run differs from {EXPECTED} by at most 1 of " in output
+    (project.folder / EXPECTED).write_text(table)
+    assert project.call("guidebp", "expect").strip() == MATCH
 
 
 @long
@@ -95,15 +132,9 @@ def test_a_second_clone_gives_the_same_bytes(project: Project, tmp_path: Path) -
 
 
 def test_restore_after_a_clone_trains_nothing_and_renders_the_same(project: Project, tmp_path: Path) -> None:
-    clone = project.clone(
-        tmp_path,
-        "results/tiny/*.[cjts]*",
-        "results/tiny/records/*",
-        "results/tiny/tables/*",
-        "results/tiny/figures/*.json",
-    )
+    clone = project.clone(tmp_path, "results/tiny/telemetry.jsonl", "results/tiny/records/*", EXPECTED)
     said = clone.call("guidebp", "restore")
-    assert "6 runs" in said and "6 unpacked" in said and "all as it was committed" in said
+    assert "6 runs" in said and "6 unpacked" in said and said.strip().endswith(f"\n{MATCH}")
     assert "Nothing to be done" in clone.call("snakemake", "-n")
     expected, found = (
         {name: content for name, content in each.files(*RENDERED).items() if "provenance" not in name}
@@ -113,7 +144,7 @@ def test_restore_after_a_clone_trains_nothing_and_renders_the_same(project: Proj
     table = clone.folder / "results/tiny/tables/accuracy_digits.md"
     table.write_bytes(table.read_bytes() + b" ")
     said = clone.call("guidebp", "restore", code=2)
-    assert "accuracy_digits.md: changed since it was made" in said and "failed with code 1" in said
+    assert "accuracy_digits.md: changed since it was written" in said and "failed with code 1" in said
 
 
 def test_an_edited_formula_trains_exactly_the_runs_of_its_file(project: Project) -> None:
@@ -170,26 +201,39 @@ def test_a_damaged_or_vanished_run_is_refused_with_its_repair(project: Project) 
 
 
 def test_dvc_and_snakemake_leave_each_other_nothing_to_do(project: Project) -> None:
-    text = (project.folder / "dvc.yaml").read_text()
-    text = text.replace("results/demo", "results/tiny").replace("study=demo", "study=tiny")
-    text = text.replace("studies/demo.yaml", "studies/tiny.yaml")
-    (project.folder / "dvc.yaml").write_text(text)
-    git(project.folder, "init", "-q")
-    (project.folder / ".gitignore").write_text("/results/runs/\n")
-    before = project.runs()
-    project.call("dvc", "repro")
-    assert project.runs() == before, "dvc repro after snakemake trains nothing"
+    before = run_files(project)
+    assert MATCH in project.call("dvc", "repro")
+    assert run_files(project) == before, "dvc repro after snakemake trains nothing"
     assert "Nothing to be done" in project.call("snakemake", "-n"), "nor leaves work to snakemake"
     assert "didn't change" in project.call("dvc", "repro")
     assert "guidebp" in project.call("dvc", "metrics", "show")
+
+
+def test_a_stale_lock_never_trains_finished_runs(project: Project) -> None:
+    """A source edit and a new entry of the catalogue, as between two releases."""
+    before = run_files(project)
+    project.edit("src/guidebp/methods/merges.py", '"""Which merge it is."""', '"""Which merge."""')
+    for path in ("src/guidebp/training/trainer.py", "src/guidebp/data/splits.py"):
+        with (project.folder / path).open("a") as file:
+            file.write("\n# a comment\n")
+    with (project.folder / "config/methods.yaml").open("a") as file:
+        file.write("\nunused: {title: unused, group: usual merges, family: merges, options: {merge: add}}\n")
+    changed = project.call("dvc", "status")
+    assert "config/methods.yaml" in changed and "src/guidebp" in changed
+    project.call("dvc", "repro")
+    assert run_files(project) == before
+    assert "up to date" in project.call("dvc", "status")
+    assert "Nothing to be done" in project.call("snakemake", "-n")
 
 
 def test_dvc_brings_back_from_a_remote_what_it_tracks(project: Project, tmp_path: Path) -> None:
     lost = (
         "data/raw/digits/*",
         "data/prepared/*.safetensors",
+        "results/tiny/*",
         "results/tiny/figures/*",
-        "results/tiny/*.[hp]*",
+        "results/tiny/records/*",
+        "results/tiny/tables/*",
     )
     before = project.files(*lost)
     assert {"data/raw/digits/digits.csv.gz", "results/tiny/report.html"} <= before.keys()

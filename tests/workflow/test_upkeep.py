@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
+from guidebp.cli import main
 from guidebp.hashing import canonical_json, json_hash
-from guidebp.upkeep.processes import OURS, program
+from guidebp.paths import StudyPaths
+from guidebp.upkeep.processes import PROGRAMS, parse_program
+from tests.support.finished_project import build
+from tests.support.git import git
 from tests.support.project import Project, long
 
 RECORDS = "results/runs/*/record.json"
@@ -70,7 +74,7 @@ def mend(project: Project, remedy: str) -> None:
     ],
 )
 def test_who_is_a_worker(command: str, ours: bool) -> None:
-    assert (program(command.split()) in OURS) == ours
+    assert (parse_program(command.split()) in PROGRAMS) == ours
 
 
 def record(project: Project, method: str = "guidebp") -> Path:
@@ -176,14 +180,14 @@ def test_gc_frees_what_no_study_uses_after_asking(project: tuple[Project, dict[s
     half.write_bytes(b"x")
     old = study / "packs/digits_columns-digits_s000-001.000000000000.json"
     old.write_text("{}")
-    rubbish = (orphan, unfinished, staged, half, old)
+    garbage = (orphan, unfinished, staged, half, old)
     assert "guidebp gc" in made.call("guidebp", "doctor")
     said = made.call("guidebp", "gc", answer="n\n")
     assert "1 runs that no study uses" in said and "nothing was deleted" in said
     assert "nobody answers" in made.call("guidebp", "gc", code=2)
-    assert all(path.exists() for path in rubbish)
+    assert all(path.exists() for path in garbage)
     assert "KiB freed" in made.call("guidebp", "gc", answer="y\n")
-    assert not any(path.exists() for path in rubbish)
+    assert not any(path.exists() for path in garbage)
     assert made.files(RECORDS) == before
     assert "nothing to free" in made.call("guidebp", "gc")
 
@@ -224,3 +228,27 @@ def test_all_is_well(project: tuple[Project, dict[str, bytes]]) -> None:
     said = project[0].call("guidebp", "doctor")
     assert "tiny: no faults" in said
     assert "torch 2" in said and "GPUs:" in said and "->" not in said
+
+
+def test_restore_names_the_command_that_brings_records_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Git's version if git has one, else training."""
+    folder = build(tmp_path / "project")
+    monkeypatch.chdir(folder)
+    archive = StudyPaths("made").archive("made", "columns-digits")
+
+    def refusal() -> str:
+        assert main(["restore"]) == 2
+        return capsys.readouterr().err
+
+    content = archive.read_bytes()
+    archive.unlink()
+    training = "git does not have them; run: snakemake --config study=made, which trains the study"
+    assert refusal() == f"guidebp restore: results/made/records: no archives of records; {training}\n"
+    archive.write_bytes(content)
+    git(folder, "init", "-q")
+    git(folder, "add", "results")
+    git(folder, "commit", "-qm", "Records")
+    archive.unlink()
+    assert refusal().endswith("no archives of records; run: git checkout results/made/records\n")

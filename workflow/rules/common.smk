@@ -1,5 +1,5 @@
 # The study is resolved once, here; rules only name its files.
-from guidebp.snakefile import resolve_for_snakemake
+from guidebp.snakefile import print_comparison, resolve_for_snakemake
 
 STUDY, LAYOUT, RESULTS = resolve_for_snakemake(config)
 

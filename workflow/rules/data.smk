@@ -24,7 +24,6 @@ rule fetch:
 rule prepare:
     input:
         RESULTS["data code"],
-        lambda wildcards: RESULTS["reader of"].get(wildcards.dataset, []),
         source=lambda wildcards: RESULTS["source of"].get(wildcards.dataset, []),
     output:
         data="data/prepared/{dataset}.safetensors",

@@ -1,1 +1,1 @@
-"""What keeps a project's files in order: what is wrong and its remedy, what nobody needs, what a clone lacks."""
+"""Keep a project's files in order: `doctor.diagnose`, `gc.collect_garbage` and `restore.restore`."""

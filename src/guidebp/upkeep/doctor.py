@@ -1,4 +1,4 @@
-"""What is wrong here, and the command that mends it: environment, processes, data, and every run of a study."""
+"""Diagnose problems of the environment, processes, data and every run of a study, and name the fix."""
 
 import json
 import os
@@ -19,15 +19,15 @@ from guidebp.runs.store import RECORD, RunStore
 from guidebp.study.keys import Run
 from guidebp.study.packs import open_store
 from guidebp.study.study import Study
-from guidebp.upkeep.gc import rubbish, size_text
-from guidebp.upkeep.processes import snakemake_locked, workers
+from guidebp.upkeep.gc import find_garbage, format_size
+from guidebp.upkeep.processes import find_workers, is_snakemake_locked
 
-SHOWN = 3  # of many findings of one kind
-MANY = 10  # names in a command that a person copies
+SHOWN = 3  # runs named of each kind of finding
+MANY = 10  # names in a command that is to be copied
 
 
 class Finding(NamedTuple):
-    """One thing to know: `fault` when a result is in danger or nothing can go on until it is mended."""
+    """A problem and its fix; a `fault` endangers a result or blocks the workflow."""
 
     kind: str
     text: str
@@ -36,15 +36,20 @@ class Finding(NamedTuple):
 
 
 def diagnose(study: Study, studies: Iterable[Study]) -> list[Finding]:
-    """All findings on a study; `studies` are all of this project, whose runs are none's rubbish."""
+    """All findings on a study; runs of any of the project's `studies` are no garbage."""
     store = open_store(study)
-    return [*locks(study), *data(study), *runs(study, store), *left(studies, store)]
+    return [
+        *_find_locks(study),
+        *_find_damaged_data(study),
+        *_find_run_problems(study, store),
+        *_find_leftovers(studies, store),
+    ]
 
 
-def environment() -> str:
-    """Versions, devices, free space: a few lines for a person."""
-    found = describe_code()
-    versions = [f"Python {found['python']}", f"guidebp {found['guidebp']}"]
+def describe_environment() -> str:
+    """Versions, devices and free space, in a few lines."""
+    source = describe_code()
+    versions = [f"Python {source['python']}", f"guidebp {source['guidebp']}"]
     for name in ("torch", "snakemake", "dvc"):
         try:
             versions.append(f"{name} {version(name)}")
@@ -55,42 +60,42 @@ def environment() -> str:
         import torch
 
         devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    edited = ", edited" if found["edited"] else ""
+    edited = ", edited" if source["edited"] else ""
     return "\n".join(
         [
             f"versions      {', '.join(versions)}",
-            f"code          {found['commit'] or 'no git checkout'}{edited}",
+            f"code          {source['commit'] or 'no git checkout'}{edited}",
             f"machine       {read_processor_name()}, {os.cpu_count()} cores; GPUs: {', '.join(devices) or 'none'}",
-            f"disk          {size_text(shutil.disk_usage('.').free)} free",
+            f"disk          {format_size(shutil.disk_usage('.').free)} free",
         ]
     )
 
 
-def locks(study: Study) -> Iterator[Finding]:
-    """Who works here, or left Snakemake's lock behind."""
-    working = workers()
-    for worker in working:
+def _find_locks(study: Study) -> Iterator[Finding]:
+    """Processes that work here, and a lock that a killed Snakemake left behind."""
+    workers = find_workers()
+    for worker in workers:
         yield Finding("working", f"process {worker.number}: {worker.command}", "wait for its end, or stop it")
-    if snakemake_locked() and not any("snakemake" in worker.command for worker in working):
+    if is_snakemake_locked() and not any("snakemake" in worker.command for worker in workers):
         yield Finding(
             "stale lock",
             "Snakemake's lock is here and none of yours runs on this machine; unless one does elsewhere",
-            f"snakemake --unlock; {again(study)}",
+            f"snakemake --unlock; {_make_resume_command(study)}",
             fault=True,
         )
 
 
-def data(study: Study) -> Iterator[Finding]:
-    """Raw and prepared files that are not what the catalogue and the manifests say."""
+def _find_damaged_data(study: Study) -> Iterator[Finding]:
+    """Raw and prepared files that differ from the catalogue or the manifests."""
     for name, dataset in study.all_datasets.items():
         if name in study.datasets:
-            for found in verify(name, dataset, RAW, PREPARED):
-                if found.state == "damaged":
-                    yield Finding("damaged data", found.text, "as it says", fault=True)
+            for finding in verify(name, dataset, RAW, PREPARED):
+                if finding.state == "damaged":
+                    yield Finding("damaged data", finding.text, "as it says", fault=True)
 
 
-def runs(study: Study, store: RunStore) -> Iterator[Finding]:
-    """Missing, unfinished, diverged, crashed, corrupt and stale runs, and indexes that are not theirs."""
+def _find_run_problems(study: Study, store: RunStore) -> Iterator[Finding]:
+    """Missing, unfinished, diverged, crashed, corrupt and stale runs, and indexes that name other records."""
     hashes: dict[str, str] = {}
     for name in study.datasets:
         try:
@@ -100,32 +105,33 @@ def runs(study: Study, store: RunStore) -> Iterator[Finding]:
     layout, kinds = StudyPaths(study.name), dict[str, list[tuple[Run, str]]]()
     paths = {run.key: layout.pack(pack.id) for pack in study.packs for run in pack.runs}
     for run in study.runs:
-        kind, text = state_of(run, store, hashes.get(run.dataset))
+        kind, text = _classify_run(run, store, hashes.get(run.dataset))
         kinds.setdefault(kind, []).append((run, text))
-    bad, trained = unsound_indexes(study, store), ("corrupt", "stale", "unfinished", "missing")
-    # Without its index a pack is trained as far as the store lacks it. One command for all: collecting would stop
-    # at the first that is left.
+    bad, trained = _find_unsound_indexes(study, store), ("corrupt", "stale", "unfinished", "missing")
+    # Without its index, a pack trains the runs that the store lacks. One command fixes all of them, because
+    # collecting would stop at the first that remains.
     lacking = [paths[run.key] for kind in trained for run, _ in kinds.get(kind, [])]
-    train = f"{without([path for path in dict.fromkeys([*lacking, *bad]) if path.exists()])}{again(study)}"
+    indexes = [path for path in dict.fromkeys([*lacking, *bad]) if path.exists()]
+    train = f"{_make_removal_command(indexes)}{_make_resume_command(study)}"
     for kind in (*trained, "crashed", "diverged"):
-        found = kinds.get(kind, [])
+        members = kinds.get(kind, [])
         remedy = {
-            "crashed": f"guidebp gc --crashed; {again(study)}",
+            "crashed": f"guidebp gc --crashed; {_make_resume_command(study)}",
             "diverged": "none: a diverged run is a result, and tables count it",
         }.get(kind, train)
-        if found:
-            texts = [f"{label(run)}{': ' * bool(text)}{text}" for run, text in found[:SHOWN]]
-            more = [f"and {len(found) - SHOWN} more"] * (len(found) > SHOWN)
+        if members:
+            texts = [f"{_label_run(run)}{': ' * bool(text)}{text}" for run, text in members[:SHOWN]]
+            more = [f"and {len(members) - SHOWN} more"] * (len(members) > SHOWN)
             note = "; with more memory they may be trained" * (kind == "crashed")
-            text = f"{len(found)} runs: {'; '.join([*texts, *more])}{note}"
+            text = f"{len(members)} runs: {'; '.join([*texts, *more])}{note}"
             yield Finding(kind, text, remedy, kind in ("corrupt", "stale"))
     if bad:
         text = f"{len(bad)} packs are indexed with records that are not in the store (first: {bad[0]})"
         yield Finding("stale index", text, train, fault=True)
 
 
-def state_of(run: Run, store: RunStore, data_hash: str | None) -> tuple[str, str]:
-    """The kind of finding that a run is, or "finished", and what more there is to say."""
+def _classify_run(run: Run, store: RunStore, data_hash: str | None) -> tuple[str, str]:
+    """The kind of finding that a run is, or "finished", with an explanation."""
     if store.has(run.key):
         try:
             record = store.read(run.key)
@@ -146,8 +152,8 @@ def state_of(run: Run, store: RunStore, data_hash: str | None) -> tuple[str, str
     return ("unfinished" if notes else "missing"), ", ".join(notes)
 
 
-def unsound_indexes(study: Study, store: RunStore) -> list[Path]:
-    """Indexes of packs that cannot be read or name other records than the store has."""
+def _find_unsound_indexes(study: Study, store: RunStore) -> list[Path]:
+    """Indexes that cannot be read, or name other records than the store has."""
     layout = StudyPaths(study.name)
     bad = []
     for pack in study.packs:
@@ -155,9 +161,9 @@ def unsound_indexes(study: Study, store: RunStore) -> list[Path]:
         if not path.exists():
             continue
         try:
-            known = json.loads(path.read_bytes())
-            now = {key: json.loads((store.folder(key) / RECORD).read_bytes())["sha256"] for key in known}
-            sound = known == now and {run.key for run in pack.runs} <= known.keys()
+            index = json.loads(path.read_bytes())
+            now = {key: json.loads((store.folder(key) / RECORD).read_bytes())["sha256"] for key in index}
+            sound = index == now and {run.key for run in pack.runs} <= index.keys()
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             sound = False
         if not sound:
@@ -165,27 +171,27 @@ def unsound_indexes(study: Study, store: RunStore) -> list[Path]:
     return bad
 
 
-def left(studies: Iterable[Study], store: RunStore) -> Iterator[Finding]:
-    """What nobody needs."""
+def _find_leftovers(studies: Iterable[Study], store: RunStore) -> Iterator[Finding]:
+    """Files that nobody needs."""
     kinds: dict[str, list[int]] = {}
-    for found in rubbish(studies, store):
-        kinds.setdefault(found.why, []).append(found.size)
+    for item in find_garbage(studies, store):
+        kinds.setdefault(item.why, []).append(item.size)
     for why, sizes in kinds.items():
-        yield Finding("orphaned", f"{len(sizes)} {why}, {size_text(sum(sizes))}", "guidebp gc")
+        yield Finding("orphaned", f"{len(sizes)} {why}, {format_size(sum(sizes))}", "guidebp gc")
 
 
-def without(indexes: list[Path]) -> str:
-    """The beginning of a command: away with these indexes or, where they are many, with all beside them."""
+def _make_removal_command(indexes: list[Path]) -> str:
+    """The start of a command that removes these indexes or, where they are many, all in their folder."""
     if not indexes:
         return ""
     return f"rm {' '.join(map(str, indexes))}; " if len(indexes) <= MANY else f"rm -r {indexes[0].parent}; "
 
 
-def label(run: Run) -> str:
-    """A run for a person."""
+def _label_run(run: Run) -> str:
+    """The names and the key of a run."""
     return f"{run.dataset} {run.architecture} {run.method} seed {run.seed} ({run.key})"
 
 
-def again(study: Study) -> str:
-    """The command that goes on with a study."""
+def _make_resume_command(study: Study) -> str:
+    """The command that continues a study."""
     return f"snakemake --config study={study.name}"

@@ -1,4 +1,4 @@
-"""Who works in this folder: processes of this machine, and Snakemake's lock, which outlives them."""
+"""Processes of this machine that work in this folder, and Snakemake's lock, which outlives them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import psutil
 
 LOCKS = Path(".snakemake/locks")
-OURS = ("snakemake", "guidebp")
+PROGRAMS = ("snakemake", "guidebp")
 
 
 class Worker(NamedTuple):
@@ -17,26 +17,26 @@ class Worker(NamedTuple):
     command: str
 
 
-def workers() -> list[Worker]:
-    """Other processes that run snakemake or guidebp in the current folder, apart from those we descend from."""
+def find_workers() -> list[Worker]:
+    """Other processes that run snakemake or guidebp in the current folder, without this one's ancestors."""
     here, own = Path.cwd(), psutil.Process()
     family = {own.pid, *(parent.pid for parent in own.parents())}
-    return [Worker(pid, command) for pid, command in working_in(here) if pid not in family]
+    return [Worker(pid, command) for pid, command in _list_processes(here) if pid not in family]
 
 
-def working_in(folder: Path) -> Iterator[tuple[int, str]]:
-    """Number and command of the processes of ours in a folder, as far as one may look."""
+def _list_processes(folder: Path) -> Iterator[tuple[int, str]]:
+    """Number and command of each snakemake or guidebp process in a folder that this user may inspect."""
     for process in psutil.process_iter():
         try:
             command = process.cmdline()
-            if program(command) in OURS and Path(process.cwd()) == folder:
+            if parse_program(command) in PROGRAMS and Path(process.cwd()) == folder:
                 yield process.pid, " ".join(command)
         except (psutil.Error, OSError):  # gone meanwhile, or another user's
             continue
 
 
-def program(command: list[str]) -> str:
-    """The name of what a command runs: of a Python its script or its module."""
+def parse_program(command: list[str]) -> str:
+    """The name of the program that a command runs: for Python, its script or module."""
     words = iter(command)
     name = Path(next(words, "")).name
     if not name.startswith("python"):
@@ -51,6 +51,6 @@ def program(command: list[str]) -> str:
     return name
 
 
-def snakemake_locked() -> bool:
-    """Whether Snakemake's lock lies here, of a process that lives or of one that was killed."""
+def is_snakemake_locked() -> bool:
+    """Whether Snakemake's lock is here, held by a running process or left by a killed one."""
     return any(LOCKS.glob("*.lock"))

@@ -1,4 +1,4 @@
-"""Bring a study back from what is committed: after a clone nothing is trained and every figure is the same."""
+"""Restore a study from its archived records: after a clone, nothing is trained and every figure is the same."""
 
 import hashlib
 import json
@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from guidebp.analysis.expected import compare_with_expected
 from guidebp.analysis.tuning import locate_tuned_recipes
 from guidebp.errors import UserError
-from guidebp.git import run_git
+from guidebp.git import is_tracked
 from guidebp.hashing import readable_json
 from guidebp.paths import PREPARED, StudyPaths
 from guidebp.runs.archive import SUFFIX, read_archive
@@ -21,52 +22,56 @@ from guidebp.study.study import Study
 
 
 def restore(study: Study, records_only: bool = False) -> str:
-    """Unpack, verify and index the records, render everything from them, and compare it with what was committed.
+    """Unpack, verify and index the study's records, render everything, and compare with the expected results.
 
-    With `records_only` nothing is rendered.
+    With `records_only` nothing is rendered or compared. Returns a message on what was done.
 
-    Raises UserError when the archive is damaged, or lacks runs of the study as it is configured now, or holds
-    records of other data (then training is needed, and the message says of which runs), and when something is not
-    as it was committed.
+    Raises UserError when an archive is damaged, lacks runs of the study as it is configured now, or holds records
+    of other data (the message says which runs need training), and when a study that tunes now chooses other rates.
     """
-    unpacked = unpack(study)
-    said = (
+    unpacked = _unpack_records(study)
+    message = (
         f"{len(study.runs)} runs of study '{study.name}' are in the store ({unpacked} unpacked, all verified)"
     )
     if records_only:
-        return f"{said}; run: snakemake --config study={study.name}, which trains nothing"
+        return f"{message}; run: snakemake --config study={study.name}, which trains nothing"
     command = f"snakemake -n --config study={study.name}"
-    if "train" in planned(study):  # a clone's time stamps say nothing
-        touch(study)
-        if wanted := planned(study).get("train"):
-            raise UserError(
-                f"all records are there, yet snakemake would train {wanted} packs; run: {command}"
-            )
-    snakemake(study)
-    if left := planned(study):
-        raise UserError(f"all is rendered, yet snakemake would run {', '.join(left)}; run: {command}")
-    changed = changed_since_commit(study)
-    if changed:
-        raise UserError("\n".join(f"{path}: not as it was committed" for path in changed))
-    compared = ", not compared with a commit" if changed is None else ", all as it was committed"
-    made = locate_tuned_recipes(study) if study.file.tunes else StudyPaths(study.name).report
-    return f"{said}; nothing is left to do; {made} and all figures are made{compared}"
+    if "train" in _count_planned_jobs(study):  # a clone's time stamps say nothing
+        _touch_inputs(study)
+        if packs := _count_planned_jobs(study).get("train"):
+            raise UserError(f"all records are there, yet snakemake would train {packs} packs; run: {command}")
+    recipes = locate_tuned_recipes(study) if study.file.tunes else None
+    before = recipes.read_bytes() if recipes and recipes.exists() else None
+    _run_snakemake(study, "--no-hooks")
+    if jobs := _count_planned_jobs(study):
+        raise UserError(f"all is rendered, yet snakemake would run {', '.join(jobs)}; run: {command}")
+    if recipes and before not in (None, recipes.read_bytes()):
+        raise UserError(f"{recipes}: the records choose other learning rates now. Run: git diff {recipes}")
+    layout = StudyPaths(study.name)
+    message += f"; nothing is left to do; {recipes or layout.report} and all figures are rendered"
+    comparison = compare_with_expected(layout)
+    return f"{message}\n{comparison.message(study.name)}" if comparison else message
 
 
-def unpack(study: Study) -> int:
-    """Bring the records into the store and index the packs; how many the store did not have."""
+def _unpack_records(study: Study) -> int:
+    """Add the records to the store and index the packs; return how many runs were not in the store."""
     layout, store, hashes = StudyPaths(study.name), open_store(study), read_data_hashes(study.datasets)
     store.register_project()
-    costs = read_telemetry(layout)
+    costs = _read_telemetry(layout)
     runs = {run.key: run for run in study.runs}
     unpacked = 0
     archives = sorted(layout.records.glob(f"*{SUFFIX}"))
     if not archives:
-        raise UserError(f"{layout.records}: no archives of records; run snakemake to train the study")
+        remedy = (
+            f"run: git checkout {layout.records}"
+            if is_tracked(layout.records)
+            else f"git does not have them; run: snakemake --config study={study.name}, which trains the study"
+        )
+        raise UserError(f"{layout.records}: no archives of records; {remedy}")
     for archive in archives:
         for key, files in read_archive(archive, set(runs)):
             run = runs[key]
-            record = verify(files, key, archive, store.predictions)
+            record = _verify_run(files, key, archive, store.predictions)
             if record.data != hashes[run.dataset] or record.spec != run.spec:
                 continue
             with store.lock(key):
@@ -97,10 +102,10 @@ def unpack(study: Study) -> int:
     return unpacked
 
 
-def touch(study: Study) -> None:
-    """Make the manifests, by which the records were verified, newer than the code, then the indexes."""
+def _touch_inputs(study: Study) -> None:
+    """Make the manifests that the records were verified with newer than the code, and the indexes newest."""
     layout = StudyPaths(study.name)
-    # what a subset is a part of comes first: it must be older
+    # the dataset that a subset is taken from comes first, because it must be older
     names = dict.fromkeys([*wholes(study.datasets), *study.datasets])
     prepared = [PREPARED / f"{name}{kind}" for name in names for kind in (".png", ".json")]
     for path in (*prepared, *(layout.pack(pack.id) for pack in study.packs)):
@@ -108,43 +113,34 @@ def touch(study: Study) -> None:
             path.touch()
 
 
-def snakemake(study: Study, *options: str) -> str:
-    """Run the workflow on the study, silently unless it fails; what it said on standard output."""
+def _run_snakemake(study: Study, *options: str) -> str:
+    """Run the workflow on the study, silently unless it fails; return its standard output."""
     command = [sys.executable, "-m", "snakemake", "--config", f"study={study.name}", *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(done.stdout + done.stderr)  # with the log of what failed
-        raise UserError(
-            f"{' '.join(command[2:])} failed with code {done.returncode}; what it said stands above"
-        )
+        raise UserError(f"{' '.join(command[2:])} failed with code {done.returncode}; its output is above")
     return done.stdout
 
 
-def planned(study: Study) -> dict[str, int]:
-    """Jobs that snakemake would run, by rule, without those that have no work of their own."""
-    lines = (line.split() for line in snakemake(study, "-n", "--quiet", "rules").splitlines())
+def _count_planned_jobs(study: Study) -> dict[str, int]:
+    """Number of jobs that snakemake would run, by rule, without the rule that only collects targets."""
+    lines = (line.split() for line in _run_snakemake(study, "-n", "--quiet", "rules").splitlines())
     jobs = {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdigit()}
     return {rule: count for rule, count in jobs.items() if rule not in ("total", "all")}
 
 
-def changed_since_commit(study: Study) -> list[str] | None:
-    """Files of the study that are not as git has them, figures by their checksums; None where git has none."""
-    layout, project = StudyPaths(study.name), Path()
-    if run_git(project, "ls-files", "--error-unmatch", str(layout.rendered_checksums)).returncode:
-        return None
-    # provenance names the commit that rendered
-    made = [
-        ":(exclude)*.provenance.json",
-        layout.folder,
-        *([locate_tuned_recipes(study)] if study.file.tunes else []),
-    ]
-    done = run_git(project, "status", "--porcelain", "--untracked-files=no", "--", *map(str, made))
-    return [line[3:] for line in done.stdout.splitlines()]
+def _advise_repair(path: Path) -> str:
+    """The command that replaces a damaged file: git's version, or another one that the workflow writes."""
+    return f"run: git checkout {path}" if is_tracked(path) else f"run: rm -r {path} && snakemake"
 
 
-def verify(files: dict[str, bytes], key: str, archive: Path, predictions: bool) -> RunRecord:
-    """The record; UserError when an archived run, with `predictions` or without, is not what its checksums say."""
-    remedy = f"run: git checkout {archive}"
+def _verify_run(files: dict[str, bytes], key: str, archive: Path, predictions: bool) -> RunRecord:
+    """The record of an archived run; raises UserError when a file differs from its checksum.
+
+    The file of predictions may be missing unless `predictions`.
+    """
+    remedy = _advise_repair(archive)
     record = decode_record(files.get(RECORD, b""), key, archive, remedy)
     for name, checksum in record.files.items():
         if name not in files and name == PREDICTIONS and not predictions:
@@ -154,17 +150,17 @@ def verify(files: dict[str, bytes], key: str, archive: Path, predictions: bool) 
     return record
 
 
-def read_telemetry(layout: StudyPaths) -> dict[str, bytes]:
-    """Key to the bytes of the run's telemetry.json; UserError when the file is damaged."""
+def _read_telemetry(layout: StudyPaths) -> dict[str, bytes]:
+    """The bytes of each run's telemetry.json, by key; raises UserError when the file is damaged."""
     if not layout.telemetry.exists():
         return {}
-    found = {}
+    costs = {}
     try:
         for line in layout.telemetry.read_text().splitlines():
             cost = json.loads(line)
-            found[str(cost.pop("key"))] = readable_json(cost)
+            costs[str(cost.pop("key"))] = readable_json(cost)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{layout.telemetry}: damaged ({error}); run: git checkout {layout.telemetry}"
+            f"{layout.telemetry}: damaged ({error}); {_advise_repair(layout.telemetry)}"
         ) from error
-    return found
+    return costs
