@@ -101,8 +101,8 @@ def test_difference_is_told_with_its_size_and_likely_reason(
     project: Path, column: str | None, value: str, reason: str
 ) -> None:
     table = read_table()
-    table.loc[0, "correct"] = str(int(table.loc[0, "correct"]) + 1)
-    table.loc[5, "correct"] = str(int(table.loc[5, "correct"]) - 2)
+    for row, change in ((0, 1), (5, -2)):
+        table.loc[[row], "correct"] = str(int(table["correct"].iloc[row]) + change)
     if column:
         table[column] = value
     write_table(table)

@@ -108,7 +108,7 @@ def test_a_deleted_figure_is_one_render_job(project: Project) -> None:
     assert set(planned) <= {"report", "all"}
     table = (project.folder / EXPECTED).read_text()
     expected = pd.read_csv(io.StringIO(table), dtype=str)
-    expected.loc[0, "correct"] = str(int(expected.loc[0, "correct"]) + 1)
+    expected.loc[[0], "correct"] = str(int(expected["correct"].iloc[0]) + 1)
     expected.to_csv(project.folder / EXPECTED, index=False)
     output = project.call("snakemake", "--quiet")
     assert figure.read_bytes() == content
@@ -246,6 +246,12 @@ def test_dvc_brings_back_from_a_remote_what_it_tracks(project: Project, tmp_path
     assert project.files(*lost) == before
     assert "Nothing to be done" in project.call("snakemake", "-n")
     assert "up to date" in project.call("dvc", "status")
+    runs = project.files("results/runs/*/record.json")
+    for folder in ("runs", "tiny/packs"):  # another machine, which has what DVC tracks
+        shutil.rmtree(project.folder / "results" / folder)
+    assert "6 unpacked" in project.call("guidebp", "restore")
+    restored = project.files("results/runs/*/record.json")
+    assert len(restored) == 6 and restored.items() <= runs.items()
 
 
 def test_no_file_is_tracked_twice() -> None:
