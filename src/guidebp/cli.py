@@ -163,15 +163,15 @@ def expect(args: argparse.Namespace) -> None:
     from guidebp.analysis.expected import compare_with_expected, write_expected
     from guidebp.paths import StudyPaths
 
-    layout = StudyPaths(args.study)
+    paths = StudyPaths(args.study)
     if args.write:
-        print(write_expected(layout))
-    elif comparison := compare_with_expected(layout):
-        print(comparison.message(layout.study))
+        print(write_expected(paths))
+    elif comparison := compare_with_expected(paths):
+        print(comparison.message(paths.study))
     else:
         raise UserError(
-            f"{layout.expected}: study '{layout.study}' has no expected results. "
-            f"Run: guidebp expect --write --study {layout.study}"
+            f"{paths.expected}: study '{paths.study}' has no expected results. "
+            f"Run: guidebp expect --write --study {paths.study}"
         )
 
 

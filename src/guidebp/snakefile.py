@@ -67,18 +67,18 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, StudyPaths,
     return study, StudyPaths(study.name), rule_files | {"settings": settings, "partial": partial}
 
 
-def print_comparison(layout: StudyPaths) -> None:
+def print_comparison(paths: StudyPaths) -> None:
     """Print how the runs compare with the study's expected results, if it has any and is collected.
 
     A difference, or a table that cannot be read, does not fail the workflow.
     """
     from guidebp.analysis.expected import compare_with_expected  # pandas takes time
 
-    if not layout.collected_checksums.exists():
+    if not paths.collected_checksums.exists():
         return
     try:
-        comparison = compare_with_expected(layout)
-        message = comparison.message(layout.study) if comparison else ""
+        comparison = compare_with_expected(paths)
+        message = comparison.message(paths.study) if comparison else ""
     except UserError as error:
         message = str(error)
     if message:

@@ -14,7 +14,7 @@ from guidebp.paths import StudyPaths
 from tests.support.finished_project import build
 from tests.support.tiny import ROOT
 
-LAYOUT = StudyPaths("made")
+PATHS = StudyPaths("made")
 MATCH = "4 of 4 runs match the expected results"
 CODE = "likely reason: the code computes something else than when the table was made"
 
@@ -31,16 +31,16 @@ def project(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     folder = tmp_path / "project"
     shutil.copytree(finished, folder)
     monkeypatch.chdir(folder)
-    write_expected(LAYOUT)
+    write_expected(PATHS)
     return folder
 
 
 def read_table() -> pd.DataFrame:
-    return pd.read_csv(LAYOUT.expected, dtype=str)
+    return pd.read_csv(PATHS.expected, dtype=str)
 
 
 def write_table(table: pd.DataFrame) -> None:
-    table.to_csv(LAYOUT.expected, index=False)
+    table.to_csv(PATHS.expected, index=False)
 
 
 def edit_results(path: Path, old: str, new: str) -> None:
@@ -48,11 +48,11 @@ def edit_results(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    LAYOUT.collected_checksums.unlink(missing_ok=True)
+    PATHS.collected_checksums.unlink(missing_ok=True)
 
 
 def message() -> list[str]:
-    comparison = compare_with_expected(LAYOUT)
+    comparison = compare_with_expected(PATHS)
     assert comparison is not None
     return comparison.message("made").splitlines()
 
@@ -60,20 +60,20 @@ def message() -> list[str]:
 def test_table_holds_counts_and_machine_but_no_keys(project: Path) -> None:
     table = read_table()
     assert list(table.columns) == EXPECTED_COLUMNS
-    metrics = pd.read_csv(LAYOUT.metrics)
+    metrics = pd.read_csv(PATHS.metrics)
     assert len(table) == len(metrics) == 4 * 4
     right = (metrics["accuracy"] * metrics["test_images"] / 100).round().astype(int)
     assert list(table["correct"].astype(int)) == list(right)
     machine = table[["instructions", "processor", "torch"]].drop_duplicates().to_numpy().tolist()
     assert machine == [["AVX2", "one", "2.10.0"]]
-    assert not any(key in LAYOUT.expected.read_text() for key in metrics["key"])
+    assert not any(key in PATHS.expected.read_text() for key in metrics["key"])
 
 
 def test_equal_runs_match_in_one_line(project: Path) -> None:
     assert message() == [MATCH]
-    content = LAYOUT.expected.read_bytes()
-    write_expected(LAYOUT)
-    assert LAYOUT.expected.read_bytes() == content
+    content = PATHS.expected.read_bytes()
+    write_expected(PATHS)
+    assert PATHS.expected.read_bytes() == content
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,12 @@ def test_run_is_compared_with_its_own_instruction_set(project: Path) -> None:
     table["instructions"], table["correct"] = "AVX512", "0"
     write_table(table)
     assert message()[0] == "0 of 4 runs match the expected results"
-    write_expected(LAYOUT)
+    write_expected(PATHS)
     assert message() == [MATCH]
     both = read_table()
     assert list(both["instructions"]) == ["AVX2"] * 16 + ["AVX512"] * 16
     write_table(pd.concat([both, table.assign(method="gone")]))
-    write_expected(LAYOUT)
+    write_expected(PATHS)
     assert read_table().equals(both), "runs that the study does not have are left out"
 
 
@@ -162,9 +162,9 @@ def test_missing_and_additional_runs_are_named(project: Path) -> None:
 
 
 def test_run_of_an_unknown_machine(project: Path) -> None:
-    keys = [json.loads(line)["key"] for line in LAYOUT.telemetry.read_text().splitlines()]
-    LAYOUT.telemetry.write_text("".join(json.dumps({"key": key}) + "\n" for key in keys))
-    LAYOUT.collected_checksums.unlink()
+    keys = [json.loads(line)["key"] for line in PATHS.telemetry.read_text().splitlines()]
+    PATHS.telemetry.write_text("".join(json.dumps({"key": key}) + "\n" for key in keys))
+    PATHS.collected_checksums.unlink()
     assert message() == [MATCH]
     table = read_table()
     table["correct"] = "0"
@@ -173,9 +173,9 @@ def test_run_of_an_unknown_machine(project: Path) -> None:
 
 
 def test_gpu_is_a_reason_and_no_expectation(project: Path) -> None:
-    edit_results(LAYOUT.metrics, ",cpu,", ",cuda Some GPU,")
+    edit_results(PATHS.metrics, ",cpu,", ",cuda Some GPU,")
     with pytest.raises(UserError, match=r"telemetry\.jsonl: .*found cuda Some GPU, expected cpu"):
-        write_expected(LAYOUT)
+        write_expected(PATHS)
     table = read_table()
     table["correct"] = "0"
     write_table(table)
@@ -183,20 +183,20 @@ def test_gpu_is_a_reason_and_no_expectation(project: Path) -> None:
 
 
 def test_incomplete_study_gives_no_expectation(project: Path) -> None:
-    edit_results(LAYOUT.about, '"planned": 4', '"planned": 5')
+    edit_results(PATHS.about, '"planned": 4', '"planned": 5')
     with pytest.raises(UserError, match=r"metrics\.csv: .*found 4 runs, expected 5"):
-        write_expected(LAYOUT)
-    edit_results(LAYOUT.about, '"tunes": null', '"tunes": "made"')
+        write_expected(PATHS)
+    edit_results(PATHS.about, '"tunes": null', '"tunes": "made"')
     with pytest.raises(UserError, match="study 'made' tunes"):
-        write_expected(LAYOUT)
+        write_expected(PATHS)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"a,b\n1,2\n", b"half", None])
 def test_damaged_table_is_refused_in_one_line(
     project: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
 ) -> None:
-    whole = LAYOUT.expected.read_bytes()
-    LAYOUT.expected.write_bytes(whole.replace(b",8,", b",eight,", 1) if content is None else content)
+    whole = PATHS.expected.read_bytes()
+    PATHS.expected.write_bytes(whole.replace(b",8,", b",eight,", 1) if content is None else content)
     for options in ([], ["--write"]):
         assert main(["expect", *options]) == 2
         said = capsys.readouterr().err
@@ -207,8 +207,8 @@ def test_damaged_table_is_refused_in_one_line(
 def test_study_without_a_table_is_told_how_to_make_one(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    LAYOUT.expected.unlink()
-    assert compare_with_expected(LAYOUT) is None
+    PATHS.expected.unlink()
+    assert compare_with_expected(PATHS) is None
     assert main(["expect"]) == 2
     assert "guidebp expect --write --study made" in capsys.readouterr().err
     assert main(["expect", "--write"]) == main(["expect"]) == 0

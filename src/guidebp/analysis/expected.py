@@ -112,50 +112,50 @@ class ExpectedComparison:
         return "\n".join(lines)
 
 
-def write_expected(layout: StudyPaths) -> Path:
+def write_expected(paths: StudyPaths) -> Path:
     """Write the collected study into its table of expected results and return the table's path.
 
     Outcomes of other instruction sets stay, as far as the study still has their runs.
 
     Raises UserError when the study tunes, is not collected as a whole, or has a run that was not trained on a CPU.
     """
-    results = load_results(layout)
+    results = load_results(paths)
     if results.about["tunes"]:
-        raise UserError(f"study '{layout.study}' tunes: its runs have no name without their learning rate")
+        raise UserError(f"study '{paths.study}' tunes: its runs have no name without their learning rate")
     trained = results.metrics.loc[results.metrics["status"] != "missing", "key"].nunique()
     if trained != results.about["planned"]:
         raise UserError(
-            f"{layout.metrics}: not the whole study (found {trained} runs, expected {results.about['planned']}). "
-            f"Run: snakemake --config study={layout.study}"
+            f"{paths.metrics}: not the whole study (found {trained} runs, expected {results.about['planned']}). "
+            f"Run: snakemake --config study={paths.study}"
         )
     table = _tabulate_outputs(results.metrics, results.costs)
     if (table["device_class"] != "cpu").any():
         devices = ", ".join(sorted(set(table["device_class"])))
-        raise UserError(f"{layout.telemetry}: trained on other devices (found {devices}, expected cpu alone)")
-    if layout.expected.exists():
-        table = pd.concat([table, _select_other_machines(_read_table(layout.expected), table)])
+        raise UserError(f"{paths.telemetry}: trained on other devices (found {devices}, expected cpu alone)")
+    if paths.expected.exists():
+        table = pd.concat([table, _select_other_machines(_read_table(paths.expected), table)])
     table = table.sort_values("instructions", kind="stable")[EXPECTED_COLUMNS]
-    write_atomic(layout.expected, table.to_csv(index=False, lineterminator="\n").encode())
-    return layout.expected
+    write_atomic(paths.expected, table.to_csv(index=False, lineterminator="\n").encode())
+    return paths.expected
 
 
-def compare_with_expected(layout: StudyPaths) -> ExpectedComparison | None:
+def compare_with_expected(paths: StudyPaths) -> ExpectedComparison | None:
     """Compare the collected study with its expected results; None for a study without such a table.
 
     A run is compared with the outcome on its own instruction set, or else with the first one in the table.
 
     Raises UserError when the study is not collected or one of the tables is damaged.
     """
-    if not layout.expected.exists():
+    if not paths.expected.exists():
         return None
     expected: dict[RunName, dict[str, RunOutcome]] = {}
-    table = _read_table(layout.expected)
+    table = _read_table(paths.expected)
     for instructions, rows in table.groupby("instructions", sort=False):
         for run, outcome in _read_outcomes(rows.assign(device_class="cpu")).items():
             expected.setdefault(run, {})[str(instructions)] = outcome
-    results = load_results(layout)
+    results = load_results(paths)
     outcomes = _read_outcomes(_tabulate_outputs(results.metrics, results.costs))
-    return _compare_outcomes(layout.expected, expected, outcomes)
+    return _compare_outcomes(paths.expected, expected, outcomes)
 
 
 def _select_other_machines(table: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
