@@ -7,6 +7,10 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
+# Compiled modules are kept also where the environment says otherwise: each program of a workflow would compile all that
+# it imports, which takes longer than most of them work.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Silent on success; on failure the command's output.
 quietly = output=$$($(1) 2>&1) || { printf '%s\n' "$$output"; exit 1; }
 

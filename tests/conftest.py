@@ -3,12 +3,16 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
 
 from tests.support.git import isolate_process
+from tests.support.offline import ALONE, can_be_alone
+from tests.support.project import Project
+from tests.support.shared import build_once
 
 isolate_process()  # first: a hook's GIT_* variables would lead git to the caller's repository
 
@@ -35,6 +39,18 @@ def same_signals() -> Iterator[None]:
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def finished_tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The tiny study run to its end, without a network where that can be; whoever changes it takes a copy."""
+
+    def build(folder: Path) -> None:
+        project = Project(folder)
+        project.commit_sources()
+        project.call(*(ALONE if can_be_alone() else ()), "snakemake")
+
+    return Project.open(build_once(tmp_path_factory, "finished-tiny-project", build))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -38,13 +38,6 @@ class Victim(Project):
                 path.unlink()
         self.edit("config/claims.yaml", (folder / "config/claims.yaml").read_text(), "{}\n")
 
-    def copy(self, folder: Path) -> "Victim":
-        """The same in another folder, as far as it has come."""
-        shutil.copytree(self.folder, folder, symlinks=True)
-        other = object.__new__(Victim)
-        other.folder, other.target, other.study = folder, self.target, self.study
-        return other
-
     @property
     def workflow(self) -> tuple[str, ...]:
         """What a user types."""

@@ -1,5 +1,6 @@
 """A copy of the project that a test may change, and what all pages it makes must hold."""
 
+import copy
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -21,9 +23,20 @@ long = pytest.mark.skipif(not FULL, reason="only in `make test-full`: it takes l
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = [
-    *("Snakefile", "workflow", "profiles", "config", "src", "dvc.yaml", "environment.yml", ".dvc/config"),
+    *(
+        "Snakefile",
+        "workflow",
+        "profiles",
+        "config",
+        "src",
+        "dvc.yaml",
+        "environment.yml",
+        ".dvc/config",
+        ".dvcignore",
+    ),
     *(f"notebooks/{name}" for name in ("page.html.j2", "new-method.py", "new-method.ipynb")),  # the shortest
 ]
+DIGITS = ("data/prepared/digits.json", "data/prepared/digits.png")
 STUDY = """
 title: Tiny
 about: Tests the workflow.
@@ -55,12 +68,39 @@ class Project:
             if source.is_symlink():
                 target.symlink_to(source.readlink())
             elif source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, target)  # with compiled modules, which are valid as times are copied
             else:
                 shutil.copy(source, target)
         (folder / "config/studies/tiny.yaml").write_text(STUDY)
         (folder / "config/recipes/tiny.yaml").write_text(RECIPE)
         self.edit("config/config.yaml", "study: demo", "study: tiny")
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The project that is already in the folder."""
+        project = cls.__new__(cls)
+        project.folder = folder
+        return project
+
+    def copy(self, folder: Path) -> Self:
+        """A twin in a new folder, as far as this one has come: times are copied, so Snakemake redoes nothing."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        twin = copy.copy(self)
+        twin.folder = folder
+        return twin
+
+    def commit_sources(self) -> None:
+        """Make it a git checkout in which DVC's stages run the tiny study in place of the demo."""
+        for name in ("dvc.yaml", ".gitignore", ".dvc/.gitignore", *DIGITS):
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, self.folder / name)
+        for name in ("dvc.yaml", ".gitignore"):
+            text = (self.folder / name).read_text().replace("results/demo", "results/tiny")
+            text = text.replace("study=demo", "study=tiny").replace("studies/demo.yaml", "studies/tiny.yaml")
+            (self.folder / name).write_text(text)
+        git(self.folder, "init", "-q")
+        git(self.folder, "add", ".")
+        git(self.folder, "commit", "-qm", "Sources")
 
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace text that must be there."""

@@ -24,8 +24,12 @@ RECORDS = "results/runs/*/record.json"
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    made = Project(tmp_path_factory.mktemp("project"))
+def trained(finished_tiny_project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The tiny study as far as its records, with nothing analysed."""
+    made = finished_tiny_project.copy(tmp_path_factory.mktemp("upkeep") / "project")
+    for path in (made.folder / "results/tiny").iterdir():
+        if path.name not in ("packs", "records"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     for study in (made.folder / "config/studies").glob("*.yaml"):  # resolving those takes time
         if study.stem != "tiny":
             study.unlink()

@@ -1,8 +1,10 @@
 """Reading YAML files against the schema, with messages that a person can act on."""
 
+import copy
 import difflib
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +63,24 @@ def read_yaml(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read ({error})") from error
     try:
-        loader = _UniqueKeys(text)  # a SafeLoader
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        values(node, {})
-        return loader.construct_document(node)
+        return copy.deepcopy(_parse_yaml(text))  # a copy, as some callers edit what they get
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
         # the last three: PyYAML's own answer to a wrong explicit tag such as `!!bool maybe`
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: not valid YAML: {reason}") from error
+
+
+@lru_cache(
+    maxsize=16
+)  # resolving several studies reads each catalogue several times, and parsing takes longest
+def _parse_yaml(text: str) -> Any:
+    """The values of a YAML text; yaml.YAMLError or another exception of PyYAML when it is not valid."""
+    loader = _UniqueKeys(text)  # a SafeLoader
+    node = loader.get_single_node()
+    if node is None:
+        return None
+    values(node, {})
+    return loader.construct_document(node)
 
 
 def values(node: yaml.Node, known: dict[int, int]) -> int:
