@@ -16,7 +16,7 @@ from tests.support.shared import build_once
 
 isolate_process()  # first: a hook's GIT_* variables would lead git to the caller's repository
 
-settings.register_profile("guidebp", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("guidebp", deadline=None, derandomize=True, max_examples=20)
 settings.register_profile("full", deadline=None, max_examples=500)  # `make test-full`: new examples each time
 settings.load_profile("full" if os.environ.get("GUIDEBP_FULL") else "guidebp")
 
