@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 quietly = output=$$($(1) 2>&1) || { printf '%s\n' "$$output"; exit 1; }
 
 .DEFAULT_GOAL := demo
-.PHONY: demo setup slurm test test-full test-slurm chaos audit bench lint format lock clean help
+.PHONY: demo setup slurm quick test test-full test-slurm chaos audit bench lint format lock clean help
 
 # Without its own last message: the comparison is printed here, also when there is nothing to do.
 demo: setup ## set up, run the demo study (minutes on two cores), name its report and compare its results
@@ -39,6 +39,10 @@ slurm: setup ## add Snakemake's executor for Slurm clusters, as requirements-slu
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --require-hashes \
 	  -r requirements-slurm.lock
 	@.venv/bin/uv pip check --quiet --python .venv/bin/python
+
+quick: export GUIDEBP_QUICK := 1
+quick: lint ## lint and the fast tests, for every commit (two minutes)
+	@pytest -n 2 --dist loadfile --no-loadscope-reorder -q tests
 
 test: lint ## set up, lint, run the tests
 	@pytest -n 2 --dist loadfile --no-loadscope-reorder -q tests

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,10 @@ isolate_process()  # first: a hook's GIT_* variables would lead git to the calle
 
 settings.register_profile("guidebp", deadline=None, derandomize=True, max_examples=20)
 settings.register_profile("full", deadline=None, max_examples=500)  # `make test-full`: new examples each time
-settings.load_profile("full" if os.environ.get("GUIDEBP_FULL") else "guidebp")
+settings.register_profile("quick", deadline=None, derandomize=True, max_examples=5)
+QUICK = bool(os.environ.get("GUIDEBP_QUICK"))
+settings.load_profile("full" if os.environ.get("GUIDEBP_FULL") else "quick" if QUICK else "guidebp")
+CASES_WHEN_QUICK = 2
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +57,30 @@ def finished_tiny_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return Project.open(build_once(tmp_path_factory, "finished-tiny-project", build))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The workflow's files first: they are few and long, and at the end one core would wait for the other."""
-    items.sort(key=lambda item: "workflow" not in item.path.parts)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the workflow's files first, and leave out most when quick.
+
+    Those files are few and long: at the end one core would wait for the other. Their order is reversed, as the two
+    that come first then share nothing that one would wait for.
+    """
+    workflow = [item for item in items if item.get_closest_marker("workflow")]
+    others = [item for item in items if not item.get_closest_marker("workflow")]
+    files = list(dict.fromkeys(item.path for item in workflow))
+    workflow.sort(key=lambda item: -files.index(item.path))
+    items[:] = workflow + others
+    if QUICK:
+        items[:] = select_quick(others)
+        selected = set(items)
+        config.hook.pytest_deselected(items=[item for item in workflow + others if item not in selected])
+
+
+def select_quick(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Tests of `make quick`: none that is marked slow, and of each test its first cases."""
+    cases = Counter[str]()
+    selected = []
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        cases[test] += 1
+        if cases[test] <= CASES_WHEN_QUICK and not item.get_closest_marker("slow"):
+            selected.append(item)
+    return selected

@@ -531,6 +531,7 @@ def test_training_refuses_damaged_data(
     assert file in train(specs.parent, monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_training_as_a_process(tmp_path: Path) -> None:
     (tmp_path / "specs.json").write_text("[3]")
     command = [sys.executable, "-m", "guidebp.training", "specs.json"]
@@ -550,6 +551,7 @@ def test_training_as_a_process(tmp_path: Path) -> None:
         ("config/methods.yaml", "folder", "methods.yaml: cannot be read"),
     ],
 )
+@pytest.mark.workflow
 def test_snakemake_says_it_too(tmp_path: Path, file: str, damage: str, expected: str) -> None:
     project = Project(tmp_path / "project")
     (BYTES | YAML)[damage](project.folder / file)

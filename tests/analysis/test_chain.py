@@ -24,6 +24,7 @@ STUDIES, D = (4000 if FULL else 1500), 0.2  # D: the smallest effect of interest
 SIZES = (5, 10, 20) if FULL else (5, 20)
 ORDER = {"fails": 0, "open": 1, "holds": 2}
 Claim = dict[str, Any]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -3,9 +3,12 @@
 import random
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.victim import Victim, kill_often
 
 
+@pytest.mark.workflow
 def test_killed_and_continued_ends_in_the_same_bytes(tmp_path: Path) -> None:
     template = Victim(tmp_path / "template", target="experiments", study="tiny")
     template.edit("config/recipes/tiny.yaml", "epochs: 1", "epochs: 8")

@@ -233,6 +233,7 @@ sys.stdin.readline()
 
 
 @needs_proc
+@pytest.mark.slow
 def test_processes_share_the_pages_of_the_file(tmp_path: Path) -> None:
     """Two run through an epoch of the same 60 MB, and are looked at while both still hold it."""
     prepared(tmp_path, entry(tmp_path, noise(76_000, (1, 28, 28)), np.arange(76_000) % 4))

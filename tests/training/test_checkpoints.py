@@ -265,6 +265,7 @@ def follow(run: PlannedRun, data: Path, store: RunStore, on_epoch: Callable[[], 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.slow
 def test_a_signal_leaves_a_checkpoint_and_says_continue(number: int, data: Path, tmp_path: Path) -> None:
     """It comes to the process that started the training, which passes it on."""
     heard = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
@@ -281,6 +282,7 @@ def test_a_signal_leaves_a_checkpoint_and_says_continue(number: int, data: Path,
     assert store.checkpoints(LONGEST.key)[0].name > first.name
 
 
+@pytest.mark.slow
 def test_who_insists_gets_an_end_that_is_no_death(data: Path, tmp_path: Path) -> None:
     """The second signal kills the child: somebody's wish, and no fault of the run's."""
     store = RunStore(tmp_path)
@@ -312,6 +314,7 @@ def trainer(data: Path, store: RunStore, *options: str) -> list[str]:
     return [*command, "--store", str(store.root), "--device", "cpu", *options]
 
 
+@pytest.mark.slow
 def test_the_training_process_ends_with_its_parent(data: Path, tmp_path: Path) -> None:
     """A parent that is killed cannot pass on anything; its child sees that it is gone."""
     store = RunStore(tmp_path / "runs")
@@ -326,6 +329,7 @@ def test_the_training_process_ends_with_its_parent(data: Path, tmp_path: Path) -
         assert len(store.checkpoints(LONGEST.key)) == 1 and not store.has(LONGEST.key)
 
 
+@pytest.mark.slow
 def test_who_waits_for_another_process_can_be_stopped(data: Path, tmp_path: Path) -> None:
     store = RunStore(tmp_path / "runs")
     answers = iter([False, False, True])
@@ -344,6 +348,7 @@ def test_who_waits_for_another_process_can_be_stopped(data: Path, tmp_path: Path
     assert next(answers, None) is None and not store.checkpoints(GUIDED.key)
 
 
+@pytest.mark.slow
 def test_out_of_memory_costs_its_own_run_and_is_handed_back_once(data: Path, tmp_path: Path) -> None:
     """So many channels are refused by the allocator; with a scheduler the run waits for more memory."""
     small = tiny("add", "one-column")

@@ -55,6 +55,7 @@ def test_a_lease_that_ends_is_the_next_one_s(tmp_path: Path) -> None:
                 assert again == 1
 
 
+@pytest.mark.slow
 def test_a_killed_owner_holds_nothing_and_processes_share_evenly(tmp_path: Path) -> None:
     owners = [owner(tmp_path) for _ in range(3)]
     try:

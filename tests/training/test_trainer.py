@@ -170,12 +170,14 @@ for name in ("methods", "models", "training"):
 """
 
 
+@pytest.mark.slow
 def test_training_needs_torch_numpy_and_safetensors_only() -> None:
     done = subprocess.run([sys.executable, "-c", BLOCKER], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "refused" not in done.stderr
 
 
+@pytest.mark.slow
 def test_killed_once_is_retried_and_killed_twice_is_crashed(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +208,7 @@ def test_killed_once_is_retried_and_killed_twice_is_crashed(
     assert (alone.folder(once) / RECORD).read_bytes() == (store.folder(once) / RECORD).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_child_that_fails_by_itself_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UserError, match=r"training stopped \(exit code 2\)"):
         train_pack(

@@ -14,6 +14,7 @@ from tests.support.project import FULL, ROOT, Project, long
 
 FENCE = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MINE = ["my-images", "my-arrays", "my-class"]
+pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")

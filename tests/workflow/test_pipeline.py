@@ -21,6 +21,7 @@ RENDERED = (
     "results/tiny/figures/*.[psc]*",
     "results/tiny/records/*.xz",
 )
+pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")

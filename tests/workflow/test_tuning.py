@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.support.project import FULL, STUDY, Project
 
 TUNING = (
@@ -13,6 +15,7 @@ TUNING = (
 HALF = "digits-half: {subset_of: digits, images: 898}\n"
 
 
+@pytest.mark.workflow
 def test_from_tuning_to_the_study_that_uses_it(tmp_path: Path) -> None:
     project = Project(tmp_path / "project")
     (project.folder / "config/studies/tuning.yaml").write_text(TUNING)

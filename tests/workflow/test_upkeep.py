@@ -21,6 +21,7 @@ from tests.support.git import git
 from tests.support.project import Project, long
 
 RECORDS = "results/runs/*/record.json"
+pytestmark = pytest.mark.workflow
 
 
 @pytest.fixture(scope="module")
