@@ -24,7 +24,7 @@ from IPython.display import display
 from PIL import Image
 
 from guidebp.analysis.results import MERGED, PATHWAYS, load_results, measure_runs
-from guidebp.ingest.samples import sample_size
+from guidebp.ingest.samples import get_sample_size
 from guidebp.methods import build_method
 from guidebp.methods.contract import compute_pathway_norms
 from guidebp.methods.guidebp import compute_class_error, compute_pathway_weights
@@ -50,7 +50,7 @@ print(results.about["title"], "-", results.title("datasets", dataset))
 
 # %%
 sheet = np.asarray(Image.open(PREPARED / f"{dataset}.png"))
-height, width = sample_size(*results.about["data"][dataset]["shape"][1:])
+height, width = get_sample_size(*results.about["data"][dataset]["shape"][1:])
 down, across = sheet.shape[0] // height, sheet.shape[1] // width
 pixels = sheet.reshape(down, height, across, width, -1).transpose(0, 2, 4, 1, 3)
 pixels = torch.tensor(pixels.reshape(down * across, -1, height, width), dtype=torch.float32)

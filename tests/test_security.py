@@ -29,7 +29,7 @@ from guidebp.rendering.tables.files import encode_table
 from guidebp.schema.datasets import RawFile
 from guidebp.schema.entry import Name
 from guidebp.schema.file_kinds import FILES
-from guidebp.schema.yaml_files import check
+from guidebp.schema.yaml_files import check_config_value
 from tests.support.finished_project import CLAIM, DATASET, STUDY, build, contents, inside
 from tests.support.tiny import ROOT
 
@@ -329,7 +329,7 @@ def test_names_of_catalogues(kind: str, name: str, tmp_path_factory: pytest.Temp
     known = {"dataset": "datasets", "claim": "claims", "recipe": "recipes"}.get(kind, f"{kind}s")
     entry = SOUND[known]
     try:
-        found = check(KINDS[kind], {name: entry}, known)
+        found = check_config_value(KINDS[kind], {name: entry}, known)
     except UserError as error:
         assert str(error).isprintable() and KINDS[kind] in str(error)
     else:
@@ -356,7 +356,7 @@ SOUND: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", SOUND)
 def test_sound_names_are_taken(kind: str) -> None:
-    assert list(check("x.yaml", {"a-1.b": SOUND[kind]}, kind)) == ["a-1.b"]
+    assert list(check_config_value("x.yaml", {"a-1.b": SOUND[kind]}, kind)) == ["a-1.b"]
 
 
 def within_study(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -374,7 +374,7 @@ def within_study(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_names_within_a_study(name: str) -> None:
     for _, study in within_study(name):
         try:
-            check("x.yaml", study, "study")
+            check_config_value("x.yaml", study, "study")
         except UserError as error:
             assert all(line.isprintable() for line in str(error).split("\n"))
         else:
@@ -385,7 +385,7 @@ def test_names_within_a_study(name: str) -> None:
 def test_seeds_are_numbers(text: str) -> None:
     sound = yaml.safe_load(STUDY)
     with pytest.raises(UserError):
-        check("x.yaml", sound | {"blocks": [sound["blocks"][0] | {"seeds": [text]}]}, "study")
+        check_config_value("x.yaml", sound | {"blocks": [sound["blocks"][0] | {"seeds": [text]}]}, "study")
 
 
 @given(TEXTS)
@@ -404,7 +404,7 @@ def test_settings_of_the_command_line(text: str) -> None:
     """`--config study=... claim=... device=...`"""
     for key in ("study", "claim", "device"):
         try:
-            settings = check("--config", {key: text}, "config")
+            settings = check_config_value("--config", {key: text}, "config")
         except UserError as error:
             assert all(line.isprintable() for line in str(error).split("\n"))
         else:

@@ -17,21 +17,21 @@ from guidebp.errors import REMEDIES, StopRequested, UserError, report_disk_error
 Verb = Callable[[argparse.Namespace], int | None]
 
 
-def fetch(args: argparse.Namespace) -> None:
+def fetch_dataset(args: argparse.Namespace) -> None:
     """Download raw files to data/raw/ and verify them against the catalogue."""
     from guidebp.ingest.fetching.download import Downloader
-    from guidebp.ingest.fetching.fetch import fetch
-    from guidebp.ingest.fetching.places import mirrors_of
+    from guidebp.ingest.fetching.fetch import fetch_dataset
+    from guidebp.ingest.fetching.locations import mirrors_of
     from guidebp.paths import RAW
-    from guidebp.schema.catalogue import wholes
-    from guidebp.schema.yaml_files import read_file
+    from guidebp.schema.catalogue import select_base_datasets
+    from guidebp.schema.yaml_files import read_config_file
 
-    config = read_file(Path("config/config.yaml"), "config")
+    config = read_config_file(Path("config/config.yaml"), "config")
     allowed = args.allow_unverified or config.allow_unverified
     faults, downloader = [], Downloader()
-    for name, dataset in wholes(_select_datasets(args.datasets)).items():
+    for name, dataset in select_base_datasets(_select_datasets(args.datasets)).items():
         try:
-            fetch(name, dataset, RAW, mirrors_of(config.mirrors), allowed, downloader)
+            fetch_dataset(name, dataset, RAW, mirrors_of(config.mirrors), allowed, downloader)
             print(f"{name}: {RAW / name} is complete", file=sys.stderr)
         except UserError as error:  # the other datasets are still fetched
             faults.append(str(error))
@@ -39,24 +39,24 @@ def fetch(args: argparse.Namespace) -> None:
         raise UserError("\n".join(faults))
 
 
-def prepare(args: argparse.Namespace) -> None:
+def prepare_dataset(args: argparse.Namespace) -> None:
     """Convert raw files into one prepared file and one manifest per dataset."""
-    from guidebp.ingest.prepare import prepare
+    from guidebp.ingest.prepare import prepare_dataset
     from guidebp.paths import PREPARED, RAW
 
     for name, dataset in _select_datasets(args.datasets).items():
-        prepare(name, dataset, RAW, PREPARED)
+        prepare_dataset(name, dataset, RAW, PREPARED)
 
 
-def verify(args: argparse.Namespace) -> None:
+def verify_dataset(args: argparse.Namespace) -> None:
     """Verify the checksums of all raw and prepared files that are present; fail if one is damaged."""
-    from guidebp.ingest.verify import verify
+    from guidebp.ingest.verify import verify_dataset
     from guidebp.paths import PREPARED, RAW
 
     findings = [
         finding
         for name, dataset in _select_datasets(args.datasets).items()
-        for finding in verify(name, dataset, RAW, PREPARED)
+        for finding in verify_dataset(name, dataset, RAW, PREPARED)
     ]
     for finding in findings:
         if finding.state != "damaged" and (finding.state == "ok" or args.datasets):
@@ -222,7 +222,7 @@ def status(args: argparse.Namespace) -> None:
     print(format_status(load_study(args.study), RunStore(RUNS)))
 
 
-def check(args: argparse.Namespace) -> None:
+def check_config_value(args: argparse.Namespace) -> None:
     """Check the configuration of a study and print its number of runs."""
     from guidebp.study.resolve import load_study
 
@@ -243,12 +243,11 @@ def generate(args: argparse.Namespace) -> None:
 def _select_datasets(names: Sequence[str]) -> dict[str, Any]:
     """Return the datasets of these names, or all."""
     from guidebp.schema.catalogue import read_datasets
-    from guidebp.schema.yaml_files import nearest
 
     datasets = read_datasets()
     for name in names:
         if name not in datasets:
-            raise UserError(f"config/datasets.yaml: no dataset {name!r}; {nearest(name, datasets)}")
+            raise UserError(f"config/datasets.yaml: no dataset {name!r}; {suggest_name(name, datasets)}")
     return {name: datasets[name] for name in names} if names else datasets
 
 
@@ -270,14 +269,14 @@ def build_parser() -> argparse.ArgumentParser:
             verb_parser.add_argument("datasets", nargs=datasets, metavar="DATASET")
         return verb_parser
 
-    fetcher = add(fetch, datasets="+")
+    fetcher = add(fetch_dataset, datasets="+")
     fetcher.add_argument(
         "--allow-unverified",
         action="store_true",
         help="also download files whose owner publishes no checksum",
     )
-    add(prepare, datasets="+")
-    add(verify, datasets="*")
+    add(prepare_dataset, datasets="+")
+    add(verify_dataset, datasets="*")
     trainer = add(train, study=True)
     trainer.add_argument("--pack", required=True, help="id of the pack")
     for verb_parser in (trainer, add(time, study=True)):
@@ -305,7 +304,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(restore, study=True).add_argument(
         "--records-only", action="store_true", help="neither render nor compare"
     )
-    for verb in (specs, analyse, claims, render, tune, report, doctor, status, check):
+    for verb in (specs, analyse, claims, render, tune, report, doctor, status, check_config_value):
         add(verb, study=True)
     add(generate)
     return top
@@ -355,11 +354,11 @@ def _print_error(verb: str, message: str) -> int:
 
 def _resolve_study_name(name: str | None) -> str:
     """Return the study's name, by default that of config/config.yaml; refuse names that are paths."""
-    from guidebp.schema.yaml_files import check, read_file
+    from guidebp.schema.yaml_files import check_config_value, read_config_file
 
     if name is None:
-        return str(read_file(Path("config/config.yaml"), "config").study)
-    return str(check("--study", {"study": name}, "config").study)
+        return str(read_config_file(Path("config/config.yaml"), "config").study)
+    return str(check_config_value("--study", {"study": name}, "config").study)
 
 
 if __name__ == "__main__":

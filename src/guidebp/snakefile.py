@@ -24,8 +24,8 @@ from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES, TUNING_FIGURE_ENT
 from guidebp.rendering.placements import list_placements
 from guidebp.rendering.table_catalogue import list_table_entries
 from guidebp.runs.store import RunStore
-from guidebp.schema.datasets import Dataset, Folder, Npz, Subset, local_path
-from guidebp.schema.yaml_files import check, nearest, read_file
+from guidebp.schema.datasets import Dataset, FolderSource, NpzSource, SubsetSource, expand_user_path
+from guidebp.schema.yaml_files import check_config_value, read_config_file
 from guidebp.study.resolve import load_study
 from guidebp.study.step_times import STEP_TIMES
 from guidebp.study.study import Pack, Study, restrict_to_packs
@@ -45,8 +45,8 @@ def resolve_for_snakemake(config: Mapping[str, Any]) -> tuple[Study, StudyPaths,
             key: words.get(value, value) if isinstance(value, str) else value for key, value in config.items()
         }
         # Snakemake has read it too, but refuses nothing, not even aliases for billions of values
-        read_file(Path("config/config.yaml"), "config")
-        settings = check("--config or config/config.yaml", given, "config")
+        read_config_file(Path("config/config.yaml"), "config")
+        settings = check_config_value("--config or config/config.yaml", given, "config")
         study = load_study(settings.study)
         partial = settings.partial or settings.claim is not None
         if partial and study.file.tunes:
@@ -88,7 +88,7 @@ def print_comparison(paths: StudyPaths) -> None:
 def _select_packs(study: Study, claim: str | None) -> list[Pack]:
     """The packs with runs that may decide a claim, and those that are trained."""
     if claim is not None and claim not in study.claims:
-        raise UserError(f"--config claim: no claim '{claim}'; {nearest(claim, study.claims)}")
+        raise UserError(f"--config claim: no claim '{claim}'; {suggest_name(claim, study.claims)}")
     layout = StudyPaths(study.name)
     return [
         pack
@@ -178,7 +178,7 @@ def _describe_preparation(dataset: Dataset) -> str:
 
 def _find_source(name: str, dataset: Dataset) -> str:
     """The small file that changes with the raw files or the dataset that this one is prepared from."""
-    if isinstance(dataset.source, Subset):
+    if isinstance(dataset.source, SubsetSource):
         return str(PREPARED / f"{dataset.source.subset_of}.json")
     return str(RAW / name / FETCH_RECORD)
 
@@ -189,11 +189,11 @@ def _find_newest_own_file(dataset: Dataset) -> list[str]:
     A file added, moved or removed changes its folder. Empty for other datasets, and when the files are absent.
     """
     source = dataset.source
-    if isinstance(source, Folder):
-        root = local_path(source.folder)
+    if isinstance(source, FolderSource):
+        root = expand_user_path(source.folder)
         paths = [root, *root.rglob("*")]
-    elif isinstance(source, Npz):
-        paths = [local_path(arrays.path) for arrays in (source.npz, source.test) if arrays]
+    elif isinstance(source, NpzSource):
+        paths = [expand_user_path(arrays.path) for arrays in (source.npz, source.test) if arrays]
     else:
         return []
     times = {}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
-from guidebp.data.prepared import Prepared, downsampled
+from guidebp.data.prepared import Prepared, downsample
 from guidebp.errors import UserError
 from guidebp.jobs import timing
 from guidebp.runs.json_fields import to_json
@@ -32,7 +32,7 @@ def test_images_are_averaged_over_squares(seed: int, side: int, count: int) -> N
         0, 256, (count, 2, 12, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
     )
     data = Prepared(images, torch.zeros(count), torch.zeros(count), {"sha256": "as it was"})
-    small = downsampled(data, side)
+    small = downsample(data, side)
     wanted = (avg_pool2d(images.double(), side) + 0.5).floor().to(torch.uint8)
     assert torch.equal(small.images, wanted)
     assert small.labels is data.labels and small.manifest == data.manifest
@@ -40,7 +40,7 @@ def test_images_are_averaged_over_squares(seed: int, side: int, count: int) -> N
 
 @pytest.mark.parametrize("method", ["add", "separate", "guidebp"])
 def test_a_run_is_that_of_the_small_images(method: str) -> None:
-    small = replace(prepared(), images=downsampled(prepared(), 2).images)
+    small = replace(prepared(), images=downsample(prepared(), 2).images)
     found = train_run(spec(method, "columns", recipe=recipe(downsample=2)), prepared(), CPU)
     wanted = train_run(spec(method, "columns"), small, CPU)
     assert found.result == wanted.result

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save, save_file
 
-from guidebp.data.manifest import PreparedFile, content_hash
+from guidebp.data.manifest import PreparedFile, compute_content_hash
 from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
 from tests.support.arrays_on_disk import noise
@@ -91,7 +91,7 @@ def accepted(path: Path) -> bool:
         with pytest.raises(UserError):
             load_prepared(path.parent, path.stem)
         return False
-    assert found == content_hash(load_file(path))
+    assert found == compute_content_hash(load_file(path))
     path.with_suffix(".json").write_text(json.dumps({"sha256": found}))
     load_prepared(path.parent, path.stem)
     return True

@@ -17,7 +17,7 @@ from PIL import Image
 
 from guidebp.errors import UserError
 from guidebp.ingest.untrusted import pickles
-from guidebp.ingest.untrusted.archives import unpack
+from guidebp.ingest.untrusted.archives import unpack_archive
 from guidebp.ingest.untrusted.pickles import read_pickle
 from guidebp.schema.datasets import Dataset
 from tests.ingest.untrusted.test_archives import rewritten
@@ -123,7 +123,7 @@ def result(sample: Sample, folder: Path) -> list[Any]:
     if sample.entry is None:
         (folder / "out").unlink(missing_ok=True)
         try:
-            unpack(folder / "a", {"good": folder / "out"})
+            unpack_archive(folder / "a", {"good": folder / "out"})
         finally:
             assert {path.name for path in folder.iterdir()} <= {"a", "out"}
         return [(folder / "out").read_bytes()]
@@ -298,7 +298,7 @@ def test_any_tar_header(tmp_path_factory: pytest.TempPathFactory, data: st.DataO
         header = rewritten(header, at, data.draw(values).ljust(size, b"\0")[:size])
     (folder / "a").write_bytes(content[:member] + header + content[member + 512 :])
     try:
-        unpack(folder / "a", {"good": folder / "out"})
+        unpack_archive(folder / "a", {"good": folder / "out"})
     except UserError as error:
         check_refusal(error, folder)
     except tarfile.TarError:

@@ -11,18 +11,18 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
-from guidebp.data.manifest import content_hash, read_manifest
+from guidebp.data.manifest import compute_content_hash, read_manifest
 from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
 from guidebp.files import file_hash
-from guidebp.ingest.fetching.fetch import fetch
-from guidebp.ingest.prepare import prepare
+from guidebp.ingest.fetching.fetch import fetch_dataset
+from guidebp.ingest.prepare import prepare_dataset
 from guidebp.schema.catalogue import read_datasets
-from guidebp.schema.datasets import Files
+from guidebp.schema.datasets import FilesSource
 from tests.support.tiny import ROOT
 
 DIGITS = read_datasets(ROOT)["digits"]
-assert isinstance(DIGITS.source, Files)
+assert isinstance(DIGITS.source, FilesSource)
 SOURCE, FILE = DIGITS.source, DIGITS.source.files[0]
 RAW = f"raw/digits/{FILE.path}"
 PREPARED = ["prepared/digits.json", "prepared/digits.png", "prepared/digits.safetensors"]
@@ -31,8 +31,8 @@ PREPARED = ["prepared/digits.json", "prepared/digits.png", "prepared/digits.safe
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    fetch("digits", DIGITS, folder / "raw")
-    prepare("digits", DIGITS, folder / "raw", folder / "prepared")
+    fetch_dataset("digits", DIGITS, folder / "raw")
+    prepare_dataset("digits", DIGITS, folder / "raw", folder / "prepared")
     return folder
 
 
@@ -61,7 +61,7 @@ def test_content_is_that_of_scikit_learn(made: Path) -> None:
 def test_manifest_says_what_the_file_holds(made: Path) -> None:
     manifest = read_manifest(made / "prepared", "digits")
     arrays = load_file(made / "prepared/digits.safetensors")
-    assert manifest["dataset"] == "digits" and manifest["sha256"] == content_hash(arrays)
+    assert manifest["dataset"] == "digits" and manifest["sha256"] == compute_content_hash(arrays)
     assert manifest["images"] == 1797 and manifest["shape"] == [1, 8, 8]
     counts = np.bincount(load_digits().target).tolist()
     assert manifest["per_class"] == {"training": counts, "test": [0] * 10}
@@ -83,7 +83,7 @@ def test_committed_manifest_is_that_of_the_digits(made: Path) -> None:
 
 def test_preparing_again_writes_the_same_bytes(copied: Path) -> None:
     before = {path.name: path.read_bytes() for path in (copied / "prepared").iterdir()}
-    prepare("digits", DIGITS, copied / "raw", copied / "prepared")
+    prepare_dataset("digits", DIGITS, copied / "raw", copied / "prepared")
     assert {path.name: path.read_bytes() for path in (copied / "prepared").iterdir()} == before
     assert sorted(before) == [Path(name).name for name in PREPARED]
 
@@ -97,9 +97,9 @@ def test_content_hash_sees_names_types_shapes_and_values() -> None:
         {"a": base["a"] + 1},
         base | {"b": base["a"]},
     ]
-    hashes = [content_hash(arrays) for arrays in [base, *variants]]
+    hashes = [compute_content_hash(arrays) for arrays in [base, *variants]]
     assert len(set(hashes)) == len(hashes)
-    assert content_hash({"a": np.arange(12, dtype=np.int16).repeat(2)[:12:2]}) == hashes[0]
+    assert compute_content_hash({"a": np.arange(12, dtype=np.int16).repeat(2)[:12:2]}) == hashes[0]
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed", "truncated"])
@@ -119,9 +119,9 @@ def test_damaged_raw_file_is_not_prepared(copied: Path, damage: str) -> None:
         "truncated": "has 57522 bytes, expected 57523",
     }
     with pytest.raises(UserError, match=rf"digits\.csv\.gz: {reason[damage]}.*; run: guidebp fetch digits"):
-        prepare("digits", DIGITS, copied / "raw", copied / "prepared")
+        prepare_dataset("digits", DIGITS, copied / "raw", copied / "prepared")
     assert {name: (copied / name).read_bytes() for name in PREPARED} == before
-    fetch("digits", DIGITS, copied / "raw")
+    fetch_dataset("digits", DIGITS, copied / "raw")
     assert path.read_bytes() == good
 
 
@@ -138,7 +138,7 @@ def test_catalogue_that_announces_something_else(
     copied: Path, change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        prepare("digits", DIGITS.model_copy(update=change), copied / "raw", copied / "other")
+        prepare_dataset("digits", DIGITS.model_copy(update=change), copied / "raw", copied / "other")
     assert list((copied / "other").iterdir()) == []
 
 
@@ -159,7 +159,7 @@ def test_raw_file_of_another_format(tmp_path: Path, content: bytes) -> None:
     file = FILE.model_copy(update={"sha256": file_hash(path), "size": len(content)})
     dataset = DIGITS.model_copy(update={"source": SOURCE.model_copy(update={"files": [file]})})
     with pytest.raises(UserError, match=r"digits\.csv\.gz: .*fetch again"):
-        prepare("digits", dataset, tmp_path / "raw", tmp_path / "prepared")
+        prepare_dataset("digits", dataset, tmp_path / "raw", tmp_path / "prepared")
 
 
 @pytest.mark.parametrize("damage", ["missing", "changed", "truncated", "empty", "other contents"])

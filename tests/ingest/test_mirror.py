@@ -12,11 +12,11 @@ import torchvision
 from safetensors.numpy import load_file
 
 from guidebp.data.manifest import read_manifest
-from guidebp.ingest.fetching.fetch import fetch
-from guidebp.ingest.fetching.places import PACKINGS
-from guidebp.ingest.prepare import prepare
+from guidebp.ingest.fetching.fetch import fetch_dataset
+from guidebp.ingest.fetching.locations import PACKINGS
+from guidebp.ingest.prepare import prepare_dataset
 from guidebp.schema.catalogue import read_datasets
-from guidebp.schema.datasets import Files, Subset
+from guidebp.schema.datasets import FilesSource, SubsetSource
 from tests.support.arrays_on_disk import needs_proc, peak_memory
 from tests.support.tiny import ROOT
 
@@ -29,7 +29,7 @@ Prepare = Callable[[str], Path]
 def mirrors(name: str) -> list[str]:
     """Folders that hold every file of the dataset: nothing is ever downloaded."""
     source = DATASETS[name].source
-    assert isinstance(source, Files)
+    assert isinstance(source, FilesSource)
     found = [
         str(folder)
         for folder in FOLDERS
@@ -51,7 +51,7 @@ def fetched(folder: Path) -> Prepare:
     def bring(name: str) -> Path:
         found = mirrors(name)
         if not (folder / "raw" / name / "fetched.json").exists():
-            fetch(name, DATASETS[name], folder / "raw", found)
+            fetch_dataset(name, DATASETS[name], folder / "raw", found)
         return folder / "raw" / name
 
     return bring
@@ -64,7 +64,7 @@ def made(folder: Path, fetched: Prepare) -> Prepare:
     def make(name: str) -> Path:
         fetched(name)
         if not (folder / "prepared" / f"{name}.json").exists():
-            prepare(name, DATASETS[name], folder / "raw", folder / "prepared")
+            prepare_dataset(name, DATASETS[name], folder / "raw", folder / "prepared")
         return folder / "prepared" / f"{name}.safetensors"
 
     return make
@@ -127,11 +127,11 @@ def test_sheets_are_small_enough_for_git(made: Prepare, name: str) -> None:
 def test_preparing_needs_less_memory_than_the_dataset(folder: Path, made: Prepare, name: str) -> None:
     """Prepared once more, in a process of its own."""
     dataset = DATASETS[name]
-    made(dataset.source.subset_of if isinstance(dataset.source, Subset) else name)
+    made(dataset.source.subset_of if isinstance(dataset.source, SubsetSource) else name)
     extra = peak_memory(name, dataset, folder) - peak_memory()
     size = (folder / "prepared" / f"{name}.safetensors").stat().st_size
     assert extra < size, f"{extra} bytes for {size}"
-    if isinstance(dataset.source, Subset):
+    if isinstance(dataset.source, SubsetSource):
         manifest = read_manifest(folder / "prepared", name)
         assert manifest["per_class"] == {"training": [1_000] * 10, "test": [1_000] * 10}
         assert manifest["classes"] == dataset.classes

@@ -14,13 +14,13 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from guidebp.data import manifest as manifest_module
-from guidebp.data.manifest import PreparedFile, content_hash, read_manifest
+from guidebp.data.manifest import PreparedFile, compute_content_hash, read_manifest
 from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
 from guidebp.files import file_hash
-from guidebp.ingest import prepare as prepare_module
-from guidebp.ingest.contents import Contents, Images, Part
-from guidebp.ingest.prepare import prepare
+from guidebp.ingest import prepare_dataset as prepare_module
+from guidebp.ingest.contents import Chunk, DatasetContents, Images
+from guidebp.ingest.prepare import prepare_dataset
 from guidebp.ingest.samples import per_class
 from tests.support.arrays_on_disk import (
     DRAWN,
@@ -72,7 +72,7 @@ def test_file_holds_the_arrays(
     assert np.array_equal(found["images"], images)
     assert np.array_equal(found["labels"], labels)
     assert np.array_equal(found["test"], np.arange(training + test) >= training)
-    assert manifest["sha256"] == content_hash(found) == PreparedFile(tmp_path / FILE).content_hash()
+    assert manifest["sha256"] == compute_content_hash(found) == PreparedFile(tmp_path / FILE).content_hash()
     loaded = load_prepared(tmp_path / "prepared", "made")
     assert np.array_equal(loaded.images.numpy(), images)
     assert loaded.labels.tolist() == labels.tolist()
@@ -105,7 +105,7 @@ def test_blocks_of_a_prepared_file_are_its_rows(tmp_path: Path, monkeypatch: pyt
     assert [len(block) for block in blocks] == [100] * 9 + [1]
     assert np.array_equal(np.concatenate(blocks), images)
     assert np.array_equal(np.concatenate(list(file.blocks("labels"))), labels)
-    assert file.content_hash() == content_hash(load_file(tmp_path / FILE))
+    assert file.content_hash() == compute_content_hash(load_file(tmp_path / FILE))
     monkeypatch.setattr(manifest_module, "BLOCK", 1)  # less than a row
     assert [len(block) for block in file.blocks("images")] == [1] * 901
 
@@ -117,7 +117,7 @@ def test_same_bytes_wherever_and_whenever(tmp_path: Path) -> None:
     assert sorted(first) == ["made.json", "made.png", "made.safetensors"]
     prepared(tmp_path, dataset)
     assert contents(tmp_path / "prepared") == first
-    prepare("made", dataset, tmp_path / "raw", tmp_path / "elsewhere")
+    prepare_dataset("made", dataset, tmp_path / "raw", tmp_path / "elsewhere")
     assert contents(tmp_path / "elsewhere") == first
 
 
@@ -375,8 +375,8 @@ def test_interruption_leaves_the_old_files(
         seen.append(where)
         raise failure
 
-    def parts() -> Iterator[Part]:
-        yield Part(noise(3, SMALL, 1), np.array([0, 1, 2]), False)
+    def parts() -> Iterator[Chunk]:
+        yield Chunk(noise(3, SMALL, 1), np.array([0, 1, 2]), False)
         fail()
 
     def half_of(*_: Any) -> Iterator[Images]:
@@ -384,7 +384,7 @@ def test_interruption_leaves_the_old_files(
         fail()
 
     if where == "reading":
-        monkeypatch.setattr(prepare_module, "reader_of", lambda _: lambda *_: Contents(parts()))
+        monkeypatch.setattr(prepare_module, "reader_of", lambda _: lambda *_: DatasetContents(parts()))
     elif where == "writing":
         monkeypatch.setattr(prepare_module, "blocks", half_of)
     elif where == "publishing":

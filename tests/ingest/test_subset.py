@@ -15,9 +15,9 @@ from safetensors.numpy import load_file
 from guidebp.data import manifest as manifest_module
 from guidebp.errors import UserError
 from guidebp.ingest.contents import Images
-from guidebp.ingest.subset import stratified_choice
-from guidebp.schema.catalogue import part_of, read_datasets
-from guidebp.schema.datasets import Dataset, Subset, SubsetEntry
+from guidebp.ingest.subset import choose_subset_images
+from guidebp.schema.catalogue import read_datasets, resolve_subset
+from guidebp.schema.datasets import Dataset, SubsetEntry, SubsetSource
 from tests.support.arrays_on_disk import DRAWN, OFFICIAL, contents, entry, noise, prepared
 from tests.support.tiny import ROOT
 
@@ -54,7 +54,7 @@ def whole(folder: Path, official: bool = True, **changes: Any) -> Dataset:
 
 def part(dataset: Dataset, images: int) -> Dataset:
     """The entry of a part."""
-    return part_of(dataset, SubsetEntry(subset_of="whole", images=images, title=None))
+    return resolve_subset(dataset, SubsetEntry(subset_of="whole", images=images, title=None))
 
 
 @pytest.mark.parametrize("name", GOLDEN)
@@ -63,7 +63,7 @@ def test_the_same_images_for_ever(name: str, monkeypatch: pytest.MonkeyPatch) ->
     for forbidden in ("default_rng", "Generator", "RandomState", "permutation", "shuffle"):
         monkeypatch.setattr(np.random, forbidden, lambda *_: pytest.fail("asked NumPy to shuffle"))
     labels = np.array(LABELS)
-    assert stratified_choice(labels, np.arange(30), 9, name).tolist() == GOLDEN[name]
+    assert choose_subset_images(labels, np.arange(30), 9, name).tolist() == GOLDEN[name]
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=80), st.data())
@@ -72,7 +72,7 @@ def test_each_class_has_its_share(labels: list[int], data: st.DataObject) -> Non
     candidates = data.draw(st.sets(st.integers(0, len(labels) - 1), min_size=1).map(sorted))
     count = data.draw(st.integers(1, len(candidates)))
     array = np.array(labels)
-    chosen = stratified_choice(array, np.array(candidates), count, "whole")
+    chosen = choose_subset_images(array, np.array(candidates), count, "whole")
     assert len(chosen) == count and set(chosen.tolist()) <= set(candidates)
     assert (np.diff(chosen) > 0).all()
     members = {label: sum(labels[place] == label for place in candidates) for label in range(6)}
@@ -89,21 +89,21 @@ def test_each_class_has_its_share(labels: list[int], data: st.DataObject) -> Non
 def test_ties_go_to_the_lower_label() -> None:
     """4/3, 1/3 and 1/3: as floating-point numbers the first would lose."""
     labels = np.array([2, 1, 0, 0, 0, 0])
-    assert labels[stratified_choice(labels, np.arange(6), 2, "whole")].tolist() == [0, 0]
+    assert labels[choose_subset_images(labels, np.arange(6), 2, "whole")].tolist() == [0, 0]
 
 
 def test_choices_follow_from_name_size_and_label_alone() -> None:
     labels = np.repeat([0, 1], 500)
-    first = stratified_choice(labels, np.arange(1000), 200, "whole")
-    assert stratified_choice(labels, np.arange(1000), 200, "whole").tolist() == first.tolist()
-    other = stratified_choice(labels, np.arange(1000), 200, "other")
+    first = choose_subset_images(labels, np.arange(1000), 200, "whole")
+    assert choose_subset_images(labels, np.arange(1000), 200, "whole").tolist() == first.tolist()
+    other = choose_subset_images(labels, np.arange(1000), 200, "other")
     assert first.tolist() != other.tolist()
     ones = (first[first >= 500] - 500).tolist()
     assert first[first < 500].tolist() != ones  # classes of equal sizes are chosen from differently
-    bigger = stratified_choice(labels, np.arange(1000), 400, "whole")
+    bigger = choose_subset_images(labels, np.arange(1000), 400, "whole")
     assert not set(first.tolist()) <= set(bigger.tolist())
     labels[:500] = 2
-    assert (stratified_choice(labels, np.arange(1000), 200, "whole")[-100:] - 500).tolist() == ones
+    assert (choose_subset_images(labels, np.arange(1000), 200, "whole")[-100:] - 500).tolist() == ones
 
 
 @pytest.mark.parametrize("block", [8, 1 << 22])
@@ -115,7 +115,7 @@ def test_part_of_a_dataset_with_official_test_set(
     base = json.loads((tmp_path / "prepared/whole.json").read_bytes())
     manifest = prepared(tmp_path, part(dataset, 9), "part")
     found = load_file(tmp_path / "prepared/part.safetensors")
-    chosen = stratified_choice(np.array(LABELS), np.arange(30), 9, "whole")
+    chosen = choose_subset_images(np.array(LABELS), np.arange(30), 9, "whole")
     assert np.array_equal(found["images"], numbered(34)[[*chosen, *range(30, 34)]])
     assert found["labels"].tolist() == [*(LABELS[place] for place in chosen), *TEST]
     assert found["test"].tolist() == [0] * 9 + [1] * 4
@@ -137,7 +137,7 @@ def test_part_of_a_dataset_that_draws_its_test_set(tmp_path: Path, flagged: bool
         prepared(tmp_path, dataset, "whole")
     manifest = prepared(tmp_path, part(dataset, 12), "part")
     found = load_file(tmp_path / "prepared/part.safetensors")
-    chosen = stratified_choice(np.array(labels), np.arange(len(labels)), 12, "whole")
+    chosen = choose_subset_images(np.array(labels), np.arange(len(labels)), 12, "whole")
     assert manifest["images"] == 12 == len(chosen)
     assert np.array_equal(found["images"], images[chosen])
     assert np.array_equal(found["labels"], np.array(labels)[chosen])
@@ -233,10 +233,10 @@ def test_copies_that_the_whole_has_dropped_stay_away(tmp_path: Path) -> None:
 
 def test_parts_in_the_catalogue_are_as_their_wholes() -> None:
     datasets = read_datasets(ROOT)
-    parts = {name: entry for name, entry in datasets.items() if isinstance(entry.source, Subset)}
+    parts = {name: entry for name, entry in datasets.items() if isinstance(entry.source, SubsetSource)}
     assert len(parts) == 6
     for name, found in parts.items():
-        assert isinstance(found.source, Subset)
+        assert isinstance(found.source, SubsetSource)
         base = datasets[found.source.subset_of]
         changed = {"title", "source", "counts"}
         assert found.counts and base.counts and found.counts.test == base.counts.test

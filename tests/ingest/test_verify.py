@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from guidebp.cli import main
-from guidebp.ingest.fetching.fetch import fetch
-from guidebp.ingest.prepare import prepare
-from guidebp.ingest.verify import Finding, verify
-from guidebp.schema.datasets import Dataset, Subset
+from guidebp.ingest.fetching.fetch import fetch_dataset
+from guidebp.ingest.prepare import prepare_dataset
+from guidebp.ingest.verify import VerificationResult, verify_dataset
+from guidebp.schema.datasets import Dataset, SubsetSource
 from tests.support.http_server import HTML, OTHER, flipped, project, raw_file, run, toy, write
 
 
@@ -36,8 +36,8 @@ NOTE = "raw/toy/fetched.json"
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     write(folder / NPZ, ARRAYS)
-    fetch("toy", TOY, folder / "raw")
-    prepare("toy", TOY, folder / "raw", folder / "prepared")
+    fetch_dataset("toy", TOY, folder / "raw")
+    prepare_dataset("toy", TOY, folder / "raw", folder / "prepared")
     return folder
 
 
@@ -48,8 +48,8 @@ def data(made: Path, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def found(data: Path, dataset: Dataset = TOY) -> list[Finding]:
-    return list(verify("toy", dataset, data / "raw", data / "prepared"))
+def found(data: Path, dataset: Dataset = TOY) -> list[VerificationResult]:
+    return list(verify_dataset("toy", dataset, data / "raw", data / "prepared"))
 
 
 def replace(path: Path, content: bytes | None) -> Path:
@@ -60,7 +60,7 @@ def replace(path: Path, content: bytes | None) -> Path:
     return path
 
 
-PREPARED_OK = Finding("toy", "prepared", "ok", "contents as in the manifest")
+PREPARED_OK = VerificationResult("toy", "prepared", "ok", "contents as in the manifest")
 
 
 def test_intact(data: Path) -> None:
@@ -76,7 +76,7 @@ def test_what_it_was_checked_by(data: Path) -> None:
     dataset = toy(
         raw_file("in/a.npz", ARRAYS), by_md5, raw_file("c.bin", OTHER, sha256=None, unverified=True)
     )
-    fetch("toy", dataset, data / "raw")
+    fetch_dataset("toy", dataset, data / "raw")
     assert found(data, dataset)[0][2:] == ("ok", "3 files by md5 and sha256, 1 unverified")
 
 
@@ -107,7 +107,7 @@ def test_damaged_raw_file(data: Path, content: bytes | None, reason: str) -> Non
     assert raw.state == "damaged" and raw.text.startswith(f"{path} {reason}")
     assert raw.text.endswith("; run: guidebp fetch toy") and prepared == PREPARED_OK
     write(data / "mirror/in/a.npz", ARRAYS)
-    fetch("toy", TOY, data / "raw", [str(data / "mirror")])
+    fetch_dataset("toy", TOY, data / "raw", [str(data / "mirror")])
     assert [finding.state for finding in found(data)] == ["ok", "ok"]
 
 
@@ -125,7 +125,7 @@ def test_catalogue_that_has_changed_since(data: Path) -> None:
     for files in ([second], [first, second], [first]):
         dataset = toy(*files)
         assert "has changed since it was fetched; run: guidebp fetch toy" in found(data, dataset)[0].text
-        fetch("toy", dataset, data / "raw")
+        fetch_dataset("toy", dataset, data / "raw")
         assert found(data, dataset)[0].state == "ok"
 
 
@@ -150,7 +150,7 @@ def test_garbled_note(data: Path, content: bytes) -> None:
     raw, _ = found(data)
     assert raw.state == "damaged"
     assert raw.text == f"{path} is no note of what was fetched; run: guidebp fetch toy"
-    fetch("toy", TOY, data / "raw")
+    fetch_dataset("toy", TOY, data / "raw")
     assert found(data)[0].state == "ok"
 
 
@@ -213,14 +213,14 @@ def test_root_of_the_user_s_is_left_alone(tmp_path: Path) -> None:
     source = {"torchvision": "FakeData", "root": str(tmp_path / "root")}
     rest = {"title": "x", "shape": [3, 8, 8], "classes": 10, "split": {"test": 0.2, "validation": 0.1}}
     dataset = Dataset.model_validate(rest | {"source": source})
-    fetch("x", dataset, tmp_path / "raw")
+    fetch_dataset("x", dataset, tmp_path / "raw")
     assert json.loads((tmp_path / "raw/x/fetched.json").read_text()) == {"files": {}}
-    found = list(verify("x", dataset, tmp_path / "raw", tmp_path))
+    found = list(verify_dataset("x", dataset, tmp_path / "raw", tmp_path))
     assert found[0] == ("x", "raw", "ok", "no raw files of its own")
 
 
 def test_part_of_another_dataset_has_no_raw_files(data: Path) -> None:
-    part = TOY.model_copy(update={"source": Subset(subset_of="other", images=10)})
+    part = TOY.model_copy(update={"source": SubsetSource(subset_of="other", images=10)})
     assert found(data, part) == [PREPARED_OK]
 
 
@@ -236,7 +236,7 @@ def test_own_arrays(tmp_path: Path) -> None:
     path = write(tmp_path / "own.npz", ARRAYS)
     dataset = own(path, "npz")
     assert found(tmp_path, dataset)[0].state == "absent"
-    fetch("toy", dataset, tmp_path / "raw")
+    fetch_dataset("toy", dataset, tmp_path / "raw")
     assert found(tmp_path, dataset)[0][2:] == ("ok", f"{path} unchanged since it was fetched")
     path.write_bytes(flipped(ARRAYS))
     assert found(tmp_path, dataset)[0].text.startswith(f"{path} has changed since it was fetched; ")
@@ -253,7 +253,7 @@ def test_own_folder(tmp_path: Path, change: str) -> None:
     for name in ("cat/1.png", "cat/2.png", "dog/1.png", "dog/2.png"):
         write(root / name, name.encode())
     dataset = own(root, "folder")
-    fetch("toy", dataset, tmp_path / "raw")
+    fetch_dataset("toy", dataset, tmp_path / "raw")
     assert found(tmp_path, dataset)[0].state == "ok"
     path = root / "cat/1.png"
     if change == "edited":

@@ -8,10 +8,10 @@ from guidebp.models.contract import Chain, Network, find_shared_parameters
 from guidebp.models.instances import Instances
 from guidebp.runs.spec import FamilySpec
 from guidebp.schema.families import options_to_json, read_families
-from guidebp.schema.yaml_files import read_file
+from guidebp.schema.yaml_files import read_config_file
 from tests.support.tiny import ARCHITECTURES, CLASSES, ROOT, SHAPE
 
-CATALOGUE = read_file(ROOT / "config/architectures.yaml", "architectures")
+CATALOGUE = read_config_file(ROOT / "config/architectures.yaml", "architectures")
 
 
 def resolve(name: str) -> tuple[FamilySpec, int]:

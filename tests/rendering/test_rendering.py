@@ -19,8 +19,8 @@ from guidebp.analysis.results import (
     WEAKEST,
     measure_runs,
 )
-from guidebp.ingest.contents import Part
-from guidebp.ingest.samples import Samples
+from guidebp.ingest.contents import Chunk
+from guidebp.ingest.samples import SampleSheet
 from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES
 from guidebp.rendering.figures import load_figure_module
 from guidebp.rendering.placements import list_placements
@@ -54,9 +54,9 @@ def test_samples_of_many_classes_stand_in_several_columns(tmp_path: Path) -> Non
     results, count = made_up(test="official"), 101
     names = [f"a class with the number {label}" for label in range(count)]
     data = {"classes": names, "shape": [3, 6, 4], "per_class": {"training": [7] * count, "test": [2] * count}}
-    samples = Samples(count)
+    samples = SampleSheet(count)
     images = np.arange(count * 72, dtype=np.uint8).reshape(count, 3, 6, 4)
-    samples.add(Part(images, np.arange(count), test=False))
+    samples.add(Chunk(images, np.arange(count), test=False))
     (tmp_path / "many.png").write_bytes(samples.sheet((3, 6, 4)))
     about = results.about | {
         "data": {"many": data},

@@ -7,12 +7,12 @@ from itertools import product
 import pytest
 
 from guidebp.schema.claims import Claim, Setting, SettingName, settings_of
-from guidebp.schema.yaml_files import read_file
+from guidebp.schema.yaml_files import read_config_file
 from guidebp.study.resolve import load_study
 from guidebp.study.study import Study
 from tests.support.tiny import ROOT
 
-CLAIMS: dict[str, Claim] = read_file(ROOT / "config/claims.yaml", "claims")
+CLAIMS: dict[str, Claim] = read_config_file(ROOT / "config/claims.yaml", "claims")
 # the statements of the four papers, and our check of the mechanism
 ASKED = {
     *("guidebp-merge", "guidebp-instances", "guidebp-branches", "guidebp-cost", "multiway-depth"),

@@ -9,7 +9,7 @@ import torch
 
 from guidebp.collect.collect import count_locks
 from guidebp.errors import UserError
-from guidebp.schema.datasets import Counts
+from guidebp.schema.datasets import ImageCounts
 from guidebp.study.keys import Run
 from guidebp.study.plan import plan_setting, select_deciding_runs
 from guidebp.study.resolve import load_study
@@ -61,7 +61,7 @@ def test_hours_need_every_step_and_every_count(study: Study) -> None:
 def test_validation_and_a_drawn_test_set_are_not_trained_on(study: Study) -> None:
     entry = study.datasets["cmaterdb"]
     split = entry.split.model_copy(update={"test": 0.25, "validation": 0.2})
-    counted = entry.model_copy(update={"split": split, "counts": Counts(training=1000)})
+    counted = entry.model_copy(update={"split": split, "counts": ImageCounts(training=1000)})
     assert counted.train_images == 600
     official = entry.split.model_copy(update={"test": "official", "validation": 0.2})
     assert counted.model_copy(update={"split": official}).train_images == 800

@@ -11,8 +11,8 @@ import pytest
 
 from guidebp.data.manifest import read_manifest
 from guidebp.ingest.contents import Images
-from guidebp.ingest.prepare import prepare
-from guidebp.schema.datasets import Dataset, Subset
+from guidebp.ingest.prepare import prepare_dataset
+from guidebp.schema.datasets import Dataset, SubsetSource
 
 OFFICIAL = {"test": "official", "validation": 0.1}
 DRAWN = {"test": 0.2, "validation": 0.1}
@@ -50,7 +50,7 @@ def noise(count: int, shape: tuple[int, int, int], seed: int = 0) -> Images:
 
 def prepared(folder: Path, dataset: Dataset, name: str = "made") -> dict[str, Any]:
     """Prepare it to `folder`/prepared; the manifest."""
-    prepare(name, dataset, folder / "raw", folder / "prepared")
+    prepare_dataset(name, dataset, folder / "raw", folder / "prepared")
     return read_manifest(folder / "prepared", name)
 
 
@@ -84,7 +84,7 @@ def peak_memory(name: str = "", dataset: Dataset | None = None, folder: Path = P
     command = [sys.executable, "-c", PEAK]
     if dataset:
         described, part = dataset.model_dump(mode="json"), None
-        if isinstance(dataset.source, Subset):  # which no entry has as its source
+        if isinstance(dataset.source, SubsetSource):  # which no entry has as its source
             described, part = described | {"source": {"folder": "none"}}, described["source"]
         command.append(json.dumps([name, described, part, str(folder / "raw"), str(folder / "prepared")]))
     done = subprocess.run(command, capture_output=True, text=True, check=False)

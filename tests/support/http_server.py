@@ -17,7 +17,7 @@ import pytest
 
 from guidebp.errors import UserError
 from guidebp.ingest.fetching.download import Downloader
-from guidebp.ingest.fetching.fetch import fetch
+from guidebp.ingest.fetching.fetch import fetch_dataset
 from guidebp.schema.datasets import Dataset, RawFile
 from tests.support.git import clean_environment
 
@@ -206,7 +206,7 @@ def patient(timeout: float = 30.0) -> Downloader:
 def refusal(raw: Path, dataset: Dataset, *mirrors: str, **options: Any) -> list[str]:
     """Fetching must fail; the lines of what it says."""
     with pytest.raises(UserError) as caught:
-        fetch("toy", dataset, raw, mirrors, **{"downloader": patient()} | options)
+        fetch_dataset("toy", dataset, raw, mirrors, **{"downloader": patient()} | options)
     return str(caught.value).splitlines()
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from guidebp.data.manifest import content_hash
+from guidebp.data.manifest import compute_content_hash
 from guidebp.data.prepared import Prepared
 from guidebp.hashing import readable_json
 from guidebp.methods import build_method
@@ -25,10 +25,10 @@ from guidebp.runs.spec import (
     ScheduleSpec,
     SplitSpec,
 )
-from guidebp.schema.datasets import Augmentation
+from guidebp.schema.datasets import AugmentationEntry
 from guidebp.schema.families import explain_mismatch, options_to_json, read_families
 from guidebp.schema.recipes import Recipe
-from guidebp.schema.yaml_files import read_file
+from guidebp.schema.yaml_files import read_config_file
 from guidebp.seeds import seeded
 from guidebp.training.schedules import optimiser_maker
 
@@ -60,7 +60,7 @@ ARCHITECTURES = {
 def method_specs() -> dict[str, FamilySpec]:
     """Every entry of config/methods.yaml, resolved: a new entry joins all tests by itself."""
     specs = {}
-    for name, entry in read_file(ROOT / "config/methods.yaml", "methods").items():
+    for name, entry in read_config_file(ROOT / "config/methods.yaml", "methods").items():
         family = read_families("methods")[entry.family]
         options, faults = family.resolve(entry.options)
         assert not faults, faults
@@ -89,8 +89,8 @@ def recipe(lr: float = 0.05, momentum: float = 0.9, **changes: Any) -> RecipeSpe
     entry = Recipe.model_validate({"optimiser": optimiser, "epochs": 2, "batch_size": 8} | changes)
     settings = entry.optimiser.model_dump(mode="json", exclude={"name", "lr"})
     schedule, augmentation = entry.schedule, entry.augmentation
-    if not isinstance(augmentation, Augmentation):  # the tiny dataset has none
-        augmentation = Augmentation()
+    if not isinstance(augmentation, AugmentationEntry):  # the tiny dataset has none
+        augmentation = AugmentationEntry()
     return RecipeSpec(
         OptimiserSpec(entry.optimiser.name, entry.optimiser.lr, settings),
         entry.epochs,
@@ -155,7 +155,7 @@ def tensors(count: int = 60) -> dict[str, Tensor]:
 
 def hash_of(found: dict[str, Tensor]) -> str:
     """The content hash of tensors."""
-    return content_hash({name: tensor.numpy() for name, tensor in found.items()})
+    return compute_content_hash({name: tensor.numpy() for name, tensor in found.items()})
 
 
 def prepared(count: int = 60) -> Prepared:

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from guidebp.ingest.contents import ROWS, Images, Labels
-from guidebp.ingest.readers import reader_of
+from guidebp.ingest.readers import get_reader
 from guidebp.schema.datasets import Dataset
 
 Shape = tuple[int, int, int]
@@ -48,7 +48,7 @@ def files(reader: str, *paths: str, shape: Shape, classes: int | list[str] = 10)
 
 def read(dataset: Dataset, folder: Path) -> Found:
     """Every part, each of which must be what `Part` promises."""
-    contents = reader_of(dataset)(folder, dataset)
+    contents = get_reader(dataset)(folder, dataset)
     images, labels, test = (
         [np.empty((0, *dataset.shape), np.uint8)],
         [np.empty(0, np.int64)],

@@ -24,7 +24,7 @@ ARRAYS = {"images": ("U8", "|u1", 4), "labels": ("I16", "<i2", 1), "test": ("U8"
 def read_manifest(folder: Path, dataset: str) -> dict[str, Any]:
     """The manifest of a prepared dataset; UserError when there is none or it is no JSON object."""
     path = folder / f"{dataset}.json"
-    remedy = f"run: snakemake {path}"
+    explain_remake = f"run: snakemake {path}"
     if not path.exists():
         raise UserError(f"{path}: no manifest of dataset '{dataset}'; {remedy}")
     try:
@@ -40,17 +40,17 @@ def _no_number(text: str) -> None:
     raise ValueError(f"holds {text}")
 
 
-def content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
+def compute_content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
     """sha256 over names, types, shapes and bytes, in name order: independent of the file's layout."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
-        digest.update(array_line(name, array.dtype, array.shape))
+        digest.update(format_array_line(name, array.dtype, array.shape))
         digest.update(array.data)
     return digest.hexdigest()
 
 
-def array_line(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
+def format_array_line(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
     """What a content hash takes in before an array's bytes."""
     return f"{name} {dtype.str} {shape}\n".encode()
 
@@ -86,11 +86,11 @@ class PreparedFile:
                 found = file.read(count * size * dtype.itemsize)
                 yield np.frombuffer(found, dtype).reshape(count, *shape[1:])
 
-    def content_hash(self) -> str:
+    def compute_content_hash(self) -> str:
         """As the function of this name gives it for the arrays in memory."""
         digest = hashlib.sha256()
         for name, (_, dtype, shape) in sorted(self.places.items()):
-            digest.update(array_line(name, dtype, shape))
+            digest.update(format_array_line(name, dtype, shape))
             for block in self.blocks(name):
                 digest.update(block.data)
         return digest.hexdigest()
@@ -123,7 +123,7 @@ def places(
     return found
 
 
-def check_contents(found: str, manifest: Mapping[str, Any], path: Path) -> None:
+def check_content_hash(found: str, manifest: Mapping[str, Any], path: Path) -> None:
     """UserError when the hash of a prepared file's contents is not that of its manifest."""
     if found != manifest.get("sha256"):
         raise UserError(
@@ -131,6 +131,6 @@ def check_contents(found: str, manifest: Mapping[str, Any], path: Path) -> None:
         )
 
 
-def remedy(path: Path) -> str:
+def explain_remake(path: Path) -> str:
     """How to make a prepared file anew."""
     return f"delete it and run: snakemake {path}"

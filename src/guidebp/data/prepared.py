@@ -16,7 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from guidebp.data.manifest import PreparedFile, check_contents, content_hash, read_manifest, remedy
+from guidebp.data.manifest import (
+    PreparedFile,
+    check_content_hash,
+    compute_content_hash,
+    read_manifest,
+)
 from guidebp.errors import UserError
 
 BLOCK = 1 << 22  # bytes of images downsampled together
@@ -43,7 +48,7 @@ class Prepared:
         return replace(self, images=self.images.to(device))
 
 
-def downsampled(data: Prepared, side: int) -> Prepared:
+def downsample(data: Prepared, side: int) -> Prepared:
     """The same with its images averaged over squares of `side` pixels, to uint8 [N, C, H / side, W / side].
 
     `side` must divide height and width; halves are rounded up. With 1 it is the data itself.
@@ -86,5 +91,7 @@ def load_prepared(folder: Path, dataset: str) -> Prepared:
         tensors = load_file(path)
     except SafetensorError as error:
         raise UserError(f"{path}: not a safetensors file ({error}); {remedy(path)}") from error
-    check_contents(content_hash({name: tensor.numpy() for name, tensor in tensors.items()}), manifest, path)
+    check_content_hash(
+        compute_content_hash({name: tensor.numpy() for name, tensor in tensors.items()}), manifest, path
+    )
     return Prepared(tensors["images"], tensors["labels"].long(), tensors["test"].bool(), manifest)

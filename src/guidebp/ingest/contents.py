@@ -18,7 +18,7 @@ ROWS = 2_000
 BYTES = 32 << 20
 
 
-class Part(NamedTuple):
+class Chunk(NamedTuple):
     """Some images of a dataset.
 
     Attributes:
@@ -32,25 +32,25 @@ class Part(NamedTuple):
     test: bool
 
 
-class Contents(NamedTuple):
+class DatasetContents(NamedTuple):
     """A dataset as its files hold it: parts, read one by one, and the class names if the files name them."""
 
-    parts: Iterator[Part]
+    parts: Iterator[Chunk]
     names: list[str] | None = None
 
 
-def reason(error: BaseException) -> str:
+def summarise_error(error: BaseException) -> str:
     """What an exception says, short and on one line; a hostile file may have chosen the words."""
     said = "".join(letter if letter.isprintable() else " " for letter in str(error)[:2000])
     return " ".join(said.split())[:200] or type(error).__name__
 
 
-def rows_of(shape: tuple[int, int, int]) -> int:
+def count_chunk_rows(shape: tuple[int, int, int]) -> int:
     """How many images of a shape a part holds at most."""
     return max(1, min(ROWS, BYTES // prod(shape)))
 
 
-def channels_first(images: NDArray[Any], shape: tuple[int, int, int], where: Path | str) -> Images:
+def move_channels_first(images: NDArray[Any], shape: tuple[int, int, int], where: Path | str) -> Images:
     """Images [N, H, W], [N, H, W, C] or [N, C, H, W] as [N, C, H, W] of the catalogue's `shape`.
 
     Three equal channels become one where the catalogue says so. UserError for anything else.
@@ -72,7 +72,7 @@ def channels_first(images: NDArray[Any], shape: tuple[int, int, int], where: Pat
     )
 
 
-def integer_labels(labels: NDArray[Any], count: int, where: Path | str) -> Labels:
+def convert_labels(labels: NDArray[Any], count: int, where: Path | str) -> Labels:
     """Labels [N] or [N, 1] as int64 [N]; UserError when they are not `count` integers."""
     if not np.issubdtype(labels.dtype, np.integer) or labels.size != count or labels.shape[0] != count:
         raise UserError(

@@ -15,22 +15,22 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.data.manifest import array_line
+from guidebp.data.manifest import format_array_line
 from guidebp.errors import UserError, report_disk_errors
 from guidebp.files import atomic_file, sync_folder, write_atomic
 from guidebp.hashing import readable_json
-from guidebp.ingest.contents import Contents, Images, Part
-from guidebp.ingest.fetching.checks import fault, fingerprints
-from guidebp.ingest.readers import reader_of
-from guidebp.ingest.samples import Samples
+from guidebp.ingest.contents import Chunk, DatasetContents, Images
+from guidebp.ingest.fetching.checks import find_raw_file_fault, hash_raw_files
+from guidebp.ingest.readers import get_reader
+from guidebp.ingest.samples import SampleSheet
 from guidebp.ingest.subset import read_subset
-from guidebp.ingest.summary import Copies, Statistics, Summary
-from guidebp.schema.datasets import Dataset, Files, Subset
+from guidebp.ingest.summary import Copies, DatasetSummary, Statistics
+from guidebp.schema.datasets import Dataset, FilesSource, SubsetSource
 
 BLOCK = 1 << 20  # bytes
 
 
-def prepare(name: str, dataset: Dataset, raw: Path, prepared: Path) -> None:
+def prepare_dataset(name: str, dataset: Dataset, raw: Path, prepared: Path) -> None:
     """Write `prepared`/NAME.safetensors, NAME.png and, after them, NAME.json.
 
     Raises UserError when a raw file is not that of the catalogue or holds something else than announced.
@@ -39,7 +39,7 @@ def prepare(name: str, dataset: Dataset, raw: Path, prepared: Path) -> None:
         prepared.mkdir(parents=True, exist_ok=True)
         contents = opened(name, dataset, raw, prepared)
         names = class_names(name, dataset, contents.names)
-        summary, samples = Summary(), Samples(dataset.class_count)
+        summary, samples = DatasetSummary(), SampleSheet(dataset.class_count)
         with tempfile.TemporaryFile(dir=prepared) as waiting:
             for part in contents.parts:
                 check_part(name, dataset, part)
@@ -58,23 +58,23 @@ def prepare(name: str, dataset: Dataset, raw: Path, prepared: Path) -> None:
         write_atomic(prepared / f"{name}.json", readable_json(manifest))
 
 
-def opened(name: str, dataset: Dataset, raw: Path, prepared: Path) -> Contents:
+def opened(name: str, dataset: Dataset, raw: Path, prepared: Path) -> DatasetContents:
     """The dataset's contents, its raw files checked."""
     source = dataset.source
-    if isinstance(source, Subset):
+    if isinstance(source, SubsetSource):
         return read_subset(prepared, source, dataset.split.test == "official")
-    if isinstance(source, Files):
+    if isinstance(source, FilesSource):
         for wanted in source.files:
-            found = fault(raw / name / wanted.path, wanted)
+            found = find_raw_file_fault(raw / name / wanted.path, wanted)
             if found:
                 raise UserError(f"{raw / name / wanted.path}: {found}; run: guidebp fetch {name}")
     try:
-        return reader_of(dataset)(raw / name, dataset)
+        return get_reader(dataset)(raw / name, dataset)
     except ValueError as error:
         raise UserError(f"dataset '{name}': {error}") from error
 
 
-def check_part(name: str, dataset: Dataset, part: Part) -> None:
+def check_part(name: str, dataset: Dataset, part: Chunk) -> None:
     """UserError when a part's labels are beyond the catalogue's classes."""
     if len(part.labels) and (part.labels.min() < 0 or part.labels.max() >= dataset.class_count):
         raise UserError(
@@ -88,7 +88,7 @@ def check_part(name: str, dataset: Dataset, part: Part) -> None:
 
 
 def write_prepared(
-    name: str, dataset: Dataset, names: list[str], summary: Summary, waiting: IO[bytes], path: Path
+    name: str, dataset: Dataset, names: list[str], summary: DatasetSummary, waiting: IO[bytes], path: Path
 ) -> dict[str, Any]:
     """Write the waiting images that are kept, with labels and split; returns what the manifest says of them."""
     labels, test = np.concatenate(summary.labels), np.concatenate(summary.test)
@@ -97,7 +97,7 @@ def write_prepared(
     if test.all():
         raise UserError(f"dataset '{name}': has no training images")
     empty = set(range(dataset.class_count)) - set(labels[~test].tolist())
-    if empty and not isinstance(dataset.source, Subset):
+    if empty and not isinstance(dataset.source, SubsetSource):
         print(f"dataset '{name}': no training images of labels {sorted(empty)}", file=sys.stderr)
     copies = Copies(summary.digests, test)
     kept = np.ones(len(labels), dtype=np.bool_)
@@ -112,7 +112,7 @@ def write_prepared(
         )
     tensors = {"labels": labels.astype("<i2"), "test": test.astype(np.uint8)}
     shape = (len(labels), *dataset.shape)
-    digest = hashlib.sha256(array_line("images", np.dtype(np.uint8), shape))
+    digest = hashlib.sha256(format_array_line("images", np.dtype(np.uint8), shape))
     statistics, done = Statistics(dataset.shape[0]), 0
     with atomic_file(path) as file:
         file.write(safetensors_header(shape))
@@ -124,7 +124,7 @@ def write_prepared(
             done += len(images)
         file.write(tensors["test"].tobytes())
     for key in ("labels", "test"):
-        digest.update(array_line(key, tensors[key].dtype, tensors[key].shape))
+        digest.update(format_array_line(key, tensors[key].dtype, tensors[key].shape))
         digest.update(tensors[key].data)
     sync_folder(path.parent)
     means, deviations = statistics.mean_and_deviation()
@@ -186,7 +186,7 @@ def class_names(name: str, dataset: Dataset, found: list[str] | None) -> list[st
 
 def files_of(dataset: Dataset, folder: Path, prepared: Path) -> dict[str, str]:
     """What the prepared file was made from: raw files by sha256, a subset's dataset by its content hash."""
-    if isinstance(dataset.source, Subset):
+    if isinstance(dataset.source, SubsetSource):
         base = json.loads((prepared / f"{dataset.source.subset_of}.json").read_bytes())
         return {f"{dataset.source.subset_of}.safetensors": base["sha256"]}
-    return fingerprints(dataset, folder)
+    return hash_raw_files(dataset, folder)

@@ -8,11 +8,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from guidebp.ingest.contents import Images, Part
+from guidebp.ingest.contents import Chunk, Images
 from guidebp.ingest.untrusted.pictures import MODES
 
 CELLS = 200  # images on a sheet, at most
-CLASSES = 100  # rows, at most
+MAX_SAMPLE_ROWS = 100  # rows, at most
 SIDE = 64  # pixels of a sample's longer side, at most
 
 
@@ -26,19 +26,19 @@ def step(height: int, width: int) -> int:
     return -(-max(height, width) // SIDE)
 
 
-def sample_size(height: int, width: int) -> tuple[int, int]:
+def get_sample_size(height: int, width: int) -> tuple[int, int]:
     """Height and width of a sample in pixels."""
     every = step(height, width)
     return -(-height // every), -(-width // every)
 
 
-class Samples:
+class SampleSheet:
     """The first training images of every class, up to CLASSES."""
 
     def __init__(self, classes: int) -> None:
-        self.found: list[list[Images]] = [[] for _ in range(min(classes, CLASSES))]
+        self.found: list[list[Images]] = [[] for _ in range(min(classes, MAX_SAMPLE_ROWS))]
 
-    def add(self, part: Part) -> None:
+    def add(self, part: Chunk) -> None:
         """Take what is still wanted from a part."""
         count = per_class(len(self.found))
         for label, found in enumerate(self.found):
@@ -49,7 +49,7 @@ class Samples:
 
     def sheet(self, shape: tuple[int, int, int]) -> bytes:
         """PNG of [classes * H, per_class * W] pixels, a row per class; places without an image are black."""
-        channels, (height, width) = shape[0], sample_size(*shape[1:])
+        channels, (height, width) = shape[0], get_sample_size(*shape[1:])
         canvas = np.zeros(
             (len(self.found) * height, per_class(len(self.found)) * width, channels), dtype=np.uint8
         )

@@ -11,20 +11,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.data.manifest import PreparedFile, check_contents, read_manifest
+from guidebp.data.manifest import PreparedFile, check_content_hash, read_manifest
 from guidebp.errors import UserError
 from guidebp.hashing import json_hash
-from guidebp.ingest.contents import Contents, Part
-from guidebp.schema.datasets import Subset
+from guidebp.ingest.contents import Chunk, DatasetContents
+from guidebp.schema.datasets import SubsetSource
 
 
-def read_subset(prepared: Path, source: Subset, official: bool) -> Contents:
+def read_subset(prepared: Path, source: SubsetSource, official: bool) -> DatasetContents:
     """The part's contents, from `prepared`/NAME.safetensors of the whole, which must be what its manifest says."""
     path, manifest = prepared / f"{source.subset_of}.safetensors", read_manifest(prepared, source.subset_of)
     if not path.exists():
         raise UserError(f"{path}: missing; run: snakemake {path}")
     file = PreparedFile(path)
-    check_contents(file.content_hash(), manifest, path)
+    check_content_hash(file.content_hash(), manifest, path)
     labels = np.concatenate(list(file.blocks("labels"))).astype(np.int64)
     test = np.concatenate(list(file.blocks("test"))).astype(np.bool_)
     kept = test & official
@@ -35,9 +35,9 @@ def read_subset(prepared: Path, source: Subset, official: bool) -> Contents:
             f"dataset '{source.subset_of}' has {len(candidates)} images{where}, fewer than the "
             f"{source.images} of its subset; lower `images`"
         )
-    kept[stratified_choice(labels, candidates, source.images, source.subset_of)] = True
+    kept[choose_subset_images(labels, candidates, source.images, source.subset_of)] = True
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[Chunk]:
         start = 0
         for images in file.blocks("images"):
             rows = slice(start, start + len(images))
@@ -45,12 +45,12 @@ def read_subset(prepared: Path, source: Subset, official: bool) -> Contents:
             for is_test in (False, True):
                 mask = kept[rows] & (test[rows] == is_test)
                 if mask.any():
-                    yield Part(images[mask], labels[rows][mask], is_test)
+                    yield Chunk(images[mask], labels[rows][mask], is_test)
 
-    return Contents(parts(), manifest.get("classes"))
+    return DatasetContents(parts(), manifest.get("classes"))
 
 
-def stratified_choice(
+def choose_subset_images(
     labels: NDArray[np.int64], candidates: NDArray[np.int64], count: int, name: str
 ) -> NDArray[np.int64]:
     """Places of `count` of the candidates, in ascending order."""

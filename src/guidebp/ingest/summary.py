@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.ingest.contents import Images, Part
+from guidebp.ingest.contents import Chunk, Images
 
 
 @dataclass
-class Summary:
+class DatasetSummary:
     """What is learned of a dataset while its images go by.
 
     Attributes:
@@ -23,7 +23,7 @@ class Summary:
     test: list[NDArray[np.bool_]] = field(default_factory=list)
     digests: list[bytes] = field(default_factory=list)
 
-    def add(self, part: Part) -> None:
+    def add(self, part: Chunk) -> None:
         """Take in a part."""
         self.labels.append(part.labels)
         self.test.append(np.full(len(part.labels), part.test))

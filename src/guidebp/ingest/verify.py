@@ -5,32 +5,32 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from guidebp.data.manifest import PreparedFile, check_contents, read_manifest
+from guidebp.data.manifest import PreparedFile, check_content_hash, read_manifest
 from guidebp.errors import UserError
-from guidebp.ingest.fetching.checks import fault, fingerprints
+from guidebp.ingest.fetching.checks import find_raw_file_fault, hash_raw_files
 from guidebp.paths import FETCH_RECORD
-from guidebp.schema.datasets import Dataset, Files, Subset
+from guidebp.schema.datasets import Dataset, FilesSource, SubsetSource
 
-State = Literal["ok", "absent", "damaged"]
+VerificationState = Literal["ok", "absent", "damaged"]
 
 
-class Finding(NamedTuple):
+class VerificationResult(NamedTuple):
     """What was found of one dataset's raw or prepared files: `text` says by what it was checked, or the remedy."""
 
     dataset: str
     kind: Literal["raw", "prepared"]
-    state: State
+    state: VerificationState
     text: str
 
 
-def verify(name: str, dataset: Dataset, raw: Path, prepared: Path) -> Iterator[Finding]:
+def verify_dataset(name: str, dataset: Dataset, raw: Path, prepared: Path) -> Iterator[VerificationResult]:
     """Findings on one dataset."""
-    if not isinstance(dataset.source, Subset):
-        yield Finding(name, "raw", *readable(lambda: verify_raw(name, dataset, raw / name)))
-    yield Finding(name, "prepared", *readable(lambda: verify_prepared(name, prepared)))
+    if not isinstance(dataset.source, SubsetSource):
+        yield VerificationResult(name, "raw", *readable(lambda: verify_raw(name, dataset, raw / name)))
+    yield VerificationResult(name, "prepared", *readable(lambda: verify_prepared(name, prepared)))
 
 
-def readable(check: Callable[[], tuple[State, str]]) -> tuple[State, str]:
+def readable(check: Callable[[], tuple[VerificationState, str]]) -> tuple[VerificationState, str]:
     """What the check says; `damaged` when a file cannot be read."""
     try:
         return check()
@@ -39,14 +39,14 @@ def readable(check: Callable[[], tuple[State, str]]) -> tuple[State, str]:
         return "damaged", f"{reason}; give yourself the right to read it, or delete it and run: snakemake"
 
 
-def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[State, str]:
+def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[VerificationState, str]:
     """Raw files against the catalogue's checksums, and against those noted when they were fetched."""
     marker, again = folder / FETCH_RECORD, f"run: guidebp fetch {name}"
-    files = dataset.source.files if isinstance(dataset.source, Files) else []
+    files = dataset.source.files if isinstance(dataset.source, FilesSource) else []
     if not marker.exists() and not any((folder / file.path).exists() for file in files):
         return "absent", again
     for wanted in files:
-        found = fault(folder / wanted.path, wanted)
+        found = find_raw_file_fault(folder / wanted.path, wanted)
         if found:
             return "damaged", f"{folder / wanted.path} {found}; {again}"
     try:
@@ -56,7 +56,7 @@ def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[State, str]:
     except (ValueError, KeyError, TypeError, RecursionError):
         return "damaged", f"{marker} is no note of what was fetched; {again}"
     try:
-        now = fingerprints(dataset, folder)
+        now = hash_raw_files(dataset, folder)
     except UserError as error:
         return "damaged", str(error)
     changed = [path for path in {**noted, **now} if noted.get(path) != now.get(path)]
@@ -72,13 +72,13 @@ def verify_raw(name: str, dataset: Dataset, folder: Path) -> tuple[State, str]:
     return "ok", f"{len(files)} files by {by}" + (f", {unverified} unverified" if unverified else "")
 
 
-def verify_prepared(name: str, folder: Path) -> tuple[State, str]:
+def verify_prepared(name: str, folder: Path) -> tuple[VerificationState, str]:
     """The prepared file against its manifest."""
     path = folder / f"{name}.safetensors"
     if not path.exists():
         return "absent", f"run: snakemake {path}"
     try:
-        check_contents(PreparedFile(path).content_hash(), read_manifest(folder, name), path)
+        check_content_hash(PreparedFile(path).content_hash(), read_manifest(folder, name), path)
     except UserError as error:
         return "damaged", str(error)
     return "ok", "contents as in the manifest"

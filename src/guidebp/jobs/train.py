@@ -6,7 +6,6 @@ from guidebp.jobs.progress import Progress
 from guidebp.jobs.worker import TrainingOptions
 from guidebp.paths import PREPARED, StudyPaths
 from guidebp.runs.index import write_index
-from guidebp.schema.yaml_files import nearest
 from guidebp.study.packs import open_store, read_data_hashes
 from guidebp.study.study import Study
 
@@ -17,7 +16,7 @@ def train_and_index(study: Study, pack_id: str, options: TrainingOptions) -> Non
     if pack_id not in packs:
         raise UserError(
             f"study '{study.name}' has no pack {pack_id!r}; it may have been edited since: run snakemake "
-            f"again; {nearest(pack_id, packs)}"
+            f"again; {suggest_name(pack_id, packs)}"
         )
     pack, store = packs[pack_id], open_store(study)
     store.register_project()

@@ -8,22 +8,31 @@ from guidebp.errors import UserError
 from guidebp.schema.architectures import Architecture
 from guidebp.schema.claims import Claim
 from guidebp.schema.config import Config
-from guidebp.schema.datasets import Counts, Dataset, Files, Folder, Npz, Subset, SubsetEntry, Torchvision
+from guidebp.schema.datasets import (
+    Dataset,
+    FilesSource,
+    FolderSource,
+    ImageCounts,
+    NpzSource,
+    SubsetEntry,
+    SubsetSource,
+    TorchvisionSource,
+)
 from guidebp.schema.methods import Method
 from guidebp.schema.published import PaperTable
 from guidebp.schema.recipe_files import Recipes, TunedIn, read_recipes
 from guidebp.schema.recipes import Recipe, TunedRecipe
-from guidebp.schema.yaml_files import nearest, read_file
+from guidebp.schema.yaml_files import read_config_file
 
 # The reader of each source that needs no choice of one.
-OF_SOURCE = {Folder: "image_folder", Npz: "npz", Torchvision: "torchvision_class"}
+OF_SOURCE = {FolderSource: "image_folder", NpzSource: "npz", TorchvisionSource: "torchvision_class"}
 READERS = Path(__file__).parent.parent / "ingest" / "readers"
 
 
 def read_datasets(root: Path = Path()) -> dict[str, Dataset]:
     """Every dataset below root/config by name; UserError names the key that is wrong."""
     path = root / "config" / "datasets.yaml"
-    entries: dict[str, Dataset | SubsetEntry] = read_file(path, "datasets")
+    entries: dict[str, Dataset | SubsetEntry] = read_config_file(path, "datasets")
     whole = {name: entry for name, entry in entries.items() if isinstance(entry, Dataset)}
     found = {}
     for name, entry in entries.items():
@@ -35,50 +44,52 @@ def read_datasets(root: Path = Path()) -> dict[str, Dataset]:
                     )
                 raise UserError(
                     f"{path}: {name}.subset_of: no whole dataset '{entry.subset_of}'; "
-                    f"{nearest(entry.subset_of, whole)}"
+                    f"{suggest_name(entry.subset_of, whole)}"
                 )
-            found[name] = part_of(whole[entry.subset_of], entry)
+            found[name] = resolve_subset(whole[entry.subset_of], entry)
         else:
             check_reader(entry, f"{path}: {name}")
             found[name] = entry
     return found
 
 
-def part_of(base: Dataset, entry: SubsetEntry) -> Dataset:
+def resolve_subset(base: Dataset, entry: SubsetEntry) -> Dataset:
     """The subset as a dataset of its own."""
     what = "training images" if base.split.test == "official" else "images"
     return base.model_copy(
         update={
             "title": entry.title or f"{base.title}, {entry.images:,} {what}",
-            "source": Subset(subset_of=entry.subset_of, images=entry.images),
-            "counts": Counts(training=entry.images, test=base.counts.test) if base.counts else None,
+            "source": SubsetSource(subset_of=entry.subset_of, images=entry.images),
+            "counts": ImageCounts(training=entry.images, test=base.counts.test) if base.counts else None,
         }
     )
 
 
-def reader_name(dataset: Dataset) -> str | None:
+def get_reader_name(dataset: Dataset) -> str | None:
     """The file of guidebp.ingest.readers for a dataset's source; None for a subset, which has none."""
-    if isinstance(dataset.source, Files):
+    if isinstance(dataset.source, FilesSource):
         return dataset.source.reader.replace("-", "_")
     return OF_SOURCE.get(type(dataset.source))
 
 
 def check_reader(dataset: Dataset, where: str) -> None:
     """UserError when there is no file for the reader."""
-    if isinstance(dataset.source, Files):
+    if isinstance(dataset.source, FilesSource):
         others = {"__init__", *OF_SOURCE.values()} - {"npz"}
         known = [path.stem.replace("_", "-") for path in READERS.glob("*.py") if path.stem not in others]
         reader = dataset.source.reader
         if reader not in known:
-            raise UserError(f"{where}.source.reader: unknown reader '{reader}'; {nearest(reader, known)}")
+            raise UserError(f"{where}.source.reader: unknown reader '{reader}'; {suggest_name(reader, known)}")
 
 
-def wholes(datasets: dict[str, Dataset]) -> dict[str, Dataset]:
+def select_base_datasets(datasets: dict[str, Dataset]) -> dict[str, Dataset]:
     """The datasets that raw files belong to: a subset stands for the dataset it is a part of."""
     found = {}
-    known = read_datasets() if any(isinstance(d.source, Subset) for d in datasets.values()) else datasets
+    known = (
+        read_datasets() if any(isinstance(d.source, SubsetSource) for d in datasets.values()) else datasets
+    )
     for name, dataset in datasets.items():
-        whole = dataset.source.subset_of if isinstance(dataset.source, Subset) else name
+        whole = dataset.source.subset_of if isinstance(dataset.source, SubsetSource) else name
         found[whole] = known[whole]
     return found
 
@@ -102,12 +113,12 @@ class Catalogues:
     def __post_init__(self) -> None:
         """Read the files below root/config; UserError at the first that is wrong."""
         folder = self.root / "config"
-        self.config = read_file(folder / "config.yaml", "config")
+        self.config = read_config_file(folder / "config.yaml", "config")
         self.datasets = read_datasets(self.root)
-        self.architectures = read_file(folder / "architectures.yaml", "architectures")
-        self.methods = read_file(folder / "methods.yaml", "methods")
-        self.claims = read_file(folder / "claims.yaml", "claims")
-        self.published = read_file(folder / "published.yaml", "published")
+        self.architectures = read_config_file(folder / "architectures.yaml", "architectures")
+        self.methods = read_config_file(folder / "methods.yaml", "methods")
+        self.claims = read_config_file(folder / "claims.yaml", "claims")
+        self.published = read_config_file(folder / "published.yaml", "published")
         self.locks = {name: claim.locks for name, claim in self.claims.items()}
         self.recipes, self.recipe_files, self.tuned_in = read_recipes(folder / "recipes")
         for name, recipe in self.recipes.items():
@@ -127,7 +138,7 @@ class Catalogues:
         """A recipe that is not itself tuned; UserError, which begins with `where`, when there is none."""
         plain = {key: entry for key, entry in self.recipes.items() if isinstance(entry, Recipe)}
         if name not in plain:
-            raise UserError(f"{where}: no recipe '{name}' with a learning rate; {nearest(name, plain)}")
+            raise UserError(f"{where}: no recipe '{name}' with a learning rate; {suggest_name(name, plain)}")
         return plain[name]
 
 
@@ -138,4 +149,4 @@ def check_names(
     for name, entry in entries.items():
         for kind, named in entry.names():
             if named not in set(known[kind]):
-                raise UserError(f"{path}: {name}: unknown {kind} '{named}'; {nearest(named, known[kind])}")
+                raise UserError(f"{path}: {name}: unknown {kind} '{named}'; {suggest_name(named, known[kind])}")

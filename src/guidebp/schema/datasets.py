@@ -62,7 +62,7 @@ class RawFile(Entry):
         return ", ".join([*parts, *(["no published checksum"] if self.unverified else [])])
 
 
-class Files(Entry):
+class FilesSource(Entry):
     """Published files, fetched to data/raw/DATASET/ and verified."""
 
     files: Annotated[list[RawFile], Field(min_length=1)]
@@ -87,14 +87,14 @@ FIT = Field(
 )
 
 
-class Folder(Entry):
+class FolderSource(Entry):
     """A folder of image files, one sub-folder per class; or `train/` and `test/` with those in each."""
 
     folder: Text = Field(description="Its path; relative ones start at the project's folder.")
     fit: Annotated[Fit, FIT] = "exact"
 
 
-class Arrays(Entry):
+class NpzArrays(Entry):
     """Images and labels in one .npz file."""
 
     path: Text = Field(description="Its path; relative ones start at the project's folder.")
@@ -104,14 +104,14 @@ class Arrays(Entry):
     labels: Annotated[Text, Field(description="Key of the labels: integers from 0, [N].")] = "labels"
 
 
-class Npz(Entry):
+class NpzSource(Entry):
     """NumPy arrays."""
 
-    npz: Arrays = Field(description="The images, or those for training if `test` is given.")
-    test: Arrays | None = Field(None, description="The official test images.")
+    npz: NpzArrays = Field(description="The images, or those for training if `test` is given.")
+    test: NpzArrays | None = Field(None, description="The official test images.")
 
 
-class Torchvision(Entry):
+class TorchvisionSource(Entry):
     """A class of torchvision.datasets."""
 
     torchvision: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")] = Field(
@@ -138,14 +138,20 @@ class Torchvision(Entry):
         return value
 
 
-class Subset(Entry):
+class SubsetSource(Entry):
     """Source of a resolved subset; a file has a SubsetEntry instead."""
 
     subset_of: Name
     images: int = Field(gt=0)
 
 
-SOURCES = {"files": Files, "folder": Folder, "npz": Npz, "torchvision": Torchvision, "subset_of": Subset}
+SOURCES = {
+    "files": FilesSource,
+    "folder": FolderSource,
+    "npz": NpzSource,
+    "torchvision": TorchvisionSource,
+    "subset_of": SubsetSource,
+}
 
 
 def _kind(value: Any) -> str | None:
@@ -157,11 +163,11 @@ def _kind(value: Any) -> str | None:
 
 
 Source = Annotated[
-    Annotated[Files, Tag("<files>")]
-    | Annotated[Folder, Tag("<folder>")]
-    | Annotated[Npz, Tag("<npz>")]
-    | Annotated[Torchvision, Tag("<torchvision>")]
-    | Annotated[SkipJsonSchema[Subset], Tag("<subset_of>")],
+    Annotated[FilesSource, Tag("<files>")]
+    | Annotated[FolderSource, Tag("<folder>")]
+    | Annotated[NpzSource, Tag("<npz>")]
+    | Annotated[TorchvisionSource, Tag("<torchvision>")]
+    | Annotated[SkipJsonSchema[SubsetSource], Tag("<subset_of>")],
     Discriminator(
         _kind,
         custom_error_type="source",
@@ -170,7 +176,7 @@ Source = Annotated[
 ]
 
 
-class Split(Entry):
+class DatasetSplit(Entry):
     """How test and validation images are chosen."""
 
     test: Annotated[
@@ -182,7 +188,7 @@ class Split(Entry):
     )
 
 
-class Augmentation(Entry):
+class AugmentationEntry(Entry):
     """Random changes of training images, drawn for each image and epoch."""
 
     flip: Annotated[bool, Field(description="Mirror left and right, half of the time.")] = False
@@ -194,7 +200,7 @@ class Augmentation(Entry):
     ] = 0
 
 
-class Counts(Entry):
+class ImageCounts(Entry):
     """Images as the owner gives them, before copies are dropped or validation is split off."""
 
     training: Annotated[int, Field(ge=1, description="All images where the test set is drawn.")]
@@ -216,8 +222,8 @@ class Dataset(Entry):
         | Annotated[list[Text], Field(min_length=2, max_length=32767), Tag("<names>")],
         Discriminator(lambda value: "<names>" if isinstance(value, list) else "<number>"),
     ] = Field(description="Their number, or their names in the order of the labels.")
-    split: Split
-    counts: Counts | None = Field(
+    split: DatasetSplit
+    counts: ImageCounts | None = Field(
         None, description="Its images; hours are predicted from them before anything is fetched."
     )
     drop_copies: bool = Field(
@@ -225,8 +231,8 @@ class Dataset(Entry):
         description="Leave out official test images that are exact copies of training images; where the test set "
         "is drawn, every exact copy of an earlier image.",
     )
-    augmentation: Augmentation = Field(
-        default_factory=Augmentation, description="What a recipe does unless it says otherwise."
+    augmentation: AugmentationEntry = Field(
+        default_factory=AugmentationEntry, description="What a recipe does unless it says otherwise."
     )
     licence: Text = "not stated"
     citation: Text = "not stated"
@@ -275,7 +281,7 @@ DatasetEntry = Annotated[
 ]
 
 
-def local_path(text: str) -> Path:
+def expand_user_path(text: str) -> Path:
     """A path as a user writes it: `~` is the home folder; that of an unknown user stands for itself."""
     try:
         return Path(text).expanduser()

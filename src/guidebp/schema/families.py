@@ -24,7 +24,7 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 from guidebp.errors import UserError
 from guidebp.requirements import Offer, Requirement
 from guidebp.runs.json_fields import JsonObject, to_json
-from guidebp.schema.yaml_files import explain
+from guidebp.schema.yaml_files import explain_validation
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -48,7 +48,7 @@ class Family:
         try:
             return self.options.validate_json(json.dumps(options)), []
         except ValidationError as error:
-            return None, explain(error)
+            return None, explain_validation(error)
 
 
 def hash_code(source: str) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from guidebp.errors import UserError
 from guidebp.schema.recipes import Recipe, TunedRecipe
-from guidebp.schema.yaml_files import read_file
+from guidebp.schema.yaml_files import read_config_file
 
 Recipes = dict[str, Recipe | TunedRecipe]
 # The file that has the rates of a tuned recipe, a dataset and a network.
@@ -20,7 +20,7 @@ def read_recipes(folder: Path) -> tuple[Recipes, dict[str, Path], TunedIn]:
     files: dict[str, Path] = {}
     tuned_in: TunedIn = {}
     for path in sorted(folder.glob("*.yaml")):
-        for name, found in read_file(path, "recipes").items():
+        for name, found in read_config_file(path, "recipes").items():
             known = recipes.get(name, found)
             if name in recipes and not (isinstance(known, TunedRecipe) and isinstance(found, TunedRecipe)):
                 raise UserError(f"{path}: recipe '{name}' also stands in {files[name]}; rename one")

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from guidebp.schema.datasets import Augmentation
+from guidebp.schema.datasets import AugmentationEntry
 from guidebp.schema.entry import Entry, Name, Share
 
 
@@ -70,7 +70,7 @@ class Recipe(Entry):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=2)
     augmentation: Annotated[
-        Annotated[Literal["dataset", "none"], Tag("<word>")] | Annotated[Augmentation, Tag("<entry>")],
+        Annotated[Literal["dataset", "none"], Tag("<word>")] | Annotated[AugmentationEntry, Tag("<entry>")],
         Discriminator(lambda value: "<word>" if isinstance(value, str) else "<entry>"),
     ] = Field("dataset", description="Of training images; `dataset`: as the dataset's entry says.")
     downsample: int = Field(

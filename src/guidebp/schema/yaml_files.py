@@ -40,7 +40,7 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str]) -> str:
     """A clause for error messages: the nearest valid name if there is one, and all valid names."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
@@ -109,12 +109,12 @@ def values(node: yaml.Node, known: dict[int, int]) -> int:
     return found
 
 
-def read_file(path: Path, kind: str) -> Any:
+def read_config_file(path: Path, kind: str) -> Any:
     """A file of `kind` (a key of `schema.FILES`) as its model; UserError names file, key and expectation."""
-    return check(path, read_yaml(path), kind)
+    return check_config_value(path, read_yaml(path), kind)
 
 
-def check(where: Path | str, value: Any, kind: str) -> Any:
+def check_config_value(where: Path | str, value: Any, kind: str) -> Any:
     """A parsed value as the model of `kind`; UserError names `where`, key and expectation."""
     try:
         # as JSON: strict about types, yet a list may stand for a tuple
@@ -123,10 +123,10 @@ def check(where: Path | str, value: Any, kind: str) -> Any:
     except (TypeError, ValueError, RecursionError) as error:
         if not isinstance(error, ValidationError):
             raise UserError(f"{where}: holds a value that JSON has no form for ({error})") from error
-        raise UserError("\n".join(f"{where}: {line}" for line in explain(error))) from error
+        raise UserError("\n".join(f"{where}: {line}" for line in explain_validation(error))) from error
 
 
-def explain(error: ValidationError) -> list[str]:
+def explain_validation(error: ValidationError) -> list[str]:
     """One line per fault: key, expectation, what was found."""
     lines = []
     for fault in error.errors():

@@ -25,7 +25,7 @@ from guidebp.runs.spec import (
 )
 from guidebp.schema.catalogue import Catalogues
 from guidebp.schema.claims import settings_of
-from guidebp.schema.datasets import Augmentation, Dataset
+from guidebp.schema.datasets import AugmentationEntry, Dataset
 from guidebp.schema.families import (
     Family,
     explain_mismatch,
@@ -34,7 +34,6 @@ from guidebp.schema.families import (
     read_families,
 )
 from guidebp.schema.recipes import Recipe, TunedRecipe, at_rate
-from guidebp.schema.yaml_files import nearest
 
 Entry = TypeVar("Entry")
 
@@ -201,7 +200,7 @@ class Resolver:
 
     def _find_entry(self, catalogue: dict[str, Entry], kind: str, name: str) -> Entry:
         if name not in catalogue:
-            raise UserError(f"{self.where}.{kind}: unknown name '{name}'; {nearest(name, catalogue)}")
+            raise UserError(f"{self.where}.{kind}: unknown name '{name}'; {suggest_name(name, catalogue)}")
         return catalogue[name]
 
     def _plain_recipe(self, name: str, dataset: str, architecture: str, method: str) -> Recipe:
@@ -222,7 +221,7 @@ class Resolver:
         chosen = recipe.augmentation
         if chosen == "dataset":
             chosen = self._dataset(dataset).augmentation
-        if not isinstance(chosen, Augmentation):
+        if not isinstance(chosen, AugmentationEntry):
             return AugmentationSpec()
         crop, cutout = (-(-pixels // recipe.downsample) for pixels in (chosen.crop, chosen.cutout))
         return AugmentationSpec(chosen.flip, crop, cutout)
@@ -243,7 +242,7 @@ class Resolver:
         package = read_families("methods" if kind == "methods" else "models")
         if entry.family not in package:
             raise UserError(
-                f"{where}.family: unknown family '{entry.family}'; {nearest(entry.family, package)}"
+                f"{where}.family: unknown family '{entry.family}'; {suggest_name(entry.family, package)}"
             )
         family = package[entry.family]
         options, faults = family.resolve(entry.options)
@@ -257,7 +256,7 @@ class Resolver:
             raise UserError(f"{where}.options.base: '{base_name}' is made of itself")
         if base_name not in catalogue:
             raise UserError(
-                f"{where}.options.base: unknown name '{base_name}'; {nearest(base_name, catalogue)}"
+                f"{where}.options.base: unknown name '{base_name}'; {suggest_name(base_name, catalogue)}"
             )
         base = self._resolve_family(kind, base_name, (name, *within))
         spec = FamilySpec(family.name, values, family.code, base.spec)

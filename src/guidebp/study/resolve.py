@@ -10,7 +10,7 @@ from guidebp.schema.catalogue import Catalogues
 from guidebp.schema.recipe_files import Recipes
 from guidebp.schema.recipes import Recipe, TunedRecipe, at_rate
 from guidebp.schema.studies import Block, StudyFile
-from guidebp.schema.yaml_files import nearest, read_file
+from guidebp.schema.yaml_files import read_config_file
 from guidebp.study.keys import Exits, Resolver, Run
 from guidebp.study.study import Pack, Section, Study
 
@@ -28,9 +28,9 @@ def load_study(name: str, root: Path = Path()) -> Study:
     path = folder / f"{name}.yaml"
     if not path.exists():
         raise UserError(
-            f"{path}: no study '{name}'; {nearest(name, (p.stem for p in folder.glob('*.yaml')))}"
+            f"{path}: no study '{name}'; {suggest_name(name, (p.stem for p in folder.glob('*.yaml')))}"
         )
-    file: StudyFile = read_file(path, "study")
+    file: StudyFile = read_config_file(path, "study")
     blocks = _Blocks(catalogues, file, path)
     _check_recipes(file, path)
     if file.tunes:
@@ -146,7 +146,7 @@ def _check_baselines(file: StudyFile, path: Path, runs: dict[str, Run]) -> None:
     for method in file.baselines:
         if method not in methods:
             raise UserError(
-                f"{path}: baselines: '{method}' is trained in no block; {nearest(method, methods)}"
+                f"{path}: baselines: '{method}' is trained in no block; {suggest_name(method, methods)}"
             )
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from guidebp.data.batches import Batches
-from guidebp.data.prepared import Prepared, downsampled
+from guidebp.data.prepared import Prepared, downsample
 from guidebp.data.splits import draw_split
 from guidebp.evaluation.calibration import calibration
 from guidebp.evaluation.cost import cost
@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
 def start_run(spec: RunSpec, data: Prepared, device: torch.device) -> tuple[Method, Batches]:
     """The untrained method and the batches of a run, all drawn from its streams."""
     stream = (spec.dataset.name, architecture_stream(spec.architecture), spec.seed)
-    data = downsampled(data, spec.recipe.downsample)
+    data = downsample(data, spec.recipe.downsample)
     channels, height, width = data.images.shape[1:]
     with seeded("initial weights", *stream):
         network = build_network(spec.architecture, (channels, height, width), spec.dataset.classes)

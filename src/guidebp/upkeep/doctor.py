@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from guidebp.errors import UserError
 from guidebp.files import file_hash
-from guidebp.ingest.verify import verify
+from guidebp.ingest.verify import verify_dataset
 from guidebp.jobs.pack import DEATHS
 from guidebp.paths import PREPARED, RAW, StudyPaths
 from guidebp.provenance import describe_code, read_processor_name
@@ -89,7 +89,7 @@ def _find_damaged_data(study: Study) -> Iterator[Finding]:
     """Raw and prepared files that differ from the catalogue or the manifests."""
     for name, dataset in study.all_datasets.items():
         if name in study.datasets:
-            for finding in verify(name, dataset, RAW, PREPARED):
+            for finding in verify_dataset(name, dataset, RAW, PREPARED):
                 if finding.state == "damaged":
                     yield Finding("damaged data", finding.text, "as it says", fault=True)
 

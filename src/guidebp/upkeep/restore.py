@@ -16,7 +16,7 @@ from guidebp.runs.archive import SUFFIX, read_archive
 from guidebp.runs.index import write_index
 from guidebp.runs.record import RunRecord, decode_record
 from guidebp.runs.store import PREDICTIONS, RECORD, TELEMETRY
-from guidebp.schema.catalogue import wholes
+from guidebp.schema.catalogue import select_base_datasets
 from guidebp.study.packs import open_store, read_data_hashes
 from guidebp.study.study import Study
 
@@ -106,7 +106,7 @@ def _touch_inputs(study: Study) -> None:
     """Make the manifests that the records were verified with newer than the code, and the indexes newest."""
     layout = StudyPaths(study.name)
     # the dataset that a subset is taken from comes first, because it must be older
-    names = dict.fromkeys([*wholes(study.datasets), *study.datasets])
+    names = dict.fromkeys([*select_base_datasets(study.datasets), *study.datasets])
     prepared = [PREPARED / f"{name}{kind}" for name in names for kind in (".png", ".json")]
     for path in (*prepared, *(layout.pack(pack.id) for pack in study.packs)):
         if path.exists():

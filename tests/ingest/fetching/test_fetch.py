@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from guidebp.cli import main
-from guidebp.ingest.fetching.fetch import Fetch, fetch
-from guidebp.ingest.fetching.places import Places, mirrors_of
+from guidebp.ingest.fetching.fetch import FileFetcher, fetch_dataset
+from guidebp.ingest.fetching.locations import Places, mirrors_of
 from tests.support.http_server import (
     CONTENT,
     HTML,
@@ -55,7 +55,7 @@ def test_intact_file_is_left_alone(tmp_path: Path, server: Server) -> None:
     write(tmp_path / "mirror/a.bin", CONTENT)
     before = path.stat()
     mirrors = [str(tmp_path / "mirror"), server.address]
-    fetch("toy", toy(raw_file(url=server.on("/a.bin", sound(CONTENT)))), tmp_path, mirrors)
+    fetch_dataset("toy", toy(raw_file(url=server.on("/a.bin", sound(CONTENT)))), tmp_path, mirrors)
     assert path.stat() == before and server.asked == []
 
 
@@ -64,7 +64,7 @@ def test_intact_file_is_left_alone(tmp_path: Path, server: Server) -> None:
 )
 def test_damaged_file_is_replaced(tmp_path: Path, server: Server, damaged: bytes) -> None:
     write(tmp_path / "toy/a.bin", damaged)
-    fetch("toy", toy(raw_file(url=server.on("/a.bin", sound(CONTENT)))), tmp_path)
+    fetch_dataset("toy", toy(raw_file(url=server.on("/a.bin", sound(CONTENT)))), tmp_path)
     assert contents(tmp_path) == {"a.bin": CONTENT} and server.asked == ["/a.bin"]
 
 
@@ -72,7 +72,7 @@ def test_damaged_file_is_replaced(tmp_path: Path, server: Server, damaged: bytes
 def test_mirror_folder(tmp_path: Path, no_network: None, packing: str) -> None:
     write(tmp_path / f"mirror/deep/a.bin{packing}", PACKED[packing](CONTENT))
     dataset = toy(raw_file("deep/a.bin", url=f"{FORBIDDEN}/a.bin"))
-    fetch("toy", dataset, tmp_path / "raw", [str(tmp_path / "mirror")])
+    fetch_dataset("toy", dataset, tmp_path / "raw", [str(tmp_path / "mirror")])
     assert contents(tmp_path / "raw") == {"deep/a.bin": CONTENT}
 
 
@@ -80,7 +80,7 @@ def test_mirror_folder(tmp_path: Path, no_network: None, packing: str) -> None:
 def test_mirror_address(tmp_path: Path, server: Server, packing: str) -> None:
     server.on(f"/pub/deep/a.bin{packing}", sound(PACKED[packing](CONTENT)))
     dataset = toy(raw_file("deep/a.bin", url=f"{server.address}/official"))
-    fetch("toy", dataset, tmp_path, [f"{server.address}/pub/"])
+    fetch_dataset("toy", dataset, tmp_path, [f"{server.address}/pub/"])
     assert contents(tmp_path) == {"deep/a.bin": CONTENT}
     order = ["/pub/deep/a.bin", "/pub/deep/a.bin.xz", "/pub/deep/a.bin.gz"]
     assert server.asked == order[: list(PACKED).index(packing) + 1]
@@ -95,7 +95,7 @@ def test_mirrors_in_turn(tmp_path: Path, server: Server) -> None:
     write(tmp_path / "right/a.bin.gz", gzip.compress(CONTENT))
     (tmp_path / "never/a.bin").mkdir(parents=True)
     dataset = toy(raw_file())
-    fetch("toy", dataset, tmp_path / "raw", [f"{server.address}/x", *mirrors, f"{server.address}/y"])
+    fetch_dataset("toy", dataset, tmp_path / "raw", [f"{server.address}/x", *mirrors, f"{server.address}/y"])
     assert contents(tmp_path / "raw") == {"a.bin": CONTENT}
     assert server.asked == ["/x/a.bin", "/x/a.bin.xz", "/x/a.bin.gz"]
     line = refusal(tmp_path / "2", dataset, *mirrors[:4], mirrors[5])[0]
@@ -113,7 +113,7 @@ def test_mirror_comes_before_package_and_address(tmp_path: Path, no_network: Non
     wanted = raw_file(
         "digits.csv.gz", OTHER, package="sklearn/datasets/data/digits.csv.gz", url=f"{FORBIDDEN}/d"
     )
-    fetch("toy", toy(wanted), tmp_path, [str(tmp_path / "mirror")])
+    fetch_dataset("toy", toy(wanted), tmp_path, [str(tmp_path / "mirror")])
     assert contents(tmp_path) == {"digits.csv.gz": OTHER}
 
 
@@ -124,14 +124,14 @@ def test_package_comes_before_the_address_and_is_not_imported(
     write(tmp_path / "site/toy_package/data/a.bin", CONTENT)
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     dataset = toy(raw_file(package="toy_package/data/a.bin", url=f"{FORBIDDEN}/a.bin"))
-    fetch("toy", dataset, tmp_path / "raw", [str(tmp_path / "no mirror")])
+    fetch_dataset("toy", dataset, tmp_path / "raw", [str(tmp_path / "no mirror")])
     assert contents(tmp_path / "raw") == {"a.bin": CONTENT} and "toy_package" not in sys.modules
 
 
 @pytest.mark.parametrize("package", ["toy_nowhere/a.bin", "toy.nowhere/a.bin", "json/a.bin", "sys/a.bin"])
 def test_address_when_the_package_has_nothing(tmp_path: Path, server: Server, package: str) -> None:
     wanted = raw_file(package=package, url=server.on("/a.bin", sound(CONTENT)))
-    fetch("toy", toy(wanted), tmp_path)
+    fetch_dataset("toy", toy(wanted), tmp_path)
     assert contents(tmp_path) == {"a.bin": CONTENT} and server.asked == ["/a.bin"]
     line = refusal(tmp_path / "2", toy(raw_file(package=package)))[0]
     assert f"package {package}: " in line and "a.bin is not installed; run: make setup" in line
@@ -161,12 +161,12 @@ def test_archive(tmp_path: Path, server: Server, name: str) -> None:
     files = [raw_file("in/a.bin"), raw_file("in/b.bin", OTHER), raw_file("in/c.bin", OTHER[::-1])]
     write(tmp_path / "mirror/in/c.bin", OTHER[::-1])
     kept = write(tmp_path / "raw/toy/in/b.bin", OTHER).stat()
-    fetch("toy", toy(*files, archive=archive), tmp_path / "raw", [str(tmp_path / "mirror")])
+    fetch_dataset("toy", toy(*files, archive=archive), tmp_path / "raw", [str(tmp_path / "mirror")])
     wanted = {"in/a.bin": CONTENT, "in/b.bin": OTHER, "in/c.bin": OTHER[::-1]}
     assert contents(tmp_path / "raw") == wanted | {name: held} and server.asked == [f"/{name}"]
     assert (tmp_path / "raw/toy/in/b.bin").stat() == kept
     (tmp_path / "raw/toy" / name).unlink()
-    fetch("toy", toy(*files, archive=archive), tmp_path / "raw")
+    fetch_dataset("toy", toy(*files, archive=archive), tmp_path / "raw")
     assert contents(tmp_path / "raw") == wanted and server.asked == [f"/{name}"]
 
 
@@ -174,7 +174,7 @@ def test_archive_whose_files_another_process_has_taken_out(tmp_path: Path) -> No
     held = pack(tmp_path / "all.zip", {"a.bin": CONTENT})
     write(tmp_path / "raw/toy/all.zip", held)
     kept = write(tmp_path / "raw/toy/a.bin", CONTENT).stat()
-    Fetch("toy", tmp_path / "raw/toy", Places("toy", [], False, patient())).take_out(
+    FileFetcher("toy", tmp_path / "raw/toy", Places("toy", [], False, patient())).take_out(
         raw_file("all.zip", held), [raw_file()]
     )
     assert (tmp_path / "raw/toy/a.bin").stat() == kept
@@ -198,7 +198,7 @@ def test_fetched_json_lists_every_file_by_sha256(tmp_path: Path) -> None:
         raw_file("z.bin", sha256=None, md5=hashlib.md5(CONTENT).hexdigest()),
         raw_file("in/a.bin", OTHER),
     ]
-    fetch("toy", toy(*files), tmp_path, [str(tmp_path / "mirror")])
+    fetch_dataset("toy", toy(*files), tmp_path, [str(tmp_path / "mirror")])
     noted = json.loads((tmp_path / "toy/fetched.json").read_bytes())
     assert noted == {"files": {name: hashlib.sha256(content).hexdigest() for name, content in names.items()}}
 
@@ -214,7 +214,7 @@ def test_unverified_file_is_downloaded_only_when_allowed(tmp_path: Path, server:
     assert line.startswith(f"{tmp_path}/toy/a.bin: ") and "100000 bytes, no published checksum" in line
     assert "guidebp fetch --allow-unverified toy, or set allow_unverified in config/config.yaml" in line
     assert server.asked == [] and contents(tmp_path) == {}
-    fetch("toy", dataset, tmp_path, allow_unverified=True)
+    fetch_dataset("toy", dataset, tmp_path, allow_unverified=True)
     assert server.asked == ["/a.bin"] and contents(tmp_path) == {"a.bin": CONTENT}
 
 
@@ -222,21 +222,21 @@ def test_unverified_file_at_a_mirror_address_alone(tmp_path: Path, server: Serve
     server.on("/a.bin", sound(CONTENT))
     (line,) = refusal(tmp_path, toy(raw_file(**UNVERIFIED)), server.address)
     assert "guidebp fetch --allow-unverified toy" in line and server.asked == []
-    fetch("toy", toy(raw_file(**UNVERIFIED)), tmp_path, [server.address], allow_unverified=True)
+    fetch_dataset("toy", toy(raw_file(**UNVERIFIED)), tmp_path, [server.address], allow_unverified=True)
     assert contents(tmp_path) == {"a.bin": CONTENT}
 
 
 def test_unverified_file_of_a_mirror_folder(tmp_path: Path, no_network: None) -> None:
     write(tmp_path / "mirror/a.bin", CONTENT)
     dataset = toy(raw_file(size=None, url=f"{FORBIDDEN}/a.bin", **UNVERIFIED))
-    fetch("toy", dataset, tmp_path, [str(tmp_path / "mirror")])
+    fetch_dataset("toy", dataset, tmp_path, [str(tmp_path / "mirror")])
     assert contents(tmp_path) == {"a.bin": CONTENT}
 
 
 def test_unverified_file_is_never_made_of_two_versions(tmp_path: Path, server: Server) -> None:
     write(tmp_path / "toy/.a.bin.part", OTHER)
     dataset = toy(raw_file(size=None, url=server.on("/a.bin", sound(CONTENT)), **UNVERIFIED))
-    fetch("toy", dataset, tmp_path, allow_unverified=True)
+    fetch_dataset("toy", dataset, tmp_path, allow_unverified=True)
     assert contents(tmp_path) == {"a.bin": CONTENT} and server.asked == ["/a.bin"]
 
 

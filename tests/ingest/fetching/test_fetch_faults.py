@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from guidebp.ingest.fetching.fetch import fetch
+from guidebp.ingest.fetching.fetch import fetch_dataset
 from tests.support.http_server import (
     CONTENT,
     HTML,
@@ -95,7 +95,7 @@ def test_bad_answer(
     found = contents(tmp_path)
     assert found.pop("b.bin") == OTHER and set(found) <= {".a.bin.part"} and "fetched.json" not in found
     if "sha256" not in known:
-        fetch(
+        fetch_dataset(
             "toy", toy(raw_file(url=good, **known)), tmp_path, [f"{server.address}/bad"], downloader=patient()
         )
         assert contents(tmp_path) == {"a.bin": CONTENT, "b.bin": OTHER}
@@ -110,7 +110,7 @@ def test_slow_source(tmp_path: Path, server: Server, silent: bool) -> None:
         files = [raw_file(url=other.on("/a.bin", sound(CONTENT))), raw_file("b.bin", OTHER)]
         other.on("/b.bin", sound(OTHER))
         mirrors = [server.address, other.address]
-        fetch("toy", toy(*files), tmp_path, mirrors, downloader=patient(1.0))
+        fetch_dataset("toy", toy(*files), tmp_path, mirrors, downloader=patient(1.0))
         assert contents(tmp_path) == {"a.bin": CONTENT, "b.bin": OTHER}
         if silent:
             assert server.asked == ["/a.bin", "/a.bin"] and other.asked == ["/a.bin", "/b.bin"]
@@ -145,7 +145,7 @@ def test_vanished_mirrors(tmp_path: Path, server: Server) -> None:
     assert "no connection" not in second and second.count("gave no answer above") == 3
     for path, content in {"/a.bin": CONTENT, "/b.bin": OTHER}.items():
         server.on(path, sound(content))
-    fetch("toy", toy(*files), tmp_path, [*gone, server.address])
+    fetch_dataset("toy", toy(*files), tmp_path, [*gone, server.address])
     assert contents(tmp_path) == {"a.bin": CONTENT, "b.bin": OTHER}
 
 
@@ -170,7 +170,7 @@ def test_name_that_is_no_mirror(
     (line,) = refusal(tmp_path, toy(raw_file()), mirror)
     assert reason in line
     server.on("/a.bin", sound(CONTENT))
-    fetch("toy", toy(raw_file()), tmp_path, [mirror, server.address])
+    fetch_dataset("toy", toy(raw_file()), tmp_path, [mirror, server.address])
     assert contents(tmp_path) == {"a.bin": CONTENT}
 
 
@@ -216,7 +216,7 @@ def test_bad_copy(
     (line,) = refusal(tmp_path, toy(raw_file()), mirror)
     assert reason in line and f"{mirror}/a.bin{packing}: " in line
     assert contents(tmp_path) == {}
-    fetch("toy", toy(raw_file(url=server.on("/a.bin", sound(CONTENT)))), tmp_path, [mirror])
+    fetch_dataset("toy", toy(raw_file(url=server.on("/a.bin", sound(CONTENT)))), tmp_path, [mirror])
     assert contents(tmp_path) == {"a.bin": CONTENT} and path.read_bytes() == held
 
 
@@ -312,7 +312,7 @@ def test_damaged_archive_is_fetched_again(tmp_path: Path, server: Server) -> Non
     held = tar(GOOD, member("in/b.bin", OTHER))
     archive = raw_file("all.tgz", held, url=server.on("/all.tgz", sound(held)))
     write(tmp_path / "toy/all.tgz", held[:-1000])
-    fetch("toy", toy(raw_file("in/a.bin"), archive=archive), tmp_path)
+    fetch_dataset("toy", toy(raw_file("in/a.bin"), archive=archive), tmp_path)
     assert contents(tmp_path) == {"all.tgz": held, "in/a.bin": CONTENT}
 
 
@@ -338,7 +338,7 @@ def test_nothing_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, se
     write(tmp_path / "site/toy_trap/__init__.py", b"import os; os.mkdir('executed')\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     archive = raw_file("all.tgz", held, url=server.on("/all.tgz", sound(held)))
-    fetch("toy", toy(*files, archive=archive), tmp_path / "raw")
+    fetch_dataset("toy", toy(*files, archive=archive), tmp_path / "raw")
     assert len(contents(tmp_path / "raw")) == 5 and not (tmp_path / "executed").exists()
     assert all(not path.stat().st_mode & 0o111 for path in (tmp_path / "raw").rglob("*") if path.is_file())
     with pytest.raises(FileExistsError):  # the trap is one

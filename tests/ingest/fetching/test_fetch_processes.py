@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from guidebp.ingest.fetching.fetch import fetch
+from guidebp.ingest.fetching.fetch import fetch_dataset
 from tests.support.http_server import (
     CONTENT,
     OTHER,
@@ -177,7 +177,7 @@ def test_full_disk(
     assert name == f".a.bin.part{packing if 'address' in source else ''}"
     assert (held if "address" in source else CONTENT).startswith(left) and left
     mount("-o", "remount,size=1m", str(small_disk))
-    fetch("toy", dataset, small_disk, mirrors)
+    fetch_dataset("toy", dataset, small_disk, mirrors)
     assert contents(small_disk) == {"a.bin": CONTENT}
     if source == "address":
         assert server.asked == ["/a.bin", f"/a.bin bytes={len(left)}-"]
@@ -200,9 +200,9 @@ def test_read_only_disk(small_disk: Path, tmp_path: Path) -> None:
     (line,) = refusal(small_disk, dataset, mirror)
     assert line.startswith(f"{small_disk}/") and "; mount it writable or work elsewhere and run" in line
     mount("-o", "remount,rw", str(small_disk))
-    fetch("toy", dataset, small_disk, [mirror])
+    fetch_dataset("toy", dataset, small_disk, [mirror])
     mount("-o", "remount,ro", str(small_disk))
-    fetch("toy", dataset, small_disk)
+    fetch_dataset("toy", dataset, small_disk)
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_mirror_on_a_failing_disk(tmp_path: Path) -> None:
     write(tmp_path / "good/a.bin", CONTENT)
     (line,) = refusal(tmp_path / "raw", toy(raw_file()), str(tmp_path / "bad"))
     assert line.count("cannot be read (Input/output error)") == 2
-    fetch("toy", toy(raw_file()), tmp_path / "raw", [str(tmp_path / "bad"), str(tmp_path / "good")])
+    fetch_dataset("toy", toy(raw_file()), tmp_path / "raw", [str(tmp_path / "bad"), str(tmp_path / "good")])
     assert contents(tmp_path / "raw") == {"a.bin": CONTENT}
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from guidebp.ingest.fetching.fetch import fetch
-from guidebp.ingest.verify import verify
+from guidebp.ingest.fetching.fetch import fetch_dataset
+from guidebp.ingest.verify import verify_dataset
 from guidebp.schema.catalogue import read_datasets
-from guidebp.schema.datasets import Files
+from guidebp.schema.datasets import FilesSource
 from tests.support.tiny import ROOT
 
 MIRRORS = [mirror.strip() for mirror in os.environ.get("GUIDEBP_MIRRORS", "").split(",")]
@@ -27,9 +27,9 @@ CLASSES = {
 }
 
 
-def catalogue(name: str) -> Files:
+def catalogue(name: str) -> FilesSource:
     found = read_datasets(ROOT)[name].source
-    assert isinstance(found, Files)
+    assert isinstance(found, FilesSource)
     return found
 
 
@@ -74,7 +74,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was used"))
         patch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("a name was looked up"))
         for name in REAL:
-            fetch(name, read_datasets(ROOT)[name], raw, folders)
+            fetch_dataset(name, read_datasets(ROOT)[name], raw, folders)
     return raw
 
 
@@ -89,5 +89,5 @@ def test_real_files(real: Path, tmp_path: Path, name: str) -> None:
         known = {path: md5 for path, (md5, _) in torchvision_knows(name).items()}
         for path in set(files) - {"fetched.json"}:
             assert hashlib.md5(files[path].read_bytes()).hexdigest() == known[path]
-    raw, prepared = verify(name, read_datasets(ROOT)[name], real, tmp_path)
+    raw, prepared = verify_dataset(name, read_datasets(ROOT)[name], real, tmp_path)
     assert (raw.state, prepared.state) == ("ok", "absent"), raw.text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from guidebp.ingest.fetching.fetch import fetch
+from guidebp.ingest.fetching.fetch import fetch_dataset
 from tests.support.http_server import (
     CONTENT,
     OTHER,
@@ -33,7 +33,7 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {".xz": lzma.compress, ".gz": gzip
 
 def test_resumed(tmp_path: Path, server: Server) -> None:
     write(tmp_path / "toy/.a.bin.part", CONTENT[:60_000])
-    fetch("toy", toy(raw_file(url=server.on("/a.bin", sound(CONTENT)))), tmp_path)
+    fetch_dataset("toy", toy(raw_file(url=server.on("/a.bin", sound(CONTENT)))), tmp_path)
     assert contents(tmp_path) == {"a.bin": CONTENT} and server.asked == ["/a.bin bytes=60000-"]
 
 
@@ -42,7 +42,7 @@ def test_resumed_after_every_lost_connection(tmp_path: Path, server: Server) -> 
     (line,) = refusal(tmp_path, toy(raw_file(url=url)))
     assert "/a.bin: connection lost" in line and line.endswith(", 2 attempts")
     assert contents(tmp_path) == {".a.bin.part": CONTENT[:90_000]}
-    fetch("toy", toy(raw_file(url=url)), tmp_path)
+    fetch_dataset("toy", toy(raw_file(url=url)), tmp_path)
     assert contents(tmp_path) == {"a.bin": CONTENT}
     assert server.asked == ["/a.bin", "/a.bin bytes=70000-", "/a.bin bytes=90000-"]
 
@@ -50,20 +50,22 @@ def test_resumed_after_every_lost_connection(tmp_path: Path, server: Server) -> 
 def test_lost_connection_of_an_answer_without_length(tmp_path: Path, server: Server) -> None:
     """The catalogue's size tells that something is missing."""
     url = server.on("/a.bin", plain(CONTENT[:70_000], None), sound(CONTENT))
-    fetch("toy", toy(raw_file(url=url)), tmp_path, downloader=patient())
+    fetch_dataset("toy", toy(raw_file(url=url)), tmp_path, downloader=patient())
     assert contents(tmp_path) == {"a.bin": CONTENT} and server.asked == ["/a.bin", "/a.bin bytes=70000-"]
 
 
 def test_answer_without_length(tmp_path: Path, server: Server) -> None:
     for size in (None, len(CONTENT)):
-        fetch("toy", toy(raw_file(size=size, url=server.on("/a.bin", plain(CONTENT, None)))), tmp_path)
+        fetch_dataset(
+            "toy", toy(raw_file(size=size, url=server.on("/a.bin", plain(CONTENT, None)))), tmp_path
+        )
         assert contents(tmp_path) == {"a.bin": CONTENT}
         (tmp_path / "toy/a.bin").unlink()
 
 
 def test_server_that_ignores_range(tmp_path: Path, server: Server) -> None:
     write(tmp_path / "toy/.a.bin.part", CONTENT[:60_000])
-    fetch("toy", toy(raw_file(url=server.on("/a.bin", plain(CONTENT)))), tmp_path)
+    fetch_dataset("toy", toy(raw_file(url=server.on("/a.bin", plain(CONTENT)))), tmp_path)
     assert contents(tmp_path) == {"a.bin": CONTENT} and server.asked == ["/a.bin bytes=60000-"]
 
 
@@ -83,7 +85,7 @@ def test_part_that_is_not_the_beginning(
 ) -> None:
     write(tmp_path / "toy/.a.bin.part", part)
     wanted = raw_file(size=size, url=server.on("/a.bin", sound(CONTENT)))
-    fetch("toy", toy(wanted), tmp_path, downloader=patient())
+    fetch_dataset("toy", toy(wanted), tmp_path, downloader=patient())
     assert contents(tmp_path) == {"a.bin": CONTENT} and server.asked == asked
 
 
@@ -92,7 +94,7 @@ def test_part_of_another_packed_file(tmp_path: Path, server: Server, packing: st
     packed = PACKED[packing](CONTENT)
     write(tmp_path / f"toy/.a.bin.part{packing}", flipped(packed)[:40_000])
     server.on(f"/a.bin{packing}", sound(packed))
-    fetch("toy", toy(raw_file()), tmp_path, [server.address])
+    fetch_dataset("toy", toy(raw_file()), tmp_path, [server.address])
     assert contents(tmp_path) == {"a.bin": CONTENT}
     assert server.asked[-2:] == [f"/a.bin{packing} bytes=40000-", f"/a.bin{packing}"]
 
@@ -103,7 +105,7 @@ def test_packed_part_is_resumed_and_removed(tmp_path: Path, server: Server) -> N
     refusal(tmp_path, toy(raw_file()), server.address)
     assert contents(tmp_path) == {".a.bin.part.gz": packed[:30_000]}
     server.on("/a.bin.gz", sound(packed))
-    fetch("toy", toy(raw_file()), tmp_path, [server.address])
+    fetch_dataset("toy", toy(raw_file()), tmp_path, [server.address])
     assert server.asked[-1] == "/a.bin.gz bytes=30000-" and contents(tmp_path) == {"a.bin": CONTENT}
 
 
@@ -111,7 +113,7 @@ def test_nothing_is_left_of_a_source_that_failed(tmp_path: Path, server: Server)
     server.on("/mirror/a.bin", sound(CONTENT, 30_000), status(404))
     server.on("/mirror/a.bin.gz", sound(gzip.compress(CONTENT), 30_000), status(404))
     url = server.on("/a.bin", sound(CONTENT))
-    fetch("toy", toy(raw_file(url=url)), tmp_path, [f"{server.address}/mirror"], downloader=patient())
+    fetch_dataset("toy", toy(raw_file(url=url)), tmp_path, [f"{server.address}/mirror"], downloader=patient())
     assert contents(tmp_path) == {"a.bin": CONTENT} and server.asked[-1] == "/a.bin bytes=30000-"
 
 
@@ -120,7 +122,7 @@ def test_nothing_is_left_of_a_source_that_failed(tmp_path: Path, server: Server)
 )
 def test_passing_failure(tmp_path: Path, server: Server, first: Answer) -> None:
     url = server.on("/a.bin", first, sound(CONTENT))
-    fetch("toy", toy(raw_file(url=url)), tmp_path, downloader=patient())
+    fetch_dataset("toy", toy(raw_file(url=url)), tmp_path, downloader=patient())
     assert contents(tmp_path) == {"a.bin": CONTENT} and server.asked == ["/a.bin", "/a.bin"]
 
 

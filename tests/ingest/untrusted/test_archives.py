@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from guidebp.errors import UserError
-from guidebp.ingest.fetching.fetch import fetch
+from guidebp.ingest.fetching.fetch import fetch_dataset
 from guidebp.ingest.untrusted import archives
-from guidebp.ingest.untrusted.archives import decompress, unpack
+from guidebp.ingest.untrusted.archives import decompress_file, unpack_archive
 from guidebp.schema.datasets import Dataset
 from tests.support.hostile_files import REMEDY, changed, refused, tree
 from tests.support.valid_files import PACKINGS, described, digits, noise, npz, packed, tar, zipped
@@ -36,7 +36,7 @@ def test_nothing_but_what_is_wanted_leaves_an_archive(tmp_path: Path, form: str)
         content = tar(MEMBERS, form)
     (tmp_path / "archive").write_bytes(content)
     (tmp_path / "out").mkdir()
-    unpack(tmp_path / "archive", {"d/deep/two": tmp_path / "out/a", "d/three": tmp_path / "out/b"})
+    unpack_archive(tmp_path / "archive", {"d/deep/two": tmp_path / "out/a", "d/three": tmp_path / "out/b"})
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "archive", "b", "out"]
     assert (tmp_path / "out/a").read_bytes() == MEMBERS["d/deep/two"]
     assert (tmp_path / "out/b").read_bytes() == b""
@@ -44,7 +44,7 @@ def test_nothing_but_what_is_wanted_leaves_an_archive(tmp_path: Path, form: str)
 
 def test_tar_made_in_the_folder_itself(tmp_path: Path) -> None:
     (tmp_path / "archive").write_bytes(tar({f"./{name}": content for name, content in MEMBERS.items()}))
-    unpack(tmp_path / "archive", {"d/one": tmp_path / "a"})
+    unpack_archive(tmp_path / "archive", {"d/one": tmp_path / "a"})
     assert (tmp_path / "a").read_bytes() == MEMBERS["d/one"]
 
 
@@ -52,7 +52,7 @@ def test_tar_that_ends_with_a_zip(tmp_path: Path) -> None:
     """It must not pass for that zip."""
     inner = npz(images=noise(2, 2, 2), labels=digits(2))
     (tmp_path / "archive").write_bytes(tar({"d/one": b"1", "d/last.npz": inner}))
-    unpack(tmp_path / "archive", {"d/one": tmp_path / "a", "d/last.npz": tmp_path / "b"})
+    unpack_archive(tmp_path / "archive", {"d/one": tmp_path / "a", "d/last.npz": tmp_path / "b"})
     assert (tmp_path / "a").read_bytes() == b"1" and (tmp_path / "b").read_bytes() == inner
 
 
@@ -60,7 +60,7 @@ def test_tar_that_ends_with_a_zip(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [None, 3000])
 def test_decompress(tmp_path: Path, form: str, size: int | None) -> None:
     (tmp_path / "packed").write_bytes(PACKINGS[form](MEMBERS["d/one"]))
-    decompress(tmp_path / "packed", tmp_path / "out", size)
+    decompress_file(tmp_path / "packed", tmp_path / "out", size)
     assert (tmp_path / "out").read_bytes() == MEMBERS["d/one"]
 
 
@@ -112,7 +112,7 @@ def refuse_archive(folder: Path, content: bytes, why: str, *wanted: str) -> None
     archive.write_bytes(content)
     before, names = tree(folder), wanted or ("good", "last")
     with refused(archive, why):
-        unpack(archive, {name: out / f"part-{number}" for number, name in enumerate(names)})
+        unpack_archive(archive, {name: out / f"part-{number}" for number, name in enumerate(names)})
     assert tree(folder) - before <= {f"out/part-{number}" for number in range(len(names))}
     assert archive.read_bytes() == content
 
@@ -280,7 +280,7 @@ def test_truncated_archive(tmp_path: Path, form: str) -> None:
     for length in {*range(0, len(content) // 2, 97), len(content) // 2}:
         archive.write_bytes(content[:length])
         with refused(archive, "damaged|holds no good"):
-            unpack(archive, {"good": out})
+            unpack_archive(archive, {"good": out})
     assert tree(tmp_path) <= {"archive", "out"}
 
 
@@ -293,7 +293,7 @@ def test_flipped_byte_in_a_packed_archive(tmp_path: Path, form: str) -> None:
     for at in range(0, len(content), 3):
         archive.write_bytes(changed(content, at, bytes([content[at] ^ 0x10])))
         try:
-            unpack(archive, {"good": out})
+            unpack_archive(archive, {"good": out})
         except UserError as error:
             assert str(error).startswith(f"{archive}: ") and REMEDY.search(str(error))
             found += 1
@@ -376,11 +376,11 @@ def test_decompress_refuses(tmp_path: Path, packing: str) -> None:
     path, out = tmp_path / f"a{packing}", tmp_path / "out"
     path.write_bytes(pack(bytes(5000)))
     with refused(path, "more than the 4999 bytes expected"):
-        decompress(path, out, 4999)
+        decompress_file(path, out, 4999)
     assert out.stat().st_size <= 4999
     path.write_bytes(pack(noise(1, 5000).tobytes())[:-9])
     with refused(path, "damaged"):
-        decompress(path, out, 5000)
+        decompress_file(path, out, 5000)
 
 
 def fetched(folder: Path, content: bytes) -> Dataset:
@@ -397,14 +397,14 @@ def test_fetching_puts_all_files_of_an_archive_in_place_or_none(tmp_path: Path, 
     content = member(name)
     entry = fetched(tmp_path, content.replace(b"last\0", b"lost\0") if name == "damaged" else content)
     with refused(tmp_path / "raw/made/a.tar", "leads out" if name == "../evil" else "holds no last"):
-        fetch("made", entry, tmp_path / "raw", mirrors=[str(tmp_path / "mirror")])
+        fetch_dataset("made", entry, tmp_path / "raw", mirrors=[str(tmp_path / "mirror")])
     assert tree(tmp_path) & {"evil", "raw/evil", "mirror/evil"} == set()
     assert {path.name for path in (tmp_path / "raw/made").iterdir()} == {"a.tar"}
 
 
 def test_fetching_takes_files_out_of_a_sound_archive(tmp_path: Path) -> None:
     entry = fetched(tmp_path, member("sound"))
-    fetch("made", entry, tmp_path / "raw", mirrors=[str(tmp_path / "mirror")])
+    fetch_dataset("made", entry, tmp_path / "raw", mirrors=[str(tmp_path / "mirror")])
     assert {path: (tmp_path / "raw/made" / path).read_bytes() for path in ("good", "last")} == {
         "good": b"good",
         "last": b"last",

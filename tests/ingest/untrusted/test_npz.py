@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from guidebp.errors import UserError
-from guidebp.ingest.prepare import prepare
+from guidebp.ingest.prepare import prepare_dataset
 from tests.support.hostile_files import IMAGES, LABELS, changed, refused, tree
 from tests.support.valid_files import described, files, noise, npz, packed, read, zipped
 
@@ -215,5 +215,5 @@ def test_labels_beyond_the_classes(tmp_path: Path, last: int) -> None:
     (tmp_path / "a.npz").write_bytes(npz(images=IMAGES, labels=labels))
     entry = described({"npz": {"path": str(tmp_path / "a.npz")}}, (1, 4, 4))
     with pytest.raises(UserError, match=r"^dataset 'made': labels from -?\d+ to \d+, not 0 to 9"):
-        prepare("made", entry, tmp_path / "raw", tmp_path / "prepared")
+        prepare_dataset("made", entry, tmp_path / "raw", tmp_path / "prepared")
     assert tree(tmp_path) == {"a.npz", "prepared"}

@@ -5,14 +5,22 @@ from pathlib import Path
 
 from guidebp.errors import UserError
 from guidebp.files import file_hash
-from guidebp.ingest.readers.image_folder import class_folders, pictures, splits
+from guidebp.ingest.readers.image_folder import list_class_folders, list_picture_files, list_split_folders
 from guidebp.paths import FETCH_RECORD
-from guidebp.schema.datasets import Dataset, Files, Folder, Npz, RawFile, Torchvision, local_path
+from guidebp.schema.datasets import (
+    Dataset,
+    FilesSource,
+    FolderSource,
+    NpzSource,
+    RawFile,
+    TorchvisionSource,
+    expand_user_path,
+)
 
 PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<head")
 
 
-def fault(path: Path, wanted: RawFile) -> str | None:
+def find_raw_file_fault(path: Path, wanted: RawFile) -> str | None:
     """What is wrong with the file, as a clause for a message; None when it is what the catalogue says."""
     if not path.is_file():
         return "is missing"
@@ -39,27 +47,32 @@ def page(path: Path) -> str:
     return "is a web page, not data, and " if head.startswith(PAGE) else ""
 
 
-def fingerprints(dataset: Dataset, folder: Path) -> dict[str, str]:
+def hash_raw_files(dataset: Dataset, folder: Path) -> dict[str, str]:
     """sha256 of every raw file by its path; of a folder, one over the names and contents of all its files.
 
     `folder` is data/raw/DATASET/; of a torchvision class it is what counts. UserError when one of the user's own
     files is missing.
     """
     source = dataset.source
-    if isinstance(source, Files):
+    if isinstance(source, FilesSource):
         return {file.path: file_hash(folder / file.path) for file in source.files}
-    if isinstance(source, Npz):
+    if isinstance(source, NpzSource):
         paths = dict.fromkeys(arrays.path for arrays in (source.npz, source.test) if arrays)
         for path in paths:
-            if not local_path(path).is_file():
+            if not expand_user_path(path).is_file():
                 raise UserError(f"{path}: no such file; correct its path in config/datasets.yaml")
-        return {path: file_hash(local_path(path)) for path in paths}
-    if isinstance(source, Folder):
-        root = local_path(source.folder)
-        files = [p for half, _ in splits(root) for name in class_folders(half) for p in pictures(half / name)]
+        return {path: file_hash(expand_user_path(path)) for path in paths}
+    if isinstance(source, FolderSource):
+        root = expand_user_path(source.folder)
+        files = [
+            p
+            for half, _ in list_split_folders(root)
+            for name in list_class_folders(half)
+            for p in list_picture_files(half / name)
+        ]
         return {source.folder: tree_hash(root, files)}
     # a root of the user's own may hold far more than this dataset
-    if isinstance(source, Torchvision) and not source.root:
+    if isinstance(source, TorchvisionSource) and not source.root:
         found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FETCH_RECORD)
         return {str(folder): tree_hash(folder, found)} if found else {}
     return {}

@@ -20,7 +20,7 @@ class UnavailableError(Exception):
     """A source does not have the file, or cannot give it; says why."""
 
 
-class PassingError(Exception):
+class TransientError(Exception):
     """A failure that may pass: worth another attempt."""
 
 
@@ -66,7 +66,7 @@ class Downloader:
                 raise UnavailableError(f"no usable address ({innermost(error)})") from error
             except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
                 reason = f"connection lost ({innermost(error)})"
-            except PassingError as error:
+            except TransientError as error:
                 reason = str(error)
         if quiet == self.attempts and size_of(part) == before:
             self.silent.add(host)
@@ -86,9 +86,9 @@ class Downloader:
         with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as answer:
             if answer.status_code == 416:  # we hold more than there is
                 part.unlink(missing_ok=True)
-                raise PassingError("the server has less than was there")
+                raise TransientError("the server has less than was there")
             if answer.status_code in (408, 425, 429) or answer.status_code >= 500:
-                raise PassingError(f"HTTP {answer.status_code}")
+                raise TransientError(f"HTTP {answer.status_code}")
             if answer.status_code not in (200, 206):
                 raise UnavailableError(f"HTTP {answer.status_code}")
             resumed = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(
@@ -102,7 +102,7 @@ class Downloader:
             total = size if total is None else total
             self._store(answer, part, have, total, limit)
         if total is not None and part.stat().st_size < total:
-            raise PassingError("connection lost")
+            raise TransientError("connection lost")
 
     def _store(self, answer: requests.Response, part: Path, have: int, total: int | None, limit: int) -> None:
         """Write the body behind the first `have` bytes of `part`."""
@@ -136,7 +136,7 @@ class Downloader:
             yield chunk
             if (waited := time.monotonic() - since) > self.timeout:
                 if arrived < self.slowest * waited:
-                    raise PassingError(f"less than {self.slowest} bytes a second")
+                    raise TransientError(f"less than {self.slowest} bytes a second")
                 since, arrived = time.monotonic(), 0
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 from guidebp.errors import REMEDIES, UserError, report_disk_errors
 from guidebp.files import locked, sync_folder, write_atomic
 from guidebp.hashing import readable_json
-from guidebp.ingest.fetching.checks import fault, fingerprints
+from guidebp.ingest.fetching.checks import find_raw_file_fault, hash_raw_files
 from guidebp.ingest.fetching.download import Downloader, UnavailableError
-from guidebp.ingest.fetching.places import PACKINGS, Places
-from guidebp.ingest.untrusted.archives import unpack
+from guidebp.ingest.fetching.locations import PACKINGS, Places
+from guidebp.ingest.untrusted.archives import unpack_archive
 from guidebp.paths import FETCH_RECORD
-from guidebp.schema.datasets import Dataset, Files, RawFile, Subset, Torchvision
+from guidebp.schema.datasets import Dataset, FilesSource, RawFile, SubsetSource, TorchvisionSource
 
 
-def fetch(
+def fetch_dataset(
     name: str,
     dataset: Dataset,
     raw: Path,
@@ -33,30 +33,30 @@ def fetch(
     """
     folder = raw / name
     with report_disk_errors(folder):
-        if isinstance(dataset.source, Files):
+        if isinstance(dataset.source, FilesSource):
             places = Places(name, mirrors, allow_unverified, downloader or Downloader())
-            Fetch(name, folder, places).files(dataset.source)
-        elif isinstance(dataset.source, Torchvision):
-            from guidebp.ingest.readers.torchvision_class import instance
+            FileFetcher(name, folder, places).files(dataset.source)
+        elif isinstance(dataset.source, TorchvisionSource):
+            from guidebp.ingest.readers.torchvision_class import create_torchvision_dataset
 
             folder.mkdir(parents=True, exist_ok=True)
             with locked(raw / ".locks", name):
                 for arguments in (dataset.source.arguments, dataset.source.test_arguments):
                     if arguments is not None:
-                        instance(dataset.source, folder, arguments, dataset.source.download)
-        if not isinstance(dataset.source, Subset):
-            note, marker = readable_json({"files": fingerprints(dataset, folder)}), folder / FETCH_RECORD
+                        create_torchvision_dataset(dataset.source, folder, arguments, dataset.source.download)
+        if not isinstance(dataset.source, SubsetSource):
+            note, marker = readable_json({"files": hash_raw_files(dataset, folder)}), folder / FETCH_RECORD
             if not marker.is_file() or marker.read_bytes() != note:  # else it may lie where nobody may write
                 write_atomic(marker, note)
 
 
-class Fetch:
+class FileFetcher:
     """One dataset's published files on their way into `folder`."""
 
     def __init__(self, name: str, folder: Path, places: Places) -> None:
         self.name, self.folder, self.places = name, folder, places
 
-    def files(self, source: Files) -> None:
+    def files(self, source: FilesSource) -> None:
         """Every file of the source; UserError with a line for each that cannot be had."""
         missing = {}
         for wanted in source.files:
@@ -72,7 +72,7 @@ class Fetch:
         if missing:
             raise UserError("\n".join(self.explain(source, *entry) for entry in missing.values()))
 
-    def explain(self, source: Files, wanted: RawFile, tried: list[str]) -> str:
+    def explain(self, source: FilesSource, wanted: RawFile, tried: list[str]) -> str:
         """What to do about a file that cannot be had."""
         whole = ", or the whole archive as said below" if source.archive and wanted != source.archive else ""
         what = f", which holds all of {self.name}" if wanted == source.archive else ""
@@ -85,11 +85,11 @@ class Fetch:
     def place(self, wanted: RawFile) -> list[str] | None:
         """Bring one file to its place; None when it is there, else what was tried and why each failed."""
         target = self.folder / wanted.path
-        found = fault(target, wanted)
+        found = find_raw_file_fault(target, wanted)
         if found is None:
             return None
         with locked(self.folder.parent / ".locks", self.name):
-            found = fault(target, wanted)  # another process may have been faster
+            found = find_raw_file_fault(target, wanted)  # another process may have been faster
             if found is None:
                 return None
             tried = [f"{target}: {found}"] if target.exists() else []
@@ -125,7 +125,7 @@ class Fetch:
             if error.errno not in REMEDIES:
                 return f"cannot be read ({error.strerror})"
             raise OSError(error.errno, error.strerror, str(target)) from error
-        found = fault(part, wanted)
+        found = find_raw_file_fault(part, wanted)
         if found:
             part.unlink(missing_ok=True)
         return found
@@ -134,16 +134,20 @@ class Fetch:
         """Unpack files of a verified archive into their places; UserError when one is not what it should be."""
         path = self.folder / archive.path
         with locked(self.folder.parent / ".locks", self.name):
-            left = {file.path: file for file in wanted if fault(self.folder / file.path, file) is not None}
+            left = {
+                file.path: file
+                for file in wanted
+                if find_raw_file_fault(self.folder / file.path, file) is not None
+            }
             parts = {}
             for file in left:
                 parts[file] = part_of(self.folder / file)
                 parts[file].parent.mkdir(parents=True, exist_ok=True)
             try:
-                unpack(path, parts)
+                unpack_archive(path, parts)
                 wrong = []
                 for file, part in parts.items():
-                    found = fault(part, left[file])
+                    found = find_raw_file_fault(part, left[file])
                     if found:
                         wrong.append(f"{path}: {file} in it {found}; delete the archive and fetch again")
                     else:

@@ -8,22 +8,22 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-from guidebp.ingest.contents import Contents
-from guidebp.schema.catalogue import reader_name
-from guidebp.schema.datasets import Dataset, Files
+from guidebp.ingest.contents import DatasetContents
+from guidebp.schema.catalogue import get_reader_name
+from guidebp.schema.datasets import Dataset, FilesSource
 
-Reader = Callable[[Path, Dataset], Contents]
+Reader = Callable[[Path, Dataset], DatasetContents]
 
 
-def reader_of(dataset: Dataset) -> Reader:
+def get_reader(dataset: Dataset) -> Reader:
     """The `read` function for a dataset's source."""
     found: Reader = import_module(f"guidebp.ingest.readers.{reader_name(dataset)}").read
     return found
 
 
-def raw_paths(folder: Path, dataset: Dataset, *counts: int) -> list[Path]:
+def list_raw_paths(folder: Path, dataset: Dataset, *counts: int) -> list[Path]:
     """Paths of the catalogue's raw files, which must be as many as one of `counts`."""
-    assert isinstance(dataset.source, Files)
+    assert isinstance(dataset.source, FilesSource)
     paths = [folder / file.path for file in dataset.source.files]
     if len(paths) not in counts:
         wanted = " or ".join(map(str, counts))

@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Contents, Part, channels_first
-from guidebp.ingest.readers import raw_paths
+from guidebp.ingest.contents import Chunk, DatasetContents, move_channels_first
+from guidebp.ingest.readers import list_raw_paths
 from guidebp.ingest.untrusted.pickles import read_pickle
 from guidebp.schema.datasets import Dataset
 
 
-def read(folder: Path, dataset: Dataset) -> Contents:
+def read(folder: Path, dataset: Dataset) -> DatasetContents:
     """Files in the order training batches, one test batch, the file with the class names."""
-    *batches, names = raw_paths(folder, dataset, 3, 7)
+    *batches, names = list_raw_paths(folder, dataset, 3, 7)
     parts = (batch(path, dataset, test=path == batches[-1]) for path in batches)
-    return Contents(parts, class_names(names))
+    return DatasetContents(parts, class_names(names))
 
 
-def batch(path: Path, dataset: Dataset, test: bool) -> Part:
+def batch(path: Path, dataset: Dataset, test: bool) -> Chunk:
     """One batch: pixels [N, 3 * 32 * 32], red first, and labels (CIFAR-100: the fine ones)."""
     found = entries(path)
     pixels, labels = found.get(b"data"), found.get(b"fine_labels", found.get(b"labels"))
@@ -32,8 +32,8 @@ def batch(path: Path, dataset: Dataset, test: bool) -> Part:
         )
     if not all(type(label) is int and 0 <= label < 1 << 15 for label in labels):
         raise UserError(f"{path}: labels are no small integers; fetch again")
-    images = channels_first(pixels.reshape(count, *dataset.shape), dataset.shape, path)
-    return Part(images, np.array(labels, dtype=np.int64), test)
+    images = move_channels_first(pixels.reshape(count, *dataset.shape), dataset.shape, path)
+    return Chunk(images, np.array(labels, dtype=np.int64), test)
 
 
 def class_names(path: Path) -> list[str]:

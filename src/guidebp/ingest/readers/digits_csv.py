@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Contents, Part, reason
-from guidebp.ingest.readers import raw_paths
+from guidebp.ingest.contents import Chunk, DatasetContents
+from guidebp.ingest.readers import list_raw_paths
 from guidebp.schema.datasets import Dataset
 
 LIMIT = 4 << 20  # bytes, unpacked
 
 
-def read(folder: Path, dataset: Dataset) -> Contents:
+def read(folder: Path, dataset: Dataset) -> DatasetContents:
     """Values are stored times 15, so that they fill the byte; there is no official test set."""
-    (path,) = raw_paths(folder, dataset, 1)
+    (path,) = list_raw_paths(folder, dataset, 1)
     try:
         with gzip.open(path, "rb") as file:
             text = file.read(LIMIT + 1)
@@ -33,4 +33,4 @@ def read(folder: Path, dataset: Dataset) -> Contents:
     if table.shape[1] != 65 or table[:, :64].min() < 0 or table[:, :64].max() > 16:
         raise UserError(f"{path}: expected 64 values from 0 to 16 and a label in each line; fetch again")
     images = (table[:, :64] * 15).astype(np.uint8).reshape(-1, 1, 8, 8)
-    return Contents(iter([Part(images, table[:, 64], test=False)]))
+    return DatasetContents(iter([Chunk(images, table[:, 64], test=False)]))

@@ -14,24 +14,29 @@ from typing import IO
 import numpy as np
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Contents, Part, channels_first, reason, rows_of
-from guidebp.ingest.readers import raw_paths
+from guidebp.ingest.contents import (
+    Chunk,
+    DatasetContents,
+    count_chunk_rows,
+    move_channels_first,
+)
+from guidebp.ingest.readers import list_raw_paths
 from guidebp.ingest.untrusted.archives import allowed, refusal
 from guidebp.schema.datasets import Dataset
 
 
-def read(folder: Path, dataset: Dataset) -> Contents:
+def read(folder: Path, dataset: Dataset) -> DatasetContents:
     """Files in the order training images, training labels, test images, test labels; or the first two alone."""
-    paths = raw_paths(folder, dataset, 2, 4)
+    paths = list_raw_paths(folder, dataset, 2, 4)
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[Chunk]:
         for images, labels, test in zip(paths[::2], paths[1::2], (False, True), strict=False):
             yield from read_pair(images, labels, dataset, test)
 
-    return Contents(parts())
+    return DatasetContents(parts())
 
 
-def read_pair(images: Path, labels: Path, dataset: Dataset, test: bool) -> Iterator[Part]:
+def read_pair(images: Path, labels: Path, dataset: Dataset, test: bool) -> Iterator[Chunk]:
     """One image file and its label file, part by part."""
     with opened(images) as image_file, opened(labels) as label_file:
         count, height, width = header(image_file, 3, images)
@@ -45,12 +50,12 @@ def read_pair(images: Path, labels: Path, dataset: Dataset, test: bool) -> Itera
             raise refusal(
                 images, f"announces {count * height * width} bytes, far more than such a file holds"
             )
-        most = rows_of(dataset.shape)
+        most = count_chunk_rows(dataset.shape)
         for start in range(0, count, most):
             rows = min(most, count - start)
             pixels = exactly(image_file, rows * height * width, images).reshape(rows, height, width)
             numbers = exactly(label_file, rows, labels).astype(np.int64)
-            yield Part(channels_first(pixels, dataset.shape, images), numbers, test)
+            yield Chunk(move_channels_first(pixels, dataset.shape, images), numbers, test)
         for file, path in ((image_file, images), (label_file, labels)):
             if taken(file, 1, path):
                 raise UserError(

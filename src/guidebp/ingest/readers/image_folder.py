@@ -6,26 +6,26 @@ from pathlib import Path
 import numpy as np
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Contents, Part, rows_of
+from guidebp.ingest.contents import Chunk, DatasetContents, count_chunk_rows
 from guidebp.ingest.untrusted.pictures import as_array, open_picture
-from guidebp.schema.datasets import Dataset, Folder, local_path
+from guidebp.schema.datasets import Dataset, FolderSource, expand_user_path
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
 
 
-def read(folder: Path, dataset: Dataset) -> Contents:
+def read(folder: Path, dataset: Dataset) -> DatasetContents:
     """Classes are the names of the sub-folders in alphabetical order, or in that of the catalogue's names."""
-    assert isinstance(dataset.source, Folder)
+    assert isinstance(dataset.source, FolderSource)
     fit = dataset.source.fit
-    root = local_path(dataset.source.folder)
-    halves = splits(root)
-    names = class_folders(halves[0][0])
+    root = expand_user_path(dataset.source.folder)
+    halves = list_split_folders(root)
+    names = list_class_folders(halves[0][0])
     if not names:
         raise UserError(
             f"{halves[0][0]}: holds no folders; put the pictures of each class into one of its own"
         )
     for half, _ in halves[1:]:
-        if class_folders(half) != names:
+        if list_class_folders(half) != names:
             raise UserError(
                 f"{half}: its classes {class_folders(half)} are not those of training: {names}; make them agree"
             )
@@ -36,23 +36,25 @@ def read(folder: Path, dataset: Dataset) -> Contents:
             )
         names = dataset.classes
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[Chunk]:
         for half, test in halves:
-            files = [(path, label) for label, name in enumerate(names) for path in pictures(half / name)]
-            rows = rows_of(dataset.shape)
+            files = [
+                (path, label) for label, name in enumerate(names) for path in list_picture_files(half / name)
+            ]
+            rows = count_chunk_rows(dataset.shape)
             for start in range(0, len(files), rows):
                 some = files[start : start + rows]
                 images = [as_array(open_picture(path), dataset.shape, fit, path) for path, _ in some]
-                yield Part(np.stack(images), np.array([label for _, label in some]), test)
+                yield Chunk(np.stack(images), np.array([label for _, label in some]), test)
 
-    return Contents(parts(), names)
+    return DatasetContents(parts(), names)
 
 
-def splits(root: Path) -> list[tuple[Path, bool]]:
+def list_split_folders(root: Path) -> list[tuple[Path, bool]]:
     """The folders that hold classes, and whether each is the official test set."""
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; correct its path in config/datasets.yaml")
-    names = class_folders(root)
+    names = list_class_folders(root)
     if names == ["test", "train"]:
         return [(root / "train", False), (root / "test", True)]
     if {name.lower() for name in names} & {"train", "test"}:
@@ -63,12 +65,12 @@ def splits(root: Path) -> list[tuple[Path, bool]]:
     return [(root, False)]
 
 
-def class_folders(folder: Path) -> list[str]:
+def list_class_folders(folder: Path) -> list[str]:
     """Names of the sub-folders, hidden ones left out, in alphabetical order."""
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def pictures(folder: Path) -> list[Path]:
+def list_picture_files(folder: Path) -> list[Path]:
     """The picture files of a class, also in deeper folders, in alphabetical order; UserError if there is none."""
     found = sorted(
         path

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Contents, Part, reason, rows_of
-from guidebp.ingest.readers import raw_paths
+from guidebp.ingest.contents import Chunk, DatasetContents, count_chunk_rows
+from guidebp.ingest.readers import list_raw_paths
 from guidebp.ingest.untrusted.archives import allowed
 from guidebp.schema.datasets import Dataset
 
@@ -33,11 +33,11 @@ COMPLEX_OR_LOGICAL = 0x0A00
 STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 
 
-def read(folder: Path, dataset: Dataset) -> Contents:
+def read(folder: Path, dataset: Dataset) -> DatasetContents:
     """Files in the order training images, test images; or the first alone."""
-    paths = raw_paths(folder, dataset, 1, 2)
+    paths = list_raw_paths(folder, dataset, 1, 2)
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[Chunk]:
         for number, path in enumerate(paths):
             try:
                 yield from read_file(path, dataset, test=number == 1)
@@ -46,10 +46,10 @@ def read(folder: Path, dataset: Dataset) -> Contents:
                     f"{path}: no intact MATLAB file of version 5 ({reason(error)}); delete it and fetch again"
                 ) from error
 
-    return Contents(parts())
+    return DatasetContents(parts())
 
 
-def read_file(path: Path, dataset: Dataset, test: bool) -> Iterator[Part]:
+def read_file(path: Path, dataset: Dataset, test: bool) -> Iterator[Chunk]:
     """One file, part by part; ValueError when it is not what it should be."""
     channels, height, width = dataset.shape
     with path.open("rb") as file:
@@ -64,12 +64,12 @@ def read_file(path: Path, dataset: Dataset, test: bool) -> Iterator[Part]:
             )
         if images.kind != UINT8 or stored_as(images, limit) != np.uint8:
             raise ValueError("X does not hold bytes")
-        rows = rows_of(dataset.shape)
+        rows = count_chunk_rows(dataset.shape)
         for start in range(0, len(labels), rows):
             numbers = labels[start : start + rows]
             pixels = images.element.read(len(numbers) * channels * width * height)
             turned = np.frombuffer(pixels, np.uint8).reshape(len(numbers), channels, width, height)
-            yield Part(turned.transpose(0, 1, 3, 2), numbers, test)
+            yield Chunk(turned.transpose(0, 1, 3, 2), numbers, test)
         images.element.end()
 
 

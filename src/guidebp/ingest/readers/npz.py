@@ -13,32 +13,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Contents, Part, channels_first, integer_labels, reason, rows_of
-from guidebp.ingest.readers import raw_paths
+from guidebp.ingest.contents import (
+    Chunk,
+    DatasetContents,
+    convert_labels,
+    count_chunk_rows,
+    move_channels_first,
+)
+from guidebp.ingest.readers import list_raw_paths
 from guidebp.ingest.untrusted.archives import DAMAGE, check_zip
-from guidebp.schema.datasets import Arrays, Dataset, Npz, local_path
+from guidebp.schema.datasets import Dataset, NpzArrays, NpzSource, expand_user_path
 
 KINDS = "buif"  # booleans and numbers
 HEADER = 1 << 14  # bytes that hold the header of any array of numbers
 
 
-def read(folder: Path, dataset: Dataset) -> Contents:
+def read(folder: Path, dataset: Dataset) -> DatasetContents:
     """The user's arrays, or the catalogue's files: training images, then test images if there is a second."""
-    if isinstance(dataset.source, Npz):
+    if isinstance(dataset.source, NpzSource):
         given = [dataset.source.npz, *([dataset.source.test] if dataset.source.test else [])]
     else:
-        given = [Arrays(path=str(path)) for path in raw_paths(folder, dataset, 1, 2)]
+        given = [NpzArrays(path=str(path)) for path in list_raw_paths(folder, dataset, 1, 2)]
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[Chunk]:
         for number, arrays in enumerate(given):
             yield from read_arrays(arrays, dataset, test=number == 1)
 
-    return Contents(parts())
+    return DatasetContents(parts())
 
 
-def read_arrays(arrays: Arrays, dataset: Dataset, test: bool) -> Iterator[Part]:
+def read_arrays(arrays: NpzArrays, dataset: Dataset, test: bool) -> Iterator[Chunk]:
     """Images and labels of one file, part by part."""
-    path = local_path(arrays.path)
+    path = expand_user_path(arrays.path)
     with opened(path) as archive:
         with member(archive, path, arrays.labels) as (file, shape, dtype):
             if not shape or shape[1:] not in ((), (1,)):
@@ -46,19 +52,21 @@ def read_arrays(arrays: Arrays, dataset: Dataset, test: bool) -> Iterator[Part]:
                     f"{path}: {arrays.labels}: has shape {shape!s:.80}, expected [N]; correct the file"
                 )
             labels = rows(file, path, shape[0], shape, dtype)
-            labels = integer_labels(labels, shape[0], f"{path}: {arrays.labels}")
+            labels = convert_labels(labels, shape[0], f"{path}: {arrays.labels}")
         with member(archive, path, arrays.images) as (file, shape, dtype):
             where = f"{path}: {arrays.images}"
             if len(shape) not in (3, 4) or shape[0] != len(labels):
                 raise UserError(
                     f"{where}: has shape {shape!s:.80} for {len(labels)} labels; give one image for each"
                 )
-            channels_first(np.empty((0, *shape[1:]), dtype), dataset.shape, where)  # refuses before reading
-            most = rows_of(dataset.shape)
+            move_channels_first(
+                np.empty((0, *shape[1:]), dtype), dataset.shape, where
+            )  # refuses before reading
+            most = count_chunk_rows(dataset.shape)
             for start in range(0, shape[0], most):
                 part = rows(file, path, min(most, shape[0] - start), shape, dtype)
-                images = channels_first(part, dataset.shape, where)
-                yield Part(images, labels[start : start + most], test)
+                images = move_channels_first(part, dataset.shape, where)
+                yield Chunk(images, labels[start : start + most], test)
 
 
 @contextmanager

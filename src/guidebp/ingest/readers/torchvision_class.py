@@ -12,30 +12,33 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Contents, Part, reason, rows_of
+from guidebp.ingest.contents import Chunk, DatasetContents, count_chunk_rows
 from guidebp.ingest.untrusted.pictures import as_array
-from guidebp.schema.datasets import Dataset, Torchvision, local_path
-from guidebp.schema.yaml_files import nearest
+from guidebp.schema.datasets import Dataset, TorchvisionSource, expand_user_path
 
 
-def read(folder: Path, dataset: Dataset) -> Contents:
+def read(folder: Path, dataset: Dataset) -> DatasetContents:
     """The class with `arguments`, and with `test_arguments` for the official test set; nothing is downloaded."""
     source = dataset.source
-    assert isinstance(source, Torchvision)
-    training = instance(source, folder, source.arguments, download=False)
+    assert isinstance(source, TorchvisionSource)
+    training = create_torchvision_dataset(source, folder, source.arguments, download=False)
     tests = [] if source.test_arguments is None else [source.test_arguments]
 
-    def parts() -> Iterator[Part]:
+    def parts() -> Iterator[Chunk]:
         yield from read_items(training, dataset, test=False)
         for arguments in tests:
-            yield from read_items(instance(source, folder, arguments, download=False), dataset, test=True)
+            yield from read_items(
+                create_torchvision_dataset(source, folder, arguments, download=False), dataset, test=True
+            )
 
     listed = getattr(training, "classes", None)
     names = [str(name) for name in listed] if isinstance(listed, list) else []
-    return Contents(parts(), names if len(names) == dataset.class_count else None)
+    return DatasetContents(parts(), names if len(names) == dataset.class_count else None)
 
 
-def instance(source: Torchvision, folder: Path, arguments: dict[str, Any], download: bool) -> Any:
+def create_torchvision_dataset(
+    source: TorchvisionSource, folder: Path, arguments: dict[str, Any], download: bool
+) -> Any:
     """An object of the class; UserError when there is no such class or it cannot be made."""
     import torchvision.datasets
 
@@ -44,12 +47,12 @@ def instance(source: Torchvision, folder: Path, arguments: dict[str, Any], downl
     ]
     if source.torchvision not in known:
         raise UserError(
-            f"torchvision.datasets has no '{source.torchvision}'; {nearest(source.torchvision, known)}"
+            f"torchvision.datasets has no '{source.torchvision}'; {suggest_name(source.torchvision, known)}"
         )
     made = getattr(torchvision.datasets, source.torchvision)
     given = dict(arguments)
     if "root" in signature(made).parameters:
-        given["root"] = str(local_path(source.root) if source.root else folder)
+        given["root"] = str(expand_user_path(source.root) if source.root else folder)
     if download and "download" in signature(made).parameters:
         given["download"] = True
     try:
@@ -61,19 +64,19 @@ def instance(source: Torchvision, folder: Path, arguments: dict[str, Any], downl
         ) from error
 
 
-def read_items(items: Any, dataset: Dataset, test: bool) -> Iterator[Part]:
+def read_items(items: Any, dataset: Dataset, test: bool) -> Iterator[Chunk]:
     """All items, part by part."""
     count = asked(lambda: len(items), dataset, "its length")
-    rows = rows_of(dataset.shape)
+    rows = count_chunk_rows(dataset.shape)
     for start in range(0, count, rows):
         numbers = range(start, min(start + rows, count))
         found = [item(items, number, dataset) for number in numbers]
-        yield Part(np.stack([image for image, _ in found]), np.array([label for _, label in found]), test)
+        yield Chunk(np.stack([image for image, _ in found]), np.array([label for _, label in found]), test)
 
 
 def asked(question: Callable[[], Any], dataset: Dataset, what: str) -> Any:
     """What the class answers; its exceptions as a UserError."""
-    assert isinstance(dataset.source, Torchvision)
+    assert isinstance(dataset.source, TorchvisionSource)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of oddities in pictures that change no pixel
@@ -87,7 +90,7 @@ def asked(question: Callable[[], Any], dataset: Dataset, what: str) -> Any:
 
 def item(items: Any, number: int, dataset: Dataset) -> tuple[NDArray[np.uint8], int]:
     """One image uint8 [C, H, W] and its label."""
-    assert isinstance(dataset.source, Torchvision)
+    assert isinstance(dataset.source, TorchvisionSource)
     where = f"torchvision.datasets.{dataset.source.torchvision}: item {number}"
     entry = asked(lambda: items[number], dataset, f"item {number}")
     if not isinstance(entry, tuple) or len(entry) != 2:

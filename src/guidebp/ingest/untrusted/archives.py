@@ -20,7 +20,6 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import reason
 
 MEMBERS = 100_000
 BYTES = 16 << 30  # unpacked, in all
@@ -44,7 +43,7 @@ DAMAGE = (
 )
 
 
-def unpack(archive: Path, wanted: Mapping[str, Path]) -> None:
+def unpack_archive(archive: Path, wanted: Mapping[str, Path]) -> None:
     """Write the members named by the keys of `wanted` to its paths, which are temporary ones of the caller's.
 
     Raises UserError when the archive is damaged, hostile, or lacks one of them.
@@ -152,7 +151,7 @@ def bounded(path: Path) -> Iterator[Any]:
         yield _Bounded(file, allowed(path), path)
 
 
-def decompress(packed: Path, target: Path, size: int | None) -> None:
+def decompress_file(packed: Path, target: Path, size: int | None) -> None:
     """Unpack a compressed file to `target`; UserError when it is damaged or holds more than `size` bytes."""
     try:
         with bounded(packed) as file, target.open("wb") as out:

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import reason
 
 LIMIT = 1 << 30  # bytes of a file
 INSTRUCTIONS = """

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 from PIL.Image import Resampling
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Images, reason
+from guidebp.ingest.contents import Images
 from guidebp.schema.datasets import Fit
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}

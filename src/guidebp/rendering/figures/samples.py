@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from guidebp.analysis.results import Results
-from guidebp.ingest.samples import CLASSES, sample_size
+from guidebp.ingest.samples import MAX_SAMPLE_ROWS, get_sample_size
 from guidebp.rendering.style import COLOURS, FAINT, PAGE_WIDTH, apply_figure_style, create_figure
 
 CLASSES_PER_COLUMN = 20
@@ -23,7 +23,7 @@ def prepare_figure_data(results: Results, dataset: str) -> pd.DataFrame:
     """Return a row per class: training and test images, and the path of the sheet with sample images."""
     about = results.about["data"][dataset]
     whose = "" if results.about["datasets"][dataset]["split"]["test"] == "official" else "owner's "
-    height, width = sample_size(*about["shape"][1:])
+    height, width = get_sample_size(*about["shape"][1:])
     return pd.DataFrame(
         {
             "label": range(len(about["classes"])),
@@ -45,7 +45,7 @@ def draw_figure(data: pd.DataFrame) -> Figure:
     """
     height, width = int(data["height"].iloc[0]), int(data["width"].iloc[0])
     sheet = imread(data["sheet"].iloc[0])
-    names = [_shorten_name(str(name)) for name in data["class"][:CLASSES]]
+    names = [_shorten_name(str(name)) for name in data["class"][:MAX_SAMPLE_ROWS]]
     blocks = [names[start : start + CLASSES_PER_COLUMN] for start in range(0, len(names), CLASSES_PER_COLUMN)]
     columns = sheet.shape[1] // width
     room = (PAGE_WIDTH * (0.6 if len(blocks) == 1 else 1) / len(blocks) - NAME_WIDTH) / columns
@@ -62,7 +62,9 @@ def draw_figure(data: pd.DataFrame) -> Figure:
     for number, (panel, block) in enumerate(zip(panels, blocks, strict=True)):
         top = number * CLASSES_PER_COLUMN * height
         _draw_samples(panel, sheet[top : top + len(block) * height], block, height, width)
-    title = "First training images" + (f" of the first {CLASSES} classes" if len(data) > CLASSES else "")
+    title = "First training images" + (
+        f" of the first {MAX_SAMPLE_ROWS} classes" if len(data) > MAX_SAMPLE_ROWS else ""
+    )
     if len(blocks) == 1:
         panels[0].set_title(title)
     else:  # the title of one panel would widen it

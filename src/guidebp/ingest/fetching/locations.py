@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guidebp.ingest.fetching.download import LARGEST, Downloader, UnavailableError
-from guidebp.ingest.untrusted.archives import decompress
-from guidebp.schema.datasets import RawFile, local_path
+from guidebp.ingest.untrusted.archives import decompress_file
+from guidebp.schema.datasets import RawFile, expand_user_path
 
 PACKINGS = ("", ".xz", ".gz")  # how a mirror may hold a file
 
@@ -44,7 +44,7 @@ class Places:
         addresses = [mirror for mirror in self.mirrors if mirror.startswith(("http://", "https://"))]
         for mirror in self.mirrors:
             if mirror not in addresses:
-                yield from self.in_folder(local_path(mirror), wanted)
+                yield from self.in_folder(expand_user_path(mirror), wanted)
             elif allowed:
                 for packing in PACKINGS:
                     address = f"{mirror.rstrip('/')}/{wanted.path}{packing}"
@@ -85,7 +85,7 @@ class Places:
                 address, packed, None, LARGEST if size is None else size + size // 8 + 4096
             )
             try:
-                decompress(packed, part, size)
+                decompress_file(packed, part, size)
             finally:
                 packed.unlink()
 
@@ -100,7 +100,7 @@ class Places:
             except OSError as error:
                 raise UnavailableError(f"cannot be read ({error.strerror})") from error
             if packing:
-                decompress(path, part, size)
+                decompress_file(path, part, size)
             else:
                 shutil.copyfile(path, part)
 
