@@ -27,7 +27,7 @@ def measure(device: str, seeds: int = 40) -> dict[str, Any]:
     chosen = torch.device(device)
     if device == "cpu" and not cpu_has_bf16():
         raise AbsentError("fast computes as exact does on a processor without bf16")
-    data = load_prepared(PREPARED, "digits").on(chosen)
+    data = load_prepared(PREPARED, "digits").copy_to(chosen)
     specs = [run.spec for first in range(0, seeds, RUNS) for run in plan_runs(8, first)][:seeds]
     modes: tuple[Literal["exact", "fast"], ...] = ("exact", "fast")
     differences = []

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from guidebp.data.manifest import ClassCounts, CopyCounts, Manifest
 from guidebp.data.prepared import Prepared, load_prepared
 from guidebp.errors import UserError
 from guidebp.runs.spec import RunSpec
@@ -32,6 +33,23 @@ def resolve_spec(network: str, numerics: Literal["exact", "fast"] = "exact") -> 
     )
 
 
+def random_manifest(count: int) -> Manifest:
+    """The manifest of random images of CIFAR-10's size."""
+    return Manifest(
+        dataset="random",
+        sha256="random",
+        images=count,
+        official_test_images=0,
+        shape=(3, 32, 32),
+        classes=tuple(map(str, range(10))),
+        per_class=ClassCounts((), ()),
+        mean=(),
+        deviation=(),
+        copies=CopyCounts(0, 0, (), 0),
+        files={},
+    )
+
+
 def images_of(dataset: str, count: int) -> Prepared:
     """The first training images of a dataset that is prepared here, else random ones of its size.
 
@@ -45,7 +63,7 @@ def images_of(dataset: str, count: int) -> Prepared:
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(256, (count, 3, 32, 32), dtype=torch.uint8, generator=generator)
         labels = torch.randint(10, (count,), generator=generator)
-        return Prepared(images, labels, torch.zeros(count, dtype=torch.bool), {"sha256": "random"})
+        return Prepared(images, labels, torch.zeros(count, dtype=torch.bool), random_manifest(count))
     chosen = (~whole.official_test).nonzero().flatten()[:count]
     none = torch.zeros(len(chosen), dtype=torch.bool)
     return Prepared(whole.images[chosen], whole.labels[chosen], none, whole.manifest)

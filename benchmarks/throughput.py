@@ -89,7 +89,7 @@ def one_process() -> None:
     from guidebp.training.trainer import start_run
 
     set_numerics(args.numerics, device)
-    method, batches = start_run(spec, data.on(device), device)
+    method, batches = start_run(spec, data.copy_to(device), device)
     state = new_state(method, device, time.perf_counter())
     train_epoch(state, batches, spec.recipe)
     print("ready", flush=True)

@@ -21,7 +21,7 @@ def fetch_dataset(args: argparse.Namespace) -> None:
     """Download raw files to data/raw/ and verify them against the catalogue."""
     from guidebp.ingest.fetching.download import Downloader
     from guidebp.ingest.fetching.fetch import fetch_dataset
-    from guidebp.ingest.fetching.locations import mirrors_of
+    from guidebp.ingest.fetching.locations import list_mirrors
     from guidebp.paths import RAW
     from guidebp.schema.catalogue import select_base_datasets
     from guidebp.schema.yaml_files import read_config_file
@@ -31,7 +31,7 @@ def fetch_dataset(args: argparse.Namespace) -> None:
     faults, downloader = [], Downloader()
     for name, dataset in select_base_datasets(_select_datasets(args.datasets)).items():
         try:
-            fetch_dataset(name, dataset, RAW, mirrors_of(config.mirrors), allowed, downloader)
+            fetch_dataset(name, dataset, RAW, list_mirrors(config.mirrors), allowed, downloader)
             print(f"{name}: {RAW / name} is complete", file=sys.stderr)
         except UserError as error:  # the other datasets are still fetched
             faults.append(str(error))
@@ -243,6 +243,7 @@ def generate(args: argparse.Namespace) -> None:
 def _select_datasets(names: Sequence[str]) -> dict[str, Any]:
     """Return the datasets of these names, or all."""
     from guidebp.schema.catalogue import read_datasets
+    from guidebp.schema.yaml_files import suggest_name
 
     datasets = read_datasets()
     for name in names:

@@ -25,7 +25,7 @@ from guidebp.rendering.placements import list_placements
 from guidebp.rendering.table_catalogue import list_table_entries
 from guidebp.runs.store import RunStore
 from guidebp.schema.datasets import Dataset, FolderSource, NpzSource, SubsetSource, expand_user_path
-from guidebp.schema.yaml_files import check_config_value, read_config_file
+from guidebp.schema.yaml_files import check_config_value, read_config_file, suggest_name
 from guidebp.study.resolve import load_study
 from guidebp.study.step_times import STEP_TIMES
 from guidebp.study.study import Pack, Study, restrict_to_packs

@@ -20,7 +20,7 @@ from guidebp.data.splits import draw_split
 from guidebp.runs.spec import AugmentationSpec
 from guidebp.seeds import permutation
 from guidebp.training.trainer import start_run
-from tests.support.tiny import prepared, recipe, spec
+from tests.support.tiny import make_manifest, prepared, recipe, spec
 
 CPU = torch.device("cpu")
 OFF = AugmentationSpec()
@@ -93,7 +93,9 @@ def test_cut_is_torchvisions_erase(
 def data(shape: tuple[int, int, int], count: int = 60) -> Prepared:
     """Random images of four classes in turn; all for training but those that the splits take."""
     images = pictures((count, *shape))
-    return Prepared(images, torch.arange(count) % 4, torch.zeros(count, dtype=torch.bool), {})
+    return Prepared(
+        images, torch.arange(count) % 4, torch.zeros(count, dtype=torch.bool), make_manifest("random")
+    )
 
 
 def batches_of(found: Prepared, augmentation: AugmentationSpec | None, seed: int = 0) -> Batches:

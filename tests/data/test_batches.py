@@ -20,7 +20,7 @@ from guidebp.runs.spec import RunSpec, SplitSpec, spec_to_json
 from guidebp.runs.store import RunStore
 from guidebp.training import __main__ as training
 from tests.support.arrays_on_disk import entry, needs_proc, noise, prepared
-from tests.support.tiny import planned, recipe, spec, write_prepared
+from tests.support.tiny import make_manifest, planned, recipe, spec, write_prepared
 
 CPU = torch.device("cpu")
 ALL = {"flip": True, "crop": 2, "cutout": 3}
@@ -32,7 +32,7 @@ def data(channels: int = 3, count: int = 60) -> Prepared:
     images = images * np.arange(1, channels + 1).reshape(-1, 1, 1) // channels
     images = images * np.arange(count).reshape(-1, 1, 1, 1) // count
     found = torch.from_numpy(images.astype(np.uint8))
-    return Prepared(found, torch.arange(count) % 4, torch.arange(count) % 5 == 0, {})
+    return Prepared(found, torch.arange(count) % 4, torch.arange(count) % 5 == 0, make_manifest(""))
 
 
 # Statistics
@@ -95,7 +95,7 @@ def test_a_run_reads_the_images_where_they_are() -> None:
     before = found.images.clone()
     run_spec = spec("add", "columns", recipe=recipe(augmentation=ALL))
     split = draw_split(found.labels, found.official_test, run_spec.dataset, 0)
-    batches = Batches(found.on(CPU), split, run_spec, CPU)
+    batches = Batches(found.copy_to(CPU), split, run_spec, CPU)
     assert batches.images.data_ptr() == found.images.data_ptr()
     for number in range(2):
         for images, _ in batches.epoch(number, 2):
@@ -113,7 +113,7 @@ class Watch:
         self.opened: list[str] = []
         self.moved = 0
         self.places: list[int] = []
-        real_load, real_on, real_run = load_prepared, Prepared.on, training.train_run
+        real_load, real_on, real_run = load_prepared, Prepared.copy_to, training.train_run
 
         def load(folder: Path, name: str) -> Prepared:
             self.opened.append(name)
@@ -128,7 +128,7 @@ class Watch:
             return real_run(run_spec, found, *rest)
 
         monkeypatch.setattr(training, "load_prepared", load)
-        monkeypatch.setattr(Prepared, "on", on)
+        monkeypatch.setattr(Prepared, "copy_to", on)
         monkeypatch.setattr(training, "train_run", run)
 
 
@@ -154,7 +154,7 @@ def test_a_process_moves_a_dataset_to_the_device_once(
     assert watch.opened == ["tiny"] and watch.moved == 1
     assert len(watch.places) == 3 and len(set(watch.places)) == 1
     device = torch.device("cuda")
-    found = data(count=20_000).on(device)
+    found = data(count=20_000).copy_to(device)
     assert found.images.device.type == "cuda" and found.labels.device.type == "cpu"
     torch.cuda.synchronize()
     before = torch.cuda.memory_allocated()
@@ -173,7 +173,10 @@ def test_batches_on_the_device_are_those_of_the_cpu() -> None:
     run_spec = spec("add", "columns", recipe=recipe(augmentation=ALL))
     split = draw_split(found.labels, found.official_test, run_spec.dataset, 0)
     device = torch.device("cuda")
-    here, there = Batches(found, split, run_spec, CPU), Batches(found.on(device), split, run_spec, device)
+    here, there = (
+        Batches(found, split, run_spec, CPU),
+        Batches(found.copy_to(device), split, run_spec, device),
+    )
     for (mine, labels), (theirs, their_labels) in zip(here.epoch(0, 2), there.epoch(0, 2), strict=True):
         torch.testing.assert_close(theirs.cpu(), mine, rtol=1e-6, atol=1e-6)
         assert torch.equal(their_labels.cpu(), labels)

@@ -19,7 +19,7 @@ from guidebp.runs.spec import AugmentationSpec
 from guidebp.study.resolve import load_study, resolve_run
 from guidebp.study.step_times import compute_image_shape, hash_step
 from guidebp.training.trainer import start_run, train_run
-from tests.support.tiny import ROOT, SHAPE, prepared, recipe, spec
+from tests.support.tiny import ROOT, SHAPE, make_manifest, prepared, recipe, spec
 
 CPU = torch.device("cpu")
 RUN = ("mnist-10k", "columns-small", "add")
@@ -31,7 +31,7 @@ def test_images_are_averaged_over_squares(seed: int, side: int, count: int) -> N
     images = torch.randint(
         0, 256, (count, 2, 12, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
     )
-    data = Prepared(images, torch.zeros(count), torch.zeros(count), {"sha256": "as it was"})
+    data = Prepared(images, torch.zeros(count), torch.zeros(count), make_manifest("as it was"))
     small = downsample(data, side)
     wanted = (avg_pool2d(images.double(), side) + 0.5).floor().to(torch.uint8)
     assert torch.equal(small.images, wanted)

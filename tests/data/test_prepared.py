@@ -15,6 +15,7 @@ from guidebp.data.manifest import PreparedFile, compute_content_hash
 from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
 from tests.support.arrays_on_disk import noise
+from tests.support.tiny import make_manifest
 
 
 def valid() -> bytes:
@@ -85,14 +86,14 @@ LIES: dict[str, bytes] = {
 def accepted(path: Path) -> bool:
     """Whether both ways to read a prepared file take it; then they agree with safetensors' own."""
     try:
-        found = PreparedFile(path).content_hash()
+        found = PreparedFile(path).compute_content_hash()
     except UserError as error:
         assert str(path) in str(error) and "\n" not in str(error)
         with pytest.raises(UserError):
             load_prepared(path.parent, path.stem)
         return False
     assert found == compute_content_hash(load_file(path))
-    path.with_suffix(".json").write_text(json.dumps({"sha256": found}))
+    path.with_suffix(".json").write_bytes(make_manifest(found).to_bytes())
     load_prepared(path.parent, path.stem)
     return True
 
@@ -109,13 +110,13 @@ def test_what_safetensors_writes_is_accepted(tmp_path: Path) -> None:
 def test_file_that_lies(tmp_path: Path, case: str) -> None:
     path = tmp_path / "made.safetensors"
     path.write_bytes(LIES[case])
-    (tmp_path / "made.json").write_text('{"sha256": "0"}')
+    (tmp_path / "made.json").write_bytes(make_manifest("0").to_bytes())
     assert not accepted(path)
 
 
 def test_file_that_ends_early(tmp_path: Path) -> None:
     path, content = tmp_path / "made.safetensors", valid()
-    (tmp_path / "made.json").write_text('{"sha256": "0"}')
+    (tmp_path / "made.json").write_bytes(make_manifest("0").to_bytes())
     for length in range(len(content)):
         path.write_bytes(content[:length])
         assert not accepted(path), length
@@ -127,13 +128,13 @@ def test_file_that_ends_early(tmp_path: Path) -> None:
 def test_safetensors_file_of_something_else(tmp_path: Path, other: type[np.generic]) -> None:
     path = tmp_path / "made.safetensors"
     save_file({"images": np.zeros((5, 1, 3, 3), dtype=other)}, path)
-    (tmp_path / "made.json").write_text('{"sha256": "0"}')
+    (tmp_path / "made.json").write_bytes(make_manifest("0").to_bytes())
     assert not accepted(path)
 
 
 def test_no_file_and_a_folder_in_its_place(tmp_path: Path) -> None:
     path = tmp_path / "made.safetensors"
-    (tmp_path / "made.json").write_text('{"sha256": "0"}')
+    (tmp_path / "made.json").write_bytes(make_manifest("0").to_bytes())
     assert not accepted(path)
     path.mkdir()
     assert not accepted(path)
@@ -170,5 +171,5 @@ def test_random_damage_is_a_user_error_or_harmless(
         new = data.draw(ENTRIES)
         content = bytearray(with_header(lambda header: header | {name: header.get(name, {}) | new}))
     path.write_bytes(content)
-    path.with_suffix(".json").write_text('{"sha256": "0"}')
+    path.with_suffix(".json").write_bytes(make_manifest("0").to_bytes())
     accepted(path)

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
-from guidebp.data.manifest import compute_content_hash, read_manifest
+from guidebp.data.manifest import ClassCounts, CopyCounts, compute_content_hash, read_manifest
 from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
 from guidebp.files import file_hash
@@ -61,24 +61,19 @@ def test_content_is_that_of_scikit_learn(made: Path) -> None:
 def test_manifest_says_what_the_file_holds(made: Path) -> None:
     manifest = read_manifest(made / "prepared", "digits")
     arrays = load_file(made / "prepared/digits.safetensors")
-    assert manifest["dataset"] == "digits" and manifest["sha256"] == compute_content_hash(arrays)
-    assert manifest["images"] == 1797 and manifest["shape"] == [1, 8, 8]
-    counts = np.bincount(load_digits().target).tolist()
-    assert manifest["per_class"] == {"training": counts, "test": [0] * 10}
-    assert manifest["classes"] == [str(digit) for digit in range(10)]
-    assert manifest["official_test_images"] == 0
-    assert manifest["copies"] == {
-        "within_training": 0,
-        "within_test": 0,
-        "test_in_training": [],
-        "dropped": 0,
-    }
-    assert manifest["files"] == {FILE.path: file_hash(made / RAW)} == {FILE.path: FILE.sha256}
+    assert manifest.dataset == "digits" and manifest.sha256 == compute_content_hash(arrays)
+    assert manifest.images == 1797 and manifest.shape == (1, 8, 8)
+    counts = tuple(np.bincount(load_digits().target).tolist())
+    assert manifest.per_class == ClassCounts(training=counts, test=(0,) * 10)
+    assert manifest.classes == tuple(str(digit) for digit in range(10))
+    assert manifest.official_test_images == 0
+    assert manifest.copies == CopyCounts(0, 0, (), dropped=0)
+    assert manifest.files == {FILE.path: file_hash(made / RAW)} == {FILE.path: FILE.sha256}
 
 
 def test_committed_manifest_is_that_of_the_digits(made: Path) -> None:
-    committed = read_manifest(ROOT / "data/prepared", "digits")
-    assert committed["sha256"] == read_manifest(made / "prepared", "digits")["sha256"]
+    committed = ROOT / "data/prepared/digits.json"
+    assert committed.read_bytes() == (made / "prepared/digits.json").read_bytes()
 
 
 def test_preparing_again_writes_the_same_bytes(copied: Path) -> None:

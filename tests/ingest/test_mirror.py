@@ -11,9 +11,9 @@ import pytest
 import torchvision
 from safetensors.numpy import load_file
 
-from guidebp.data.manifest import read_manifest
+from guidebp.data.manifest import ClassCounts, CopyCounts, read_manifest
 from guidebp.ingest.fetching.fetch import fetch_dataset
-from guidebp.ingest.fetching.locations import PACKINGS
+from guidebp.ingest.fetching.locations import COMPRESSION_SUFFIXES
 from guidebp.ingest.prepare import prepare_dataset
 from guidebp.schema.catalogue import read_datasets
 from guidebp.schema.datasets import FilesSource, SubsetSource
@@ -33,7 +33,9 @@ def mirrors(name: str) -> list[str]:
     found = [
         str(folder)
         for folder in FOLDERS
-        if all(any((folder / f"{file.path}{p}").is_file() for p in PACKINGS) for file in source.files)
+        if all(
+            any((folder / f"{file.path}{p}").is_file() for p in COMPRESSION_SUFFIXES) for file in source.files
+        )
     ]
     return found or pytest.skip(f"GUIDEBP_MIRRORS names no folder with the files of {name}")
 
@@ -91,30 +93,25 @@ def test_cifar_contents_are_torchvisions(fetched: Prepare, made: Prepare) -> Non
     assert np.array_equal(found["test"], np.repeat([0, 1], [50_000, 10_000]))
     assert np.array_equal(found["images"][:50_000], halves[0].data.transpose(0, 3, 1, 2))
     assert np.array_equal(found["images"][50_000:], halves[1].data.transpose(0, 3, 1, 2))
-    assert read_manifest(path.parent, "cifar-10")["classes"] == halves[0].classes
+    assert list(read_manifest(path.parent, "cifar-10").classes) == halves[0].classes
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar-10"])
 def test_no_image_stands_twice(made: Prepare, name: str) -> None:
     manifest = read_manifest(made(name).parent, name)
-    assert manifest["copies"] == {
-        "within_training": 0,
-        "within_test": 0,
-        "test_in_training": [],
-        "dropped": 0,
-    }
-    test = manifest["official_test_images"]
-    assert sum(manifest["per_class"]["training"]) == manifest["images"] - test
-    assert sum(manifest["per_class"]["test"]) == test == 10_000
+    assert manifest.copies == CopyCounts(0, 0, (), dropped=0)
+    test = manifest.official_test_images
+    assert sum(manifest.per_class.training) == manifest.images - test
+    assert sum(manifest.per_class.test) == test == 10_000
 
 
 def test_copies_of_cmaterdb_are_reported_and_dropped(made: Prepare) -> None:
     path = made("cmaterdb")
-    copies = read_manifest(path.parent, "cmaterdb")["copies"]
-    assert copies["test_in_training"] == [41, 79, 258, 288, 471, 758, 862]
+    copies = read_manifest(path.parent, "cmaterdb").copies
+    assert copies.test_in_training == (41, 79, 258, 288, 471, 758, 862)
     images = load_file(path)["images"]
-    assert len(images) == 6_000 - copies["dropped"] == len({image.tobytes() for image in images})
-    assert copies["dropped"] == 7 + copies["within_training"] + copies["within_test"]
+    assert len(images) == 6_000 - copies.dropped == len({image.tobytes() for image in images})
+    assert copies.dropped == 7 + copies.within_training + copies.within_test
 
 
 @pytest.mark.parametrize("name", ["cmaterdb", "mnist", "fashion-mnist", "cifar-10"])
@@ -133,5 +130,5 @@ def test_preparing_needs_less_memory_than_the_dataset(folder: Path, made: Prepar
     assert extra < size, f"{extra} bytes for {size}"
     if isinstance(dataset.source, SubsetSource):
         manifest = read_manifest(folder / "prepared", name)
-        assert manifest["per_class"] == {"training": [1_000] * 10, "test": [1_000] * 10}
-        assert manifest["classes"] == dataset.classes
+        assert manifest.per_class == ClassCounts((1_000,) * 10, (1_000,) * 10)
+        assert list(manifest.classes) == dataset.classes

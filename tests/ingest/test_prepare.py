@@ -18,10 +18,10 @@ from guidebp.data.manifest import PreparedFile, compute_content_hash, read_manif
 from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
 from guidebp.files import file_hash
-from guidebp.ingest import prepare_dataset as prepare_module
+from guidebp.ingest import prepare as prepare_module
 from guidebp.ingest.contents import Chunk, DatasetContents, Images
 from guidebp.ingest.prepare import prepare_dataset
-from guidebp.ingest.samples import per_class
+from guidebp.ingest.samples import count_samples_per_class
 from tests.support.arrays_on_disk import (
     DRAWN,
     OFFICIAL,
@@ -59,7 +59,7 @@ def test_file_holds_the_arrays(
     test: int,
     block: int,
 ) -> None:
-    monkeypatch.setattr(prepare_module, "BLOCK", block)
+    monkeypatch.setattr(prepare_module, "IMAGE_BLOCK", block)
     images, labels = noise(training + test, shape), np.arange(training + test) % 3
     halves = (images[training:], labels[training:]) if test else ()
     manifest = prepared(tmp_path, entry(tmp_path, images[:training], labels[:training], *halves, classes=3))
@@ -72,7 +72,11 @@ def test_file_holds_the_arrays(
     assert np.array_equal(found["images"], images)
     assert np.array_equal(found["labels"], labels)
     assert np.array_equal(found["test"], np.arange(training + test) >= training)
-    assert manifest["sha256"] == compute_content_hash(found) == PreparedFile(tmp_path / FILE).content_hash()
+    assert (
+        manifest["sha256"]
+        == compute_content_hash(found)
+        == PreparedFile(tmp_path / FILE).compute_content_hash()
+    )
     loaded = load_prepared(tmp_path / "prepared", "made")
     assert np.array_equal(loaded.images.numpy(), images)
     assert loaded.labels.tolist() == labels.tolist()
@@ -97,17 +101,17 @@ def test_labels_start_at_an_even_place(
 
 
 def test_blocks_of_a_prepared_file_are_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(manifest_module, "BLOCK", 200)
+    monkeypatch.setattr(manifest_module, "READ_BLOCK", 200)
     images, labels = noise(901, (1, 2, 1)), np.arange(901) % 7
     prepared(tmp_path, entry(tmp_path, images, labels))
     file = PreparedFile(tmp_path / FILE)
-    blocks = list(file.blocks("images"))
+    blocks = list(file.read_blocks("images"))
     assert [len(block) for block in blocks] == [100] * 9 + [1]
     assert np.array_equal(np.concatenate(blocks), images)
-    assert np.array_equal(np.concatenate(list(file.blocks("labels"))), labels)
-    assert file.content_hash() == compute_content_hash(load_file(tmp_path / FILE))
-    monkeypatch.setattr(manifest_module, "BLOCK", 1)  # less than a row
-    assert [len(block) for block in file.blocks("images")] == [1] * 901
+    assert np.array_equal(np.concatenate(list(file.read_blocks("labels"))), labels)
+    assert file.compute_content_hash() == compute_content_hash(load_file(tmp_path / FILE))
+    monkeypatch.setattr(manifest_module, "READ_BLOCK", 1)  # less than a row
+    assert [len(block) for block in file.read_blocks("images")] == [1] * 901
 
 
 def test_same_bytes_wherever_and_whenever(tmp_path: Path) -> None:
@@ -126,7 +130,7 @@ def test_same_bytes_wherever_and_whenever(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("block", [1000, 1 << 20])
 def test_manifest_counts_and_statistics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(prepare_module, "BLOCK", block)
+    monkeypatch.setattr(prepare_module, "IMAGE_BLOCK", block)
     images, labels = noise(4500, (3, 3, 2)), np.arange(4500) % 4
     images[:, 1] //= 7
     images[:, 2] = 17
@@ -252,7 +256,7 @@ def test_copies_are_dropped(
 
 
 def test_copies_are_dropped_from_every_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_module, "BLOCK", 200)
+    monkeypatch.setattr(prepare_module, "IMAGE_BLOCK", 200)
     numbers = np.arange(901)
     for copy in (99, 100, 101, *range(300, 400), 899, 900):  # one block has nothing else
         numbers[copy] = 3
@@ -285,7 +289,14 @@ def test_sheet_shows_the_first_training_images_of_each_class(
 
 
 def test_sheet_of_many_classes_and_of_images_that_come_late(tmp_path: Path) -> None:
-    assert [per_class(classes) for classes in (2, 20, 40, 100, 200, 201)] == [10, 10, 5, 2, 1, 1]
+    assert [count_samples_per_class(classes) for classes in (2, 20, 40, 100, 200, 201)] == [
+        10,
+        10,
+        5,
+        2,
+        1,
+        1,
+    ]
     images = noise(5000, (1, 1, 1))
     labels = [*([0] * 4990), *range(1, 11)]  # ten classes first seen in the reader's last part
     prepared(tmp_path, entry(tmp_path, images, labels, classes=40))
@@ -384,13 +395,13 @@ def test_interruption_leaves_the_old_files(
         fail()
 
     if where == "reading":
-        monkeypatch.setattr(prepare_module, "reader_of", lambda _: lambda *_: DatasetContents(parts()))
+        monkeypatch.setattr(prepare_module, "get_reader", lambda _: lambda *_: DatasetContents(parts()))
     elif where == "writing":
-        monkeypatch.setattr(prepare_module, "blocks", half_of)
+        monkeypatch.setattr(prepare_module, "_iterate_kept_images", half_of)
     elif where == "publishing":
         monkeypatch.setattr("os.fsync", fail)
     else:
-        monkeypatch.setattr(prepare_module.Samples, "sheet", fail)
+        monkeypatch.setattr(prepare_module.SampleSheet, "to_png", fail)
     other = entry(tmp_path, noise(4, SMALL, 2), [0, 1, 2, 3])
     expected = UserError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected):
@@ -454,5 +465,5 @@ def test_preparing_needs_less_memory_than_the_dataset(tmp_path: Path, drop_copie
     )
     extra = peak_memory("made", dataset, tmp_path) - peak_memory()
     size = (tmp_path / FILE).stat().st_size
-    assert size > count * 28 * 28 and read_manifest(tmp_path / "prepared", "made")["images"] == count
+    assert size > count * 28 * 28 and read_manifest(tmp_path / "prepared", "made").images == count
     assert extra < size, f"{extra} bytes for {size}"

@@ -110,7 +110,7 @@ def test_choices_follow_from_name_size_and_label_alone() -> None:
 def test_part_of_a_dataset_with_official_test_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    monkeypatch.setattr(manifest_module, "BLOCK", block)
+    monkeypatch.setattr(manifest_module, "READ_BLOCK", block)
     dataset = whole(tmp_path)
     base = json.loads((tmp_path / "prepared/whole.json").read_bytes())
     manifest = prepared(tmp_path, part(dataset, 9), "part")

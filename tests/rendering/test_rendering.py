@@ -57,7 +57,7 @@ def test_samples_of_many_classes_stand_in_several_columns(tmp_path: Path) -> Non
     samples = SampleSheet(count)
     images = np.arange(count * 72, dtype=np.uint8).reshape(count, 3, 6, 4)
     samples.add(Chunk(images, np.arange(count), test=False))
-    (tmp_path / "many.png").write_bytes(samples.sheet((3, 6, 4)))
+    (tmp_path / "many.png").write_bytes(samples.to_png((3, 6, 4)))
     about = results.about | {
         "data": {"many": data},
         "datasets": {"many": results.about["datasets"]["digits"]},

@@ -234,13 +234,13 @@ SCHEMA = {
         "datasets.yaml",
         "{subset_of: mnist, ",
         "{subset_of: mnst, ",
-        ["mnist-10k.subset_of: no whole dataset 'mnst'; did you mean 'mnist'"],
+        ["mnist-10k.subset_of: no base dataset 'mnst'; did you mean 'mnist'"],
     ),
     "part of a part": (
         "datasets.yaml",
         "{subset_of: mnist, ",
         "{subset_of: kmnist-10k, ",
-        ["mnist-10k.subset_of: 'kmnist-10k' is itself a part; name the whole dataset"],
+        ["mnist-10k.subset_of: 'kmnist-10k' is itself a subset; name its base dataset"],
     ),
     "part of no size": (
         "datasets.yaml",

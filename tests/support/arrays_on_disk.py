@@ -49,9 +49,12 @@ def noise(count: int, shape: tuple[int, int, int], seed: int = 0) -> Images:
 
 
 def prepared(folder: Path, dataset: Dataset, name: str = "made") -> dict[str, Any]:
-    """Prepare it to `folder`/prepared; the manifest."""
+    """Prepare it to `folder`/prepared; the JSON of the manifest, which reads back to the same bytes."""
     prepare_dataset(name, dataset, folder / "raw", folder / "prepared")
-    return read_manifest(folder / "prepared", name)
+    content = (folder / "prepared" / f"{name}.json").read_bytes()
+    assert read_manifest(folder / "prepared", name).to_bytes() == content
+    manifest: dict[str, Any] = json.loads(content)
+    return manifest
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -7,9 +7,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from guidebp.data.manifest import compute_content_hash
+from guidebp.data.manifest import ClassCounts, CopyCounts, Manifest, compute_content_hash
 from guidebp.data.prepared import Prepared
-from guidebp.hashing import readable_json
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method, OptimiserFactory
 from guidebp.models import build_network
@@ -158,10 +157,27 @@ def hash_of(found: dict[str, Tensor]) -> str:
     return compute_content_hash({name: tensor.numpy() for name, tensor in found.items()})
 
 
+def make_manifest(sha256: str, dataset: str = "tiny") -> Manifest:
+    """A manifest of which only the checksum counts."""
+    return Manifest(
+        dataset=dataset,
+        sha256=sha256,
+        images=0,
+        official_test_images=0,
+        shape=SHAPE,
+        classes=tuple(map(str, range(CLASSES))),
+        per_class=ClassCounts((), ()),
+        mean=(),
+        deviation=(),
+        copies=CopyCounts(0, 0, (), 0),
+        files={},
+    )
+
+
 def prepared(count: int = 60) -> Prepared:
     """The tiny dataset in memory."""
     found = tensors(count)
-    manifest = {"sha256": hash_of(found)}
+    manifest = make_manifest(hash_of(found))
     return Prepared(found["images"], found["labels"].long(), found["test"].bool(), manifest)
 
 
@@ -171,5 +187,5 @@ def write_prepared(folder: Path, count: int = 60) -> str:
     found = tensors(count)
     checksum = hash_of(found)
     save_file(found, folder / "tiny.safetensors")
-    (folder / "tiny.json").write_bytes(readable_json({"dataset": "tiny", "sha256": checksum}))
+    (folder / "tiny.json").write_bytes(make_manifest(checksum).to_bytes())
     return checksum

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from guidebp.ingest.contents import ROWS, Images, Labels
+from guidebp.ingest.contents import CHUNK_ROWS, Images, Labels
 from guidebp.ingest.readers import get_reader
 from guidebp.schema.datasets import Dataset
 
@@ -47,20 +47,20 @@ def files(reader: str, *paths: str, shape: Shape, classes: int | list[str] = 10)
 
 
 def read(dataset: Dataset, folder: Path) -> Found:
-    """Every part, each of which must be what `Part` promises."""
+    """Every chunk, each of which must be what `Chunk` promises."""
     contents = get_reader(dataset)(folder, dataset)
     images, labels, test = (
         [np.empty((0, *dataset.shape), np.uint8)],
         [np.empty(0, np.int64)],
         [np.empty(0, bool)],
     )
-    for part in contents.parts:
-        assert part.images.dtype == np.uint8 and part.images.shape == (len(part.labels), *dataset.shape)
-        assert part.labels.dtype == np.int64 and part.labels.ndim == 1 and type(part.test) is bool
-        assert 0 < len(part.labels) <= ROWS or dataset.source.model_dump().get("reader") == "cifar"
-        images.append(part.images)
-        labels.append(part.labels)
-        test.append(np.full(len(part.labels), part.test))
+    for chunk in contents.chunks:
+        assert chunk.images.dtype == np.uint8 and chunk.images.shape == (len(chunk.labels), *dataset.shape)
+        assert chunk.labels.dtype == np.int64 and chunk.labels.ndim == 1 and type(chunk.test) is bool
+        assert 0 < len(chunk.labels) <= CHUNK_ROWS or dataset.source.model_dump().get("reader") == "cifar"
+        images.append(chunk.images)
+        labels.append(chunk.labels)
+        test.append(np.full(len(chunk.labels), chunk.test))
     return Found(np.concatenate(images), np.concatenate(labels), np.concatenate(test), contents.names)
 
 

@@ -61,9 +61,7 @@ def stopping(after: Iterator[bool]) -> CheckpointPolicy:
 
 
 def checkpoints(store: RunStore, policy: CheckpointPolicy, machine: str = "cpu") -> Checkpoints:
-    return Checkpoints(
-        store, GUIDED.key, str(prepared().manifest["sha256"]), identify_machine(machine), policy
-    )
+    return Checkpoints(store, GUIDED.key, str(prepared().manifest.sha256), identify_machine(machine), policy)
 
 
 GUIDED, LONGEST = (
@@ -258,7 +256,7 @@ def follow(run: PlannedRun, data: Path, store: RunStore, on_epoch: Callable[[], 
         if event.kind == "epoch":
             on_epoch()
 
-    hashes = {"tiny": str(prepared().manifest["sha256"])}
+    hashes = {"tiny": str(prepared().manifest.sha256)}
     with pytest.raises(StopRequested):
         train_pack([run], data, hashes, store, TrainingOptions("cpu"), note)
     return events
@@ -298,7 +296,7 @@ def test_who_insists_gets_an_end_that_is_no_death(data: Path, tmp_path: Path) ->
 
 def test_a_crash_does_not_replace_what_another_process_has_finished(data: Path, tmp_path: Path) -> None:
     store, made = RunStore(tmp_path), tiny("add", "one-column")
-    checksum = str(prepared().manifest["sha256"])
+    checksum = str(prepared().manifest.sha256)
     train_all([made], data, store, CPU, keep_weights=False)
     publish_crashed(made, checksum, store, "cpu")
     assert store.read(made.key).result.status == "finished"
@@ -355,7 +353,7 @@ def test_out_of_memory_costs_its_own_run_and_is_handed_back_once(data: Path, tmp
     options = small.spec.architecture.options | {"widths": [4, 2**36]}
     big = PlannedRun(replace(small.spec, architecture=FamilySpec("columns", options)))
     specs = [big, small]
-    store, hashes = RunStore(tmp_path), {"tiny": str(prepared().manifest["sha256"])}
+    store, hashes = RunStore(tmp_path), {"tiny": str(prepared().manifest.sha256)}
     events = list[TrainingEvent]()
     with pytest.raises(StopRequested, match=r"1 runs died; the next start, best with more memory"):
         train_pack(specs, data, hashes, store, TrainingOptions("cpu", hand_back=True), events.append)

@@ -18,7 +18,7 @@ from guidebp.data.splits import draw_split
 from guidebp.runs.spec import DatasetSpec, SplitSpec
 from guidebp.seeds import permutation, seeded, stream_seed
 from guidebp.training.trainer import start_run
-from tests.support.tiny import ARCHITECTURES, PAIRS, prepared, recipe, spec
+from tests.support.tiny import ARCHITECTURES, PAIRS, make_manifest, prepared, recipe, spec
 
 CPU = torch.device("cpu")
 Start = tuple[dict[str, Tensor], list[tuple[Tensor, Tensor]]]
@@ -188,7 +188,7 @@ def test_normalised_training_images_have_mean_0_and_deviation_1() -> None:
     images[:, 1] //= 3
     images[:, 2] = 17  # a constant channel must not divide by zero
     labels = torch.arange(60) % 4
-    data = Prepared(images, labels, torch.zeros(60, dtype=torch.bool), {})
+    data = Prepared(images, labels, torch.zeros(60, dtype=torch.bool), make_manifest(""))
     split = draw_split(labels, data.official_test, spec("add", "columns").dataset, 0)
     batches = Batches(data, split, spec("add", "columns"), CPU)
     found = batches.normalise(images[split.train])

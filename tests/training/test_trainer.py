@@ -36,7 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def checksum() -> str:
-    return str(prepared().manifest["sha256"])
+    return prepared().manifest.sha256
 
 
 @pytest.mark.parametrize("architecture", ["columns", "branches"])

@@ -158,7 +158,7 @@ def describe(study: Study, planned: int) -> Row:
         "planned": planned,
         "sections": [asdict(section) for section in study.sections],
         "datasets": {name: json.loads(study.datasets[name].model_dump_json()) for name in order("dataset")},
-        "data": {name: read_manifest(PREPARED, name) for name in order("dataset")},
+        "data": {name: read_manifest(PREPARED, name).to_json() for name in order("dataset")},
         "architectures": {
             name: json.loads(study.architectures[name].model_dump_json()) for name in order("architecture")
         },

@@ -6,42 +6,119 @@ Imports no torch: preparing and verifying need none.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from guidebp.errors import UserError
+from guidebp.hashing import readable_json
+from guidebp.runs.json_fields import from_json
 
-BLOCK = 1 << 22  # bytes
-HEADER = 1 << 16  # bytes
+PreparedType = np.dtype[np.uint8 | np.int16]
+PreparedArray = np.ndarray[tuple[int, ...], PreparedType]
+
+READ_BLOCK = 1 << 22  # bytes
+MAX_HEADER_BYTES = 1 << 16
 # The arrays of a prepared file: safetensors' and NumPy's name of their type, number of dimensions.
-ARRAYS = {"images": ("U8", "|u1", 4), "labels": ("I16", "<i2", 1), "test": ("U8", "|u1", 1)}
+ARRAY_TYPES = {"images": ("U8", "|u1", 4), "labels": ("I16", "<i2", 1), "test": ("U8", "|u1", 1)}
+PARSE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
-def read_manifest(folder: Path, dataset: str) -> dict[str, Any]:
-    """The manifest of a prepared dataset; UserError when there is none or it is no JSON object."""
+@dataclass(frozen=True)
+class ClassCounts:
+    """Number of images per class, in the order of the labels.
+
+    Attributes:
+        training: images outside the official test set.
+        test: official test images.
+    """
+
+    training: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CopyCounts:
+    """Exact copies among the images.
+
+    Attributes:
+        within_training: training images that equal an earlier training image.
+        within_test: official test images that equal an earlier one.
+        test_in_training: positions in the official test set of the images that equal a training image.
+        dropped: number of copies that were left out.
+    """
+
+    within_training: int
+    within_test: int
+    test_in_training: tuple[int, ...]
+    dropped: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Description of a prepared dataset; the fields stand in the JSON file in this order.
+
+    Attributes:
+        dataset: name in the catalogue.
+        sha256: content hash of the prepared arrays; runs identify their data by it.
+        images: number of all images.
+        official_test_images: how many of them are the official test set.
+        shape: channels, height, width.
+        classes: names in the order of the labels.
+        mean, deviation: per channel of the training images, for values from 0 to 255.
+        files: sha256 of each file that the dataset was prepared from.
+    """
+
+    dataset: str
+    sha256: str
+    images: int
+    official_test_images: int
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    per_class: ClassCounts
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    copies: CopyCounts
+    files: dict[str, str]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the JSON object of the manifest file."""
+        return asdict(self)
+
+    def to_bytes(self) -> bytes:
+        """Return the content of the manifest file."""
+        return readable_json(self.to_json())
+
+
+def read_manifest(folder: Path, dataset: str) -> Manifest:
+    """Read the manifest of a prepared dataset; UserError when it is missing or damaged."""
     path = folder / f"{dataset}.json"
-    explain_remake = f"run: snakemake {path}"
+    command = f"run: snakemake {path}"
     if not path.exists():
-        raise UserError(f"{path}: no manifest of dataset '{dataset}'; {remedy}")
+        raise UserError(f"{path}: no manifest of dataset '{dataset}'; {command}")
     try:
-        manifest = json.loads(path.read_text(), parse_constant=_no_number)
+        value = json.loads(path.read_text(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a JSON manifest ({error}); delete it and {remedy}") from error
-    if not isinstance(manifest, dict):
-        raise UserError(f"{path}: expected a JSON object; delete it and {remedy}")
-    return manifest
+        raise UserError(f"{path}: not a JSON manifest ({error}); delete it and {command}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object; delete it and {command}")
+    try:
+        return from_json(Manifest, value)
+    except ValueError as error:
+        raise UserError(
+            f"{path}: not a complete manifest ({error!s:.200}); delete it and {command}"
+        ) from error
 
 
-def _no_number(text: str) -> None:
+def _refuse_constant(text: str) -> None:
     raise ValueError(f"holds {text}")
 
 
-def compute_content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """sha256 over names, types, shapes and bytes, in name order: independent of the file's layout."""
+def compute_content_hash(arrays: Mapping[str, PreparedArray]) -> str:
+    """Return the sha256 over names, types, shapes and bytes, in name order: independent of the file's layout."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -50,9 +127,17 @@ def compute_content_hash(arrays: Mapping[str, NDArray[Any]]) -> str:
     return digest.hexdigest()
 
 
-def format_array_line(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> bytes:
-    """What a content hash takes in before an array's bytes."""
+def format_array_line(name: str, dtype: PreparedType, shape: tuple[int, ...]) -> bytes:
+    """Return the line that a content hash takes in before an array's bytes."""
     return f"{name} {dtype.str} {shape}\n".encode()
+
+
+class _ArraySpan(NamedTuple):
+    """Where an array of a prepared file begins, in bytes, and its type and shape."""
+
+    start: int
+    dtype: PreparedType
+    shape: tuple[int, ...]
 
 
 class PreparedFile:
@@ -67,70 +152,69 @@ class PreparedFile:
         try:
             with path.open("rb") as file:
                 length = int.from_bytes(file.read(8), "little")
-                if length > HEADER:
+                if length > MAX_HEADER_BYTES:
                     raise ValueError("its header is too long")
-                entries: dict[str, Any] = json.loads(file.read(length).decode())
-            self.places = places(entries, 8 + length, path.stat().st_size)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(f"{path}: not a prepared dataset ({error}); {remedy(path)}") from error
+                header = json.loads(file.read(length).decode())
+            self._spans = _read_array_spans(header, 8 + length, path.stat().st_size)
+        except (OSError, *PARSE_ERRORS) as error:
+            raise UserError(f"{path}: not a prepared dataset ({error}); {explain_remake(path)}") from error
 
-    def blocks(self, name: str) -> Iterator[NDArray[Any]]:
-        """The rows of an array, some at a time."""
-        start, dtype, shape = self.places[name]
+    def read_blocks(self, name: str) -> Iterator[PreparedArray]:
+        """Yield the rows of an array, some at a time."""
+        start, dtype, shape = self._spans[name]
         size = prod(shape[1:])
-        rows = max(1, BLOCK // (size * dtype.itemsize))
+        rows = max(1, READ_BLOCK // (size * dtype.itemsize))
         with self.path.open("rb") as file:
             file.seek(start)
             for row in range(0, shape[0], rows):
                 count = min(rows, shape[0] - row)
-                found = file.read(count * size * dtype.itemsize)
-                yield np.frombuffer(found, dtype).reshape(count, *shape[1:])
+                content = file.read(count * size * dtype.itemsize)
+                yield np.frombuffer(content, dtype).reshape(count, *shape[1:])
 
     def compute_content_hash(self) -> str:
-        """As the function of this name gives it for the arrays in memory."""
+        """Return the hash that the function of this name gives for the arrays in memory."""
         digest = hashlib.sha256()
-        for name, (_, dtype, shape) in sorted(self.places.items()):
+        for name, (_, dtype, shape) in sorted(self._spans.items()):
             digest.update(format_array_line(name, dtype, shape))
-            for block in self.blocks(name):
+            for block in self.read_blocks(name):
                 digest.update(block.data)
         return digest.hexdigest()
 
 
-def places(
-    entries: dict[str, Any], start: int, end: int
-) -> dict[str, tuple[int, np.dtype[Any], tuple[int, ...]]]:
-    """Start, type and shape of each array, which together fill the file from `start` to `end`.
+def _read_array_spans(header: object, start: int, end: int) -> dict[str, _ArraySpan]:
+    """Return where each array of the header is; together they fill the file from `start` to `end`.
 
-    `entries` are those of the header; ValueError and the like when they do not describe a prepared file.
+    ValueError and the like when the header does not describe a prepared file.
     """
-    if entries.keys() != ARRAYS.keys():
-        raise ValueError(f"it does not hold the arrays {', '.join(ARRAYS)}")
-    found, at = {}, 0
-    for name, entry in sorted(entries.items(), key=lambda item: item[1]["data_offsets"]):
-        kind, dtype, dimensions = ARRAYS[name]
+    if not isinstance(header, dict) or header.keys() != ARRAY_TYPES.keys():
+        raise ValueError(f"it does not hold the arrays {', '.join(ARRAY_TYPES)}")
+    spans, position = {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        kind, type_name, dimensions = ARRAY_TYPES[name]
+        dtype = np.dtype(type_name)
         shape, offsets = tuple(entry["shape"]), entry["data_offsets"]
         if any(type(number) is not int for number in (*shape, *offsets)) or min(shape, default=0) < 1:
-            raise ValueError(f"'{name}' has an impossible size or place")
-        if entry["dtype"] != kind or len(shape) != dimensions or shape[0] != entries["labels"]["shape"][0]:
+            raise ValueError(f"'{name}' has an impossible size or position")
+        if entry["dtype"] != kind or len(shape) != dimensions or shape[0] != header["labels"]["shape"][0]:
             raise ValueError(f"'{name}' has another type or shape")
-        size = prod(shape) * np.dtype(dtype).itemsize
-        if offsets != [at, at + size]:
+        size = prod(shape) * dtype.itemsize
+        if offsets != [position, position + size]:
             raise ValueError(f"'{name}' is not where its header says")
-        found[name] = (start + at, np.dtype(dtype), shape)
-        at += size
-    if start + at != end:
+        spans[name] = _ArraySpan(start + position, dtype, shape)
+        position += size
+    if start + position != end:
         raise ValueError("it is longer or shorter than its header says")
-    return found
+    return spans
 
 
-def check_content_hash(found: str, manifest: Mapping[str, Any], path: Path) -> None:
-    """UserError when the hash of a prepared file's contents is not that of its manifest."""
-    if found != manifest.get("sha256"):
+def check_content_hash(content_hash: str, manifest: Manifest, path: Path) -> None:
+    """Raise UserError when the hash of a prepared file's contents is not that of its manifest."""
+    if content_hash != manifest.sha256:
         raise UserError(
-            f"{path}: its contents differ from the manifest {path.with_suffix('.json')}; {remedy(path)}"
+            f"{path}: its contents differ from the manifest {path.with_suffix('.json')}; {explain_remake(path)}"
         )
 
 
 def explain_remake(path: Path) -> str:
-    """How to make a prepared file anew."""
+    """Return the clause of a message that says how to prepare a file anew."""
     return f"delete it and run: snakemake {path}"

@@ -9,7 +9,6 @@ with training.
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -17,14 +16,16 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from guidebp.data.manifest import (
+    Manifest,
     PreparedFile,
     check_content_hash,
     compute_content_hash,
+    explain_remake,
     read_manifest,
 )
 from guidebp.errors import UserError
 
-BLOCK = 1 << 22  # bytes of images downsampled together
+DOWNSAMPLE_BLOCK = 1 << 22  # bytes of images downsampled together
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,23 +36,23 @@ class Prepared:
         images: uint8 [N, C, H, W].
         labels: int64 [N], on the CPU.
         official_test: bool [N], on the CPU; all False where the dataset has no official split.
-        manifest: the parsed manifest; `manifest["sha256"]` is the hash of the contents.
+        manifest: its `sha256` is the hash of the contents.
     """
 
     images: Tensor
     labels: Tensor
     official_test: Tensor
-    manifest: dict[str, Any]
+    manifest: Manifest
 
-    def on(self, device: torch.device) -> "Prepared":
-        """The same with its images on the device: one copy for all runs of a process."""
+    def copy_to(self, device: torch.device) -> "Prepared":
+        """Return the same dataset with its images on the device: one copy for all runs of a process."""
         return replace(self, images=self.images.to(device))
 
 
 def downsample(data: Prepared, side: int) -> Prepared:
-    """The same with its images averaged over squares of `side` pixels, to uint8 [N, C, H / side, W / side].
+    """Return the dataset with images averaged over squares of `side` pixels: uint8 [N, C, H / side, W / side].
 
-    `side` must divide height and width; halves are rounded up. With 1 it is the data itself.
+    `side` must divide height and width; halves are rounded up. With 1 the data is returned unchanged.
     """
     if side == 1:
         return data
@@ -60,16 +61,16 @@ def downsample(data: Prepared, side: int) -> Prepared:
         raise UserError(
             f"images of {height}x{width} pixels cannot be downsampled by {side}; correct the recipe"
         )
-    return _downsampled(data, side)
+    return _downsample_images(data, side)
 
 
-@lru_cache(maxsize=1)  # of a process's runs most share dataset and recipe
-def _downsampled(data: Prepared, side: int) -> Prepared:
+@lru_cache(maxsize=1)  # most runs of a process share dataset and recipe
+def _downsample_images(data: Prepared, side: int) -> Prepared:
     count, channels, height, width = data.images.shape
     small = torch.empty(
         count, channels, height // side, width // side, dtype=torch.uint8, device=data.images.device
     )
-    block = max(1, BLOCK // (channels * height * width))
+    block = max(1, DOWNSAMPLE_BLOCK // (channels * height * width))
     for rows in torch.arange(count, device=small.device).split(block):
         squares = data.images[rows].unflatten(3, (-1, side)).unflatten(2, (-1, side))
         sums = squares.sum(dim=(3, 5), dtype=torch.int32)
@@ -90,8 +91,7 @@ def load_prepared(folder: Path, dataset: str) -> Prepared:
     try:
         tensors = load_file(path)
     except SafetensorError as error:
-        raise UserError(f"{path}: not a safetensors file ({error}); {remedy(path)}") from error
-    check_content_hash(
-        compute_content_hash({name: tensor.numpy() for name, tensor in tensors.items()}), manifest, path
-    )
+        raise UserError(f"{path}: not a safetensors file ({error}); {explain_remake(path)}") from error
+    content_hash = compute_content_hash({name: tensor.numpy() for name, tensor in tensors.items()})
+    check_content_hash(content_hash, manifest, path)
     return Prepared(tensors["images"], tensors["labels"].long(), tensors["test"].bool(), manifest)

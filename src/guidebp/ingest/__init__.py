@@ -1,1 +1,1 @@
-"""Ingesting datasets: raw files fetched, read and prepared."""
+"""Ingest datasets: fetch, verify, read and prepare raw files."""

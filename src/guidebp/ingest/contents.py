@@ -1,4 +1,7 @@
-"""What a reader yields, and the few things every reader needs. NumPy only: preparing needs no torch."""
+"""The contents of a dataset as a reader yields them, in chunks, and what every reader needs.
+
+NumPy only: preparing needs no torch.
+"""
 
 from collections.abc import Iterator
 from math import prod
@@ -13,9 +16,9 @@ from guidebp.errors import UserError
 Images = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
-# What a part holds at most; it bounds the memory of preparing.
-ROWS = 2_000
-BYTES = 32 << 20
+# What a chunk holds at most; it bounds the memory of preparing.
+CHUNK_ROWS = 2_000
+CHUNK_BYTES = 32 << 20
 
 
 class Chunk(NamedTuple):
@@ -33,47 +36,45 @@ class Chunk(NamedTuple):
 
 
 class DatasetContents(NamedTuple):
-    """A dataset as its files hold it: parts, read one by one, and the class names if the files name them."""
+    """A dataset as its files hold it: chunks, read one by one, and the class names if the files name them."""
 
-    parts: Iterator[Chunk]
+    chunks: Iterator[Chunk]
     names: list[str] | None = None
 
 
 def summarise_error(error: BaseException) -> str:
-    """What an exception says, short and on one line; a hostile file may have chosen the words."""
-    said = "".join(letter if letter.isprintable() else " " for letter in str(error)[:2000])
-    return " ".join(said.split())[:200] or type(error).__name__
+    """Return an exception's message, short and on one line; a hostile file may have chosen the words."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(error)[:2000])
+    return " ".join(text.split())[:200] or type(error).__name__
 
 
 def count_chunk_rows(shape: tuple[int, int, int]) -> int:
-    """How many images of a shape a part holds at most."""
-    return max(1, min(ROWS, BYTES // prod(shape)))
+    """Return how many images of a shape a chunk holds at most."""
+    return max(1, min(CHUNK_ROWS, CHUNK_BYTES // prod(shape)))
 
 
 def move_channels_first(images: NDArray[Any], shape: tuple[int, int, int], where: Path | str) -> Images:
-    """Images [N, H, W], [N, H, W, C] or [N, C, H, W] as [N, C, H, W] of the catalogue's `shape`.
+    """Return images [N, H, W], [N, H, W, C] or [N, C, H, W] as [N, C, H, W] of the catalogue's `shape`.
 
-    Three equal channels become one where the catalogue says so. UserError for anything else.
+    Three equal channels become one where the catalogue says so. Raises UserError for anything else.
     """
     if images.dtype != np.uint8:
         raise UserError(f"{where}: images are {images.dtype}, expected uint8 from 0 to 255; convert them")
     channels, height, width = shape
-    found = images.shape[1:]
-    if found == (channels, height, width):
+    size = images.shape[1:]
+    if size == (channels, height, width):
         return images
-    if found == (height, width, channels):
+    if size == (height, width, channels):
         return images.transpose(0, 3, 1, 2)
-    if channels == 1 and found == (height, width):
+    if channels == 1 and size == (height, width):
         return images[:, None]
-    if channels == 1 and found == (height, width, 3) and (images == images[..., :1]).all():
+    if channels == 1 and size == (height, width, 3) and (images == images[..., :1]).all():
         return images[:, None, :, :, 0]
-    raise UserError(
-        f"{where}: images are {tuple(found)}, the catalogue's shape is {shape}; correct the entry"
-    )
+    raise UserError(f"{where}: images are {tuple(size)}, the catalogue's shape is {shape}; correct the entry")
 
 
-def convert_labels(labels: NDArray[Any], count: int, where: Path | str) -> Labels:
-    """Labels [N] or [N, 1] as int64 [N]; UserError when they are not `count` integers."""
+def convert_labels(labels: NDArray[np.generic], count: int, where: Path | str) -> Labels:
+    """Return labels [N] or [N, 1] as int64 [N]; UserError when they are not `count` integers."""
     if not np.issubdtype(labels.dtype, np.integer) or labels.size != count or labels.shape[0] != count:
         raise UserError(
             f"{where}: labels are {labels.dtype} {labels.shape}, expected {count} integers, one for each image; "

@@ -1,8 +1,8 @@
-"""A fixed stratified part of a prepared dataset.
+"""A fixed stratified subset of a prepared dataset.
 
-So many of the images outside the official test set, each class by its share (largest remainders, ties to the
-lower label), chosen by a stream that follows from the dataset's name and the size alone; the official test set
-stays whole. Where each seed draws its own test set, so many of all images.
+A number of the images outside the official test set, each class by its share (largest remainders, ties to the
+lower label). A stream that follows from the dataset's name and the size alone chooses them. The official test set
+stays whole. Where each seed draws its own test set, the subset is chosen among all images.
 """
 
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ from guidebp.schema.datasets import SubsetSource
 
 
 def read_subset(prepared: Path, source: SubsetSource, official: bool) -> DatasetContents:
-    """The part's contents, from `prepared`/NAME.safetensors of the whole, which must be what its manifest says."""
+    """Return the subset's contents, from the base dataset's prepared file, which its manifest must describe."""
     path, manifest = prepared / f"{source.subset_of}.safetensors", read_manifest(prepared, source.subset_of)
     if not path.exists():
         raise UserError(f"{path}: missing; run: snakemake {path}")
     file = PreparedFile(path)
-    check_content_hash(file.content_hash(), manifest, path)
-    labels = np.concatenate(list(file.blocks("labels"))).astype(np.int64)
-    test = np.concatenate(list(file.blocks("test"))).astype(np.bool_)
+    check_content_hash(file.compute_content_hash(), manifest, path)
+    labels = np.concatenate(list(file.read_blocks("labels"))).astype(np.int64)
+    test = np.concatenate(list(file.read_blocks("test"))).astype(np.bool_)
     kept = test & official
     candidates = np.flatnonzero(~kept)
     if source.images > len(candidates):
@@ -37,9 +37,9 @@ def read_subset(prepared: Path, source: SubsetSource, official: bool) -> Dataset
         )
     kept[choose_subset_images(labels, candidates, source.images, source.subset_of)] = True
 
-    def parts() -> Iterator[Chunk]:
+    def read_chunks() -> Iterator[Chunk]:
         start = 0
-        for images in file.blocks("images"):
+        for images in file.read_blocks("images"):
             rows = slice(start, start + len(images))
             start += len(images)
             for is_test in (False, True):
@@ -47,13 +47,13 @@ def read_subset(prepared: Path, source: SubsetSource, official: bool) -> Dataset
                 if mask.any():
                     yield Chunk(images[mask], labels[rows][mask], is_test)
 
-    return DatasetContents(parts(), manifest.get("classes"))
+    return DatasetContents(read_chunks(), list(manifest.classes))
 
 
 def choose_subset_images(
     labels: NDArray[np.int64], candidates: NDArray[np.int64], count: int, name: str
 ) -> NDArray[np.int64]:
-    """Places of `count` of the candidates, in ascending order."""
+    """Return the positions of `count` of the candidates, in ascending order."""
     classes, sizes = np.unique(labels[candidates], return_counts=True)
     quota, remainders = np.divmod(sizes * count, len(candidates))  # integers, so ties are ties
     rest = np.argsort(-remainders, kind="stable")[: count - quota.sum()]

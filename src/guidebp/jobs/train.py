@@ -6,6 +6,7 @@ from guidebp.jobs.progress import Progress
 from guidebp.jobs.worker import TrainingOptions
 from guidebp.paths import PREPARED, StudyPaths
 from guidebp.runs.index import write_index
+from guidebp.schema.yaml_files import suggest_name
 from guidebp.study.packs import open_store, read_data_hashes
 from guidebp.study.study import Study
 

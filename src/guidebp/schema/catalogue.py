@@ -1,4 +1,4 @@
-"""The catalogues below config/: every entry by name, subsets of datasets filled in from what they are parts of."""
+"""The catalogues below config/: every entry by name, subsets of datasets filled in from their base datasets."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,43 +22,43 @@ from guidebp.schema.methods import Method
 from guidebp.schema.published import PaperTable
 from guidebp.schema.recipe_files import Recipes, TunedIn, read_recipes
 from guidebp.schema.recipes import Recipe, TunedRecipe
-from guidebp.schema.yaml_files import read_config_file
+from guidebp.schema.yaml_files import read_config_file, suggest_name
 
 # The reader of each source that needs no choice of one.
-OF_SOURCE = {FolderSource: "image_folder", NpzSource: "npz", TorchvisionSource: "torchvision_class"}
+SOURCE_READERS = {FolderSource: "image_folder", NpzSource: "npz", TorchvisionSource: "torchvision_class"}
 READERS = Path(__file__).parent.parent / "ingest" / "readers"
 
 
 def read_datasets(root: Path = Path()) -> dict[str, Dataset]:
-    """Every dataset below root/config by name; UserError names the key that is wrong."""
+    """Read every dataset below root/config by name; UserError names the key that is wrong."""
     path = root / "config" / "datasets.yaml"
     entries: dict[str, Dataset | SubsetEntry] = read_config_file(path, "datasets")
-    whole = {name: entry for name, entry in entries.items() if isinstance(entry, Dataset)}
-    found = {}
+    bases = {name: entry for name, entry in entries.items() if isinstance(entry, Dataset)}
+    datasets = {}
     for name, entry in entries.items():
         if isinstance(entry, SubsetEntry):
-            if entry.subset_of not in whole:
+            if entry.subset_of not in bases:
                 if entry.subset_of in entries:
                     raise UserError(
-                        f"{path}: {name}.subset_of: '{entry.subset_of}' is itself a part; name the whole dataset"
+                        f"{path}: {name}.subset_of: '{entry.subset_of}' is itself a subset; name its base dataset"
                     )
                 raise UserError(
-                    f"{path}: {name}.subset_of: no whole dataset '{entry.subset_of}'; "
-                    f"{suggest_name(entry.subset_of, whole)}"
+                    f"{path}: {name}.subset_of: no base dataset '{entry.subset_of}'; "
+                    f"{suggest_name(entry.subset_of, bases)}"
                 )
-            found[name] = resolve_subset(whole[entry.subset_of], entry)
+            datasets[name] = resolve_subset(bases[entry.subset_of], entry)
         else:
-            check_reader(entry, f"{path}: {name}")
-            found[name] = entry
-    return found
+            _check_reader(entry, f"{path}: {name}")
+            datasets[name] = entry
+    return datasets
 
 
 def resolve_subset(base: Dataset, entry: SubsetEntry) -> Dataset:
-    """The subset as a dataset of its own."""
-    what = "training images" if base.split.test == "official" else "images"
+    """Return the subset as a dataset of its own."""
+    counted = "training images" if base.split.test == "official" else "images"
     return base.model_copy(
         update={
-            "title": entry.title or f"{base.title}, {entry.images:,} {what}",
+            "title": entry.title or f"{base.title}, {entry.images:,} {counted}",
             "source": SubsetSource(subset_of=entry.subset_of, images=entry.images),
             "counts": ImageCounts(training=entry.images, test=base.counts.test) if base.counts else None,
         }
@@ -66,37 +66,39 @@ def resolve_subset(base: Dataset, entry: SubsetEntry) -> Dataset:
 
 
 def get_reader_name(dataset: Dataset) -> str | None:
-    """The file of guidebp.ingest.readers for a dataset's source; None for a subset, which has none."""
+    """Return the module of guidebp.ingest.readers for a dataset's source; None for a subset, which has none."""
     if isinstance(dataset.source, FilesSource):
         return dataset.source.reader.replace("-", "_")
-    return OF_SOURCE.get(type(dataset.source))
+    return SOURCE_READERS.get(type(dataset.source))
 
 
-def check_reader(dataset: Dataset, where: str) -> None:
-    """UserError when there is no file for the reader."""
+def _check_reader(dataset: Dataset, where: str) -> None:
+    """Raise UserError when there is no module for the reader."""
     if isinstance(dataset.source, FilesSource):
-        others = {"__init__", *OF_SOURCE.values()} - {"npz"}
-        known = [path.stem.replace("_", "-") for path in READERS.glob("*.py") if path.stem not in others]
+        others = {"__init__", *SOURCE_READERS.values()} - {"npz"}
+        readers = [path.stem.replace("_", "-") for path in READERS.glob("*.py") if path.stem not in others]
         reader = dataset.source.reader
-        if reader not in known:
-            raise UserError(f"{where}.source.reader: unknown reader '{reader}'; {suggest_name(reader, known)}")
+        if reader not in readers:
+            raise UserError(
+                f"{where}.source.reader: unknown reader '{reader}'; {suggest_name(reader, readers)}"
+            )
 
 
 def select_base_datasets(datasets: dict[str, Dataset]) -> dict[str, Dataset]:
-    """The datasets that raw files belong to: a subset stands for the dataset it is a part of."""
-    found = {}
-    known = (
+    """Return the datasets that raw files belong to: a subset stands for its base dataset."""
+    bases = {}
+    catalogue = (
         read_datasets() if any(isinstance(d.source, SubsetSource) for d in datasets.values()) else datasets
     )
     for name, dataset in datasets.items():
-        whole = dataset.source.subset_of if isinstance(dataset.source, SubsetSource) else name
-        found[whole] = known[whole]
-    return found
+        base = dataset.source.subset_of if isinstance(dataset.source, SubsetSource) else name
+        bases[base] = catalogue[base]
+    return bases
 
 
 @dataclass
 class Catalogues:
-    """All of config/ but the studies, read and checked one by one."""
+    """All files of config/ but the studies, read and checked one by one."""
 
     root: Path
     config: Config = field(init=False)
@@ -104,14 +106,14 @@ class Catalogues:
     architectures: dict[str, Architecture] = field(init=False)
     methods: dict[str, Method] = field(init=False)
     recipes: Recipes = field(init=False)
-    recipe_files: dict[str, Path] = field(init=False)  # the first in which each recipe stands
+    recipe_files: dict[str, Path] = field(init=False)  # the first file that holds each recipe
     tuned_in: TunedIn = field(init=False)
     claims: dict[str, Claim] = field(init=False)
     published: dict[str, PaperTable] = field(init=False)
     locks: dict[str, dict[str, str]] = field(init=False)  # claim > setting: hash of its rules
 
     def __post_init__(self) -> None:
-        """Read the files below root/config; UserError at the first that is wrong."""
+        """Read the files below root/config; UserError at the first fault."""
         folder = self.root / "config"
         self.config = read_config_file(folder / "config.yaml", "config")
         self.datasets = read_datasets(self.root)
@@ -123,30 +125,32 @@ class Catalogues:
         self.recipes, self.recipe_files, self.tuned_in = read_recipes(folder / "recipes")
         for name, recipe in self.recipes.items():
             if isinstance(recipe, TunedRecipe):
-                self.recipe(recipe.base, f"config/recipes: {name}.base")
-        known: dict[str, Iterable[str]] = {
+                self.get_plain_recipe(recipe.base, f"config/recipes: {name}.base")
+        names: dict[str, Iterable[str]] = {
             "method": self.methods,
             "architecture": self.architectures,
             "dataset": self.datasets,
             "recipe": self.recipes,
             "study": [path.stem for path in (folder / "studies").glob("*.yaml")],
         }
-        check_names(folder / "claims.yaml", self.claims, known)
-        check_names(folder / "published.yaml", self.published, known)
+        _check_names(folder / "claims.yaml", self.claims, names)
+        _check_names(folder / "published.yaml", self.published, names)
 
-    def recipe(self, name: str, where: str) -> Recipe:
-        """A recipe that is not itself tuned; UserError, which begins with `where`, when there is none."""
+    def get_plain_recipe(self, name: str, where: str) -> Recipe:
+        """Return a recipe that is not itself tuned; UserError, which begins with `where`, when there is none."""
         plain = {key: entry for key, entry in self.recipes.items() if isinstance(entry, Recipe)}
         if name not in plain:
             raise UserError(f"{where}: no recipe '{name}' with a learning rate; {suggest_name(name, plain)}")
         return plain[name]
 
 
-def check_names(
-    path: Path, entries: Mapping[str, Claim | PaperTable], known: Mapping[str, Iterable[str]]
+def _check_names(
+    path: Path, entries: Mapping[str, Claim | PaperTable], valid: Mapping[str, Iterable[str]]
 ) -> None:
-    """UserError when an entry names what is not there; `known`: all names by kind."""
+    """Raise UserError when an entry names something that does not exist; `valid` holds all names by kind."""
     for name, entry in entries.items():
         for kind, named in entry.names():
-            if named not in set(known[kind]):
-                raise UserError(f"{path}: {name}: unknown {kind} '{named}'; {suggest_name(named, known[kind])}")
+            if named not in set(valid[kind]):
+                raise UserError(
+                    f"{path}: {name}: unknown {kind} '{named}'; {suggest_name(named, valid[kind])}"
+                )

@@ -1,8 +1,7 @@
 """The schema of config/datasets.yaml: where a dataset comes from, what it holds, how it is split.
 
-A dataset's `source` is one of four: files that somebody published (`files`), a folder of images (`folder`),
-NumPy arrays (`npz`), a class of torchvision (`torchvision`). A fifth entry, `subset_of`, is a fixed part of
-another dataset.
+A dataset's `source` is one of four: published files (`files`), a folder of images (`folder`), NumPy arrays (`npz`),
+or a class of torchvision (`torchvision`). An entry with `subset_of` is a fixed subset of another dataset.
 """
 
 from pathlib import Path
@@ -54,12 +53,12 @@ class RawFile(Entry):
         return self.md5 is not None or self.sha256 is not None
 
     @property
-    def described(self) -> str:
-        """Size and checksum for messages."""
-        parts = [f"{self.size} bytes"] if self.size else []
-        parts += [f"md5 {self.md5}"] if self.md5 else []
-        parts += [f"sha256 {self.sha256}"] if self.sha256 else []
-        return ", ".join([*parts, *(["no published checksum"] if self.unverified else [])])
+    def description(self) -> str:
+        """Size and checksum, for messages."""
+        facts = [f"{self.size} bytes"] if self.size else []
+        facts += [f"md5 {self.md5}"] if self.md5 else []
+        facts += [f"sha256 {self.sha256}"] if self.sha256 else []
+        return ", ".join([*facts, *(["no published checksum"] if self.unverified else [])])
 
 
 class FilesSource(Entry):
@@ -72,7 +71,7 @@ class FilesSource(Entry):
     )
 
     @model_validator(mode="after")
-    def _paths_differ(self) -> "Files":
+    def _paths_differ(self) -> "FilesSource":
         paths = [file.path for file in [*self.files, *([self.archive] if self.archive else [])]]
         twice = sorted({path for path in paths if paths.count(path) > 1})
         if twice:
@@ -80,8 +79,8 @@ class FilesSource(Entry):
         return self
 
 
-Fit = Literal["exact", "crop", "stretch"]
-FIT = Field(
+PictureFit = Literal["exact", "crop", "stretch"]
+PICTURE_FIT = Field(
     description="Images of another size: refused (exact), scaled to cover and cut at the centre (crop), "
     "or scaled to both sides (stretch).",
 )
@@ -91,7 +90,7 @@ class FolderSource(Entry):
     """A folder of image files, one sub-folder per class; or `train/` and `test/` with those in each."""
 
     folder: Text = Field(description="Its path; relative ones start at the project's folder.")
-    fit: Annotated[Fit, FIT] = "exact"
+    fit: Annotated[PictureFit, PICTURE_FIT] = "exact"
 
 
 class NpzArrays(Entry):
@@ -127,7 +126,7 @@ class TorchvisionSource(Entry):
     download: bool = Field(
         False, description="Let the class download what is missing, with torchvision's own checks."
     )
-    fit: Annotated[Fit, FIT] = "exact"
+    fit: Annotated[PictureFit, PICTURE_FIT] = "exact"
 
     @field_validator("arguments", "test_arguments")
     @classmethod
@@ -145,7 +144,7 @@ class SubsetSource(Entry):
     images: int = Field(gt=0)
 
 
-SOURCES = {
+SOURCE_MODELS = {
     "files": FilesSource,
     "folder": FolderSource,
     "npz": NpzSource,
@@ -154,12 +153,12 @@ SOURCES = {
 }
 
 
-def _kind(value: Any) -> str | None:
-    """Which source it is: the one of its keys that names one."""
+def _find_source_kind(value: Any) -> str | None:
+    """Return the tag of a source: the one of its keys that names a kind of source."""
     if isinstance(value, dict):
-        found = [f"<{key}>" for key in SOURCES if key in value and key != "subset_of"]
-        return found[0] if len(found) == 1 else None
-    return next((f"<{key}>" for key, model in SOURCES.items() if isinstance(value, model)), None)
+        kinds = [f"<{key}>" for key in SOURCE_MODELS if key in value and key != "subset_of"]
+        return kinds[0] if len(kinds) == 1 else None
+    return next((f"<{key}>" for key, model in SOURCE_MODELS.items() if isinstance(value, model)), None)
 
 
 Source = Annotated[
@@ -169,7 +168,7 @@ Source = Annotated[
     | Annotated[TorchvisionSource, Tag("<torchvision>")]
     | Annotated[SkipJsonSchema[SubsetSource], Tag("<subset_of>")],
     Discriminator(
-        _kind,
+        _find_source_kind,
         custom_error_type="source",
         custom_error_message="needs exactly one of the keys files, folder, npz, torchvision",
     ),
@@ -260,7 +259,7 @@ class Dataset(Entry):
 
 
 class SubsetEntry(Entry):
-    """A fixed stratified part of another dataset: everything else is as there."""
+    """A fixed stratified subset of another dataset, like that dataset in everything else."""
 
     subset_of: Name = Field(description="Another entry of this file.")
     images: int = Field(
@@ -271,18 +270,20 @@ class SubsetEntry(Entry):
     title: Text | None = Field(None, description="By default made from the other's.")
 
 
-def _entry_kind(value: Any) -> str:
+def _find_entry_kind(value: Any) -> str:
+    """Return the tag of an entry of the file."""
     subset = "subset_of" in value if isinstance(value, dict) else isinstance(value, SubsetEntry)
     return "<subset>" if subset else "<dataset>"
 
 
 DatasetEntry = Annotated[
-    Annotated[Dataset, Tag("<dataset>")] | Annotated[SubsetEntry, Tag("<subset>")], Discriminator(_entry_kind)
+    Annotated[Dataset, Tag("<dataset>")] | Annotated[SubsetEntry, Tag("<subset>")],
+    Discriminator(_find_entry_kind),
 ]
 
 
 def expand_user_path(text: str) -> Path:
-    """A path as a user writes it: `~` is the home folder; that of an unknown user stands for itself."""
+    """Return a path as a user writes it: `~` is the home folder; that of an unknown user stands for itself."""
     try:
         return Path(text).expanduser()
     except RuntimeError:

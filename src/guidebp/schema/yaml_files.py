@@ -1,4 +1,4 @@
-"""Reading YAML files against the schema, with messages that a person can act on."""
+"""Read YAML files and check them against the schema, with messages that a person can act on."""
 
 import copy
 import difflib
@@ -14,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from guidebp.errors import UserError
 from guidebp.schema.file_kinds import FILES
 
-LARGEST = 10_000_000  # bytes of a file
-MOST = 1_000_000  # values in it, those behind an alias counted wherever it stands
-LONG = 32  # characters; a text counts once more for every so many
+MAX_YAML_BYTES = 10_000_000
+MAX_YAML_VALUES = 1_000_000  # the values behind an alias count at each of its uses
+CHARACTERS_PER_VALUE = 32  # a text counts once more for every so many characters
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -40,22 +40,22 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def suggest_name(name: str, known: Iterable[str]) -> str:
-    """A clause for error messages: the nearest valid name if there is one, and all valid names."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
+def suggest_name(name: str, valid: Iterable[str]) -> str:
+    """Return a clause for error messages: the nearest valid name if there is one, and all valid names."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(known) or 'none'}"
+    return f"{hint}known: {', '.join(names) or 'none'}"
 
 
 def read_yaml(path: Path) -> Any:
-    """The parsed file; UserError when it is missing, no YAML, or larger than any that a person wrote."""
+    """Parse a file; UserError when it is missing, no YAML, or larger than any that a person wrote."""
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-        if len(content) > LARGEST:
+            content = file.read(MAX_YAML_BYTES + 1)
+        if len(content) > MAX_YAML_BYTES:
             raise UserError(
-                f"{path}: has more than {LARGEST:,} bytes, which no file of config/ needs; shorten it"
+                f"{path}: has more than {MAX_YAML_BYTES:,} bytes, which no file of config/ needs; shorten it"
             )
         text = content.decode("utf-8")
     except FileNotFoundError as error:
@@ -70,52 +70,52 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: not valid YAML: {reason}") from error
 
 
-@lru_cache(
-    maxsize=16
-)  # resolving several studies reads each catalogue several times, and parsing takes longest
+@lru_cache(maxsize=16)  # several studies read the same catalogues, and parsing takes longest
 def _parse_yaml(text: str) -> Any:
-    """The values of a YAML text; yaml.YAMLError or another exception of PyYAML when it is not valid."""
+    """Parse a YAML text; raises yaml.YAMLError or another exception of PyYAML when it is not valid."""
     loader = _UniqueKeys(text)  # a SafeLoader
     node = loader.get_single_node()
     if node is None:
         return None
-    values(node, {})
+    _count_values(node, {})
     return loader.construct_document(node)
 
 
-def values(node: yaml.Node, known: dict[int, int]) -> int:
-    """The values below a composed node; MarkedYAMLError when aliases make them endless or more than MOST.
+def _count_values(node: yaml.Node, counts: dict[int, int]) -> int:
+    """Count the values below a composed node; MarkedYAMLError when aliases make them endless or too many.
 
-    `known`: those of the nodes that were counted, by identity; 0 while one is being counted. So a file of a few
-    lines that stands for billions of values is refused before any is built.
+    `counts` holds the counts of nodes by identity, 0 while a node is being counted. So a file of a few lines that
+    stands for billions of values is refused before any is built.
     """
-    if id(node) not in known:
-        known[id(node)] = 0
+    if id(node) not in counts:
+        counts[id(node)] = 0
         below = (
-            [part for pair in node.value for part in pair]
+            [child for pair in node.value for child in pair]
             if isinstance(node, yaml.MappingNode)
             else node.value
         )
-        long = len(below) // LONG if isinstance(below, str) else sum(values(part, known) for part in below)
-        known[id(node)] = 1 + long
-    found = known[id(node)]
-    if not 0 < found <= MOST:
+        if isinstance(below, str):
+            counts[id(node)] = 1 + len(below) // CHARACTERS_PER_VALUE
+        else:
+            counts[id(node)] = 1 + sum(_count_values(child, counts) for child in below)
+    count = counts[id(node)]
+    if not 0 < count <= MAX_YAML_VALUES:
         problem = (
-            f"its aliases stand for more than {MOST:,} values"
-            if found
+            f"its aliases stand for more than {MAX_YAML_VALUES:,} values"
+            if count
             else "an alias stands within its own anchor"
         )
         raise yaml.MarkedYAMLError(problem=f"{problem}; write the values out", problem_mark=node.start_mark)
-    return found
+    return count
 
 
 def read_config_file(path: Path, kind: str) -> Any:
-    """A file of `kind` (a key of `schema.FILES`) as its model; UserError names file, key and expectation."""
+    """Read a file of `kind` (a key of `FILES`) as its model; UserError names file, key and expectation."""
     return check_config_value(path, read_yaml(path), kind)
 
 
 def check_config_value(where: Path | str, value: Any, kind: str) -> Any:
-    """A parsed value as the model of `kind`; UserError names `where`, key and expectation."""
+    """Return a parsed value as the model of `kind`; UserError names `where`, key and expectation."""
     try:
         # as JSON: strict about types, yet a list may stand for a tuple
         text = json.dumps({} if value is None else value)
@@ -127,16 +127,16 @@ def check_config_value(where: Path | str, value: Any, kind: str) -> Any:
 
 
 def explain_validation(error: ValidationError) -> list[str]:
-    """One line per fault: key, expectation, what was found."""
+    """Return one line per fault: key, expectation, what was found."""
     lines = []
     for fault in error.errors():
         # pydantic appends the tag of a union's member or a mapping's "[key]" to the location
-        parts = [str(part) for part in fault["loc"] if str(part)[:1] not in ("[", "<")]
-        where = ".".join(part if part.isprintable() else repr(part) for part in parts)
+        keys = [str(key) for key in fault["loc"] if str(key)[:1] not in ("[", "<")]
+        where = ".".join(key if key.isprintable() else repr(key) for key in keys)
         message = fault["msg"].removeprefix("Value error, ")
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = "unknown key"
-        found = fault["input"]
-        shown = f", found {found!r:.60}" if isinstance(found, str | int | float | bool) else ""
+        value = fault["input"]
+        shown = f", found {value!r:.60}" if isinstance(value, str | int | float | bool) else ""
         lines.append(f"{where}: {message}{shown}" if where else f"{message}{shown}")
     return list(dict.fromkeys(lines))

@@ -34,6 +34,7 @@ from guidebp.schema.families import (
     read_families,
 )
 from guidebp.schema.recipes import Recipe, TunedRecipe, at_rate
+from guidebp.schema.yaml_files import suggest_name
 
 Entry = TypeVar("Entry")
 
@@ -182,7 +183,7 @@ class Resolver:
         """How many pixels a side a recipe averages over."""
         entry = self._recipe(recipe)
         if isinstance(entry, TunedRecipe):
-            entry = self.catalogues.recipe(entry.base, f"{self.where}.recipe")
+            entry = self.catalogues.get_plain_recipe(entry.base, f"{self.where}.recipe")
         return entry.downsample
 
     def _locks(self, dataset: str, architecture: str, method: str, recipe: str, seed: int) -> Locks:
@@ -214,7 +215,7 @@ class Resolver:
                 f"{self.where}.recipe: '{name}' has no rate for {dataset}/{architecture}/{method}; "
                 f"run the study that tunes it, or train these by '{entry.base}'"
             )
-        return at_rate(self.catalogues.recipe(entry.base, f"{self.where}.recipe"), rate)
+        return at_rate(self.catalogues.get_plain_recipe(entry.base, f"{self.where}.recipe"), rate)
 
     def _augmentation(self, recipe: Recipe, dataset: str) -> AugmentationSpec:
         """The recipe's augmentation or the dataset's, in pixels of the downsampled image."""

@@ -12,7 +12,7 @@ from guidebp.study.study import Pack, Study
 
 def read_data_hashes(datasets: Iterable[str]) -> dict[str, str]:
     """Dataset to the content hash of its manifest."""
-    return {name: str(read_manifest(PREPARED, name).get("sha256")) for name in datasets}
+    return {name: read_manifest(PREPARED, name).sha256 for name in datasets}
 
 
 def open_store(study: Study) -> RunStore:

@@ -10,7 +10,7 @@ from guidebp.schema.catalogue import Catalogues
 from guidebp.schema.recipe_files import Recipes
 from guidebp.schema.recipes import Recipe, TunedRecipe, at_rate
 from guidebp.schema.studies import Block, StudyFile
-from guidebp.schema.yaml_files import read_config_file
+from guidebp.schema.yaml_files import read_config_file, suggest_name
 from guidebp.study.keys import Exits, Resolver, Run
 from guidebp.study.study import Pack, Section, Study
 
@@ -91,7 +91,7 @@ def candidate_recipes(catalogues: Catalogues, block: Block, where: str) -> list[
     """The recipes of a block by name: its own or, for tuning, one for each rate, added to the catalogue."""
     if not block.rates:
         return [block.recipe]
-    base = catalogues.recipe(block.recipe, f"{where}.recipe")
+    base = catalogues.get_plain_recipe(block.recipe, f"{where}.recipe")
     recipes: dict[str, Recipe] = {f"{block.recipe}-lr-{rate!r}": at_rate(base, rate) for rate in block.rates}
     for name, recipe in recipes.items():
         if catalogues.recipes.setdefault(name, recipe) != recipe:

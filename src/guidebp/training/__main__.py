@@ -65,9 +65,9 @@ def train_all(
             if policy.stop():
                 raise StopRequested
             if name not in datasets:
-                datasets[name] = load_prepared(data, name).on(device)
+                datasets[name] = load_prepared(data, name).copy_to(device)
             dataset = datasets[name]
-            checksum = dataset.manifest["sha256"]
+            checksum = dataset.manifest.sha256
             if store.holds(run.spec, checksum):
                 emit_event(TrainingEvent("held", key))
                 continue

@@ -17,7 +17,7 @@ import pytest
 
 from guidebp.cli import main
 from guidebp.ingest.fetching.fetch import FileFetcher, fetch_dataset
-from guidebp.ingest.fetching.locations import Places, mirrors_of
+from guidebp.ingest.fetching.locations import FileLocations, list_mirrors
 from tests.support.http_server import (
     CONTENT,
     HTML,
@@ -174,17 +174,17 @@ def test_archive_whose_files_another_process_has_taken_out(tmp_path: Path) -> No
     held = pack(tmp_path / "all.zip", {"a.bin": CONTENT})
     write(tmp_path / "raw/toy/all.zip", held)
     kept = write(tmp_path / "raw/toy/a.bin", CONTENT).stat()
-    FileFetcher("toy", tmp_path / "raw/toy", Places("toy", [], False, patient())).take_out(
+    FileFetcher("toy", tmp_path / "raw/toy", FileLocations("toy", [], False, patient())).extract_files(
         raw_file("all.zip", held), [raw_file()]
     )
     assert (tmp_path / "raw/toy/a.bin").stat() == kept
 
 
 def test_mirrors_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert mirrors_of([]) == [] and mirrors_of(["b", "a"]) == ["b", "a"]
+    assert list_mirrors([]) == [] and list_mirrors(["b", "a"]) == ["b", "a"]
     monkeypatch.setenv("GUIDEBP_MIRRORS", " /x y , ,http://h/p,a,")
-    assert mirrors_of([]) == ["/x y", "http://h/p", "a"]
-    assert mirrors_of(["b", "a"]) == ["/x y", "http://h/p", "a", "b"]
+    assert list_mirrors([]) == ["/x y", "http://h/p", "a"]
+    assert list_mirrors(["b", "a"]) == ["/x y", "http://h/p", "a", "b"]
 
 
 def test_fetched_json_lists_every_file_by_sha256(tmp_path: Path) -> None:
@@ -263,8 +263,8 @@ def test_offline_with_nothing_found(
     monkeypatch.chdir(folder)
     assert main(["fetch", "toy"]) == 2
     lines = capsys.readouterr().err.splitlines()
-    described = [files[0].described, f"md5 {md5}", archive.described]
-    for line, name, known in zip(lines, ["in/a.bin", "in/b.bin", "all.zip"], described, strict=True):
+    descriptions = [files[0].description, f"md5 {md5}", archive.description]
+    for line, name, known in zip(lines, ["in/a.bin", "in/b.bin", "all.zip"], descriptions, strict=True):
         assert line.startswith(f"guidebp fetch: data/raw/toy/{name}: not to be had") and f"({known})" in line
         assert f"put it there, or as {name} into a folder that GUIDEBP_MIRRORS names" in line
         assert "and run: guidebp fetch toy" in line and f"{tmp_path / 'gone'}: no such folder" in line

@@ -88,7 +88,7 @@ def test_bad_answer(
     wanted = raw_file(url=bad, **known)
     dataset = toy(wanted, raw_file("b.bin", OTHER, url=server.on("/b.bin", sound(OTHER))))
     (line,) = refusal(tmp_path, dataset)
-    assert line.startswith(f"{tmp_path}/toy/a.bin: not to be had ({wanted.described}); put it there")
+    assert line.startswith(f"{tmp_path}/toy/a.bin: not to be had ({wanted.description}); put it there")
     assert (
         line.partition("tried: ")[2].startswith(f"{bad}: ") and reason in line and "guidebp fetch toy" in line
     )

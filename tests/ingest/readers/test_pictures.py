@@ -12,7 +12,7 @@ import torchvision.datasets
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from guidebp.ingest.contents import ROWS
+from guidebp.ingest.contents import CHUNK_ROWS
 from tests.support.valid_files import described, digits, files, idx, noise, picture, read, same
 
 # Folders of pictures
@@ -72,12 +72,12 @@ def test_folder_leaves_out_what_is_hidden_or_no_picture(tmp_path: Path) -> None:
 def test_folder_of_more_than_a_part(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        for number in range(ROWS // 2 + 1):
+        for number in range(CHUNK_ROWS // 2 + 1):
             image = np.full((1, 2), (number + len(name)) % 251, np.uint8)
             (tmp_path / name / f"{number:05}.pgm").write_bytes(picture(image, "PPM"))
     found = read(folder_entry(tmp_path, (1, 1, 2)), tmp_path)
-    assert found.labels.tolist() == [0] * (ROWS // 2 + 1) + [1] * (ROWS // 2 + 1)
-    assert np.array_equal(found.images[:, 0, 0, 0], [(n + 1) % 251 for n in range(ROWS // 2 + 1)] * 2)
+    assert found.labels.tolist() == [0] * (CHUNK_ROWS // 2 + 1) + [1] * (CHUNK_ROWS // 2 + 1)
+    assert np.array_equal(found.images[:, 0, 0, 0], [(n + 1) % 251 for n in range(CHUNK_ROWS // 2 + 1)] * 2)
 
 
 PIXELS = {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torchvision.datasets.mnist import read_image_file, read_label_file
 
-from guidebp.ingest.contents import ROWS
+from guidebp.ingest.contents import CHUNK_ROWS
 from tests.support.valid_files import (
     described,
     digits,
@@ -33,7 +33,7 @@ from tests.support.valid_files import (
     zipped,
 )
 
-MANY = 2 * ROWS + 3  # three parts, the last one short
+MANY = 2 * CHUNK_ROWS + 3  # three parts, the last one short
 
 
 def written(folder: Path, **contents: bytes) -> Path:
@@ -47,7 +47,7 @@ def written(folder: Path, **contents: bytes) -> Path:
 
 
 @pytest.mark.parametrize("pack", [bytes, packed], ids=["plain", "gz"])
-@pytest.mark.parametrize("count", [1, ROWS, MANY])
+@pytest.mark.parametrize("count", [1, CHUNK_ROWS, MANY])
 def test_idx(tmp_path: Path, pack: Callable[[bytes], bytes], count: int) -> None:
     images, labels = noise(count, 3, 2), digits(count)
     written(tmp_path, images=pack(idx(images)), labels=pack(idx(labels)))

@@ -228,14 +228,14 @@ def test_zip_with_overlapping_members(tmp_path: Path) -> None:
 def test_bomb_by_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Mapping[str, bytes]], bytes]
 ) -> None:
-    monkeypatch.setattr(archives, "MEMBERS", 20)
+    monkeypatch.setattr(archives, "MAX_MEMBERS", 20)
     content = make({"good": b"good"} | {f"d/{number}": b"" for number in range(20)})
     refuse_archive(tmp_path, content, "more than 20 members", "good")
 
 
 @pytest.mark.parametrize("form", ["gz", "bz2", "xz", "zip"])
 def test_bomb_by_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setattr(archives, "FREE", 1 << 16)
+    monkeypatch.setattr(archives, "FREE_BYTES", 1 << 16)
     members = {"good": b"good", "zeros": bytes(4 << 20)}
     content = zipped(members) if form == "zip" else tar(members, form)
     refuse_archive(tmp_path, content, "bomb", "good")
@@ -243,8 +243,8 @@ def test_bomb_by_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: st
 
 @pytest.mark.parametrize("form", ["plain", "gz", "zip"])
 def test_bomb_by_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
-    monkeypatch.setattr(archives, "BYTES", 1 << 16)
-    monkeypatch.setattr(archives, "FREE", 1 << 16)
+    monkeypatch.setattr(archives, "MAX_UNPACKED_BYTES", 1 << 16)
+    monkeypatch.setattr(archives, "FREE_BYTES", 1 << 16)
     members = {name: os.urandom(1 << 15) for name in ("a", "b", "c", "good")}
     content = zipped(members) if form == "zip" else tar(members, form)
     refuse_archive(tmp_path, content, "more than 65536 bytes|far more than its own size", "good")
@@ -261,7 +261,7 @@ def test_bomb_that_hides_its_size(tmp_path: Path) -> None:
 
 
 def test_bomb_behind_the_end_of_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archives, "FREE", 1 << 16)
+    monkeypatch.setattr(archives, "FREE_BYTES", 1 << 16)
     content = packed(tar({"good": b"good"}) + bytes(1 << 21))
     refuse_archive(tmp_path, content, "bomb", "good")
 

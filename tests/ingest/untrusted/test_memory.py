@@ -51,8 +51,8 @@ LIMITED = f"""
 import json, resource, sys
 from pathlib import Path
 from PIL import Image
-from guidebp.ingest.untrusted.archives import unpack
-from guidebp.ingest.readers import cifar, digits_csv, idx, image_folder, mat, npz, reader_of
+from guidebp.ingest.untrusted.archives import unpack_archive
+from guidebp.ingest.readers import cifar, digits_csv, idx, image_folder, mat, npz, get_reader
 from guidebp.errors import UserError
 from guidebp.schema.datasets import Dataset
 
@@ -62,10 +62,10 @@ resource.setrlimit(resource.RLIMIT_AS, (taken + {HEADROOM},) * 2)
 for name, entry, folder in json.loads(Path(sys.argv[1]).read_text()):
     try:
         if entry is None:
-            unpack(Path(folder) / "a", {{"good": Path(folder) / "out"}})
+            unpack_archive(Path(folder) / "a", {{"good": Path(folder) / "out"}})
         else:
             dataset = Dataset.model_validate_json(json.dumps(entry))
-            count = sum(len(part.labels) for part in reader_of(dataset)(Path(folder), dataset).parts)
+            count = sum(len(chunk.labels) for chunk in get_reader(dataset)(Path(folder), dataset).chunks)
         message = "read"
     except UserError as error:
         message = str(error)

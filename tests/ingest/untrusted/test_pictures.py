@@ -15,7 +15,7 @@ import torchvision.datasets
 from PIL import EpsImagePlugin, Image
 
 from guidebp.errors import UserError
-from guidebp.ingest.untrusted.pictures import as_array
+from guidebp.ingest.untrusted.pictures import convert_picture
 from guidebp.schema.datasets import Dataset
 from tests.support.hostile_files import changed, refused, tree
 from tests.support.valid_files import described, noise, picture, read
@@ -130,7 +130,7 @@ def test_truncated_picture(tmp_path: Path) -> None:
 def test_picture_in_a_rare_mode_is_converted_or_refused(mode: str, channels: int) -> None:
     image = Image.new(mode, (4, 4))
     try:
-        found = as_array(image, (channels, 4, 4), "exact", "somewhere")
+        found = convert_picture(image, (channels, 4, 4), "exact", "somewhere")
     except UserError as error:
         assert re.fullmatch(r"somewhere: cannot be converted \(.*\); save it as PNG", str(error))
         with pytest.raises(ValueError, match="conversion"):

@@ -1,1 +1,1 @@
-"""Raw files: brought to data/raw/, verified, and known by their checksums."""
+"""Fetch raw files to data/raw/: find their locations, download them, check them against the catalogue."""

@@ -1,4 +1,4 @@
-"""Is a file what the catalogue says, and by what are a dataset's raw files known?"""
+"""Check raw files against the catalogue, and hash the raw files of a dataset."""
 
 import hashlib
 from pathlib import Path
@@ -17,41 +17,41 @@ from guidebp.schema.datasets import (
     expand_user_path,
 )
 
-PAGE = (b"<!doctype html", b"<html", b"<?xml", b"<head")
+WEB_PAGE_HEADS = (b"<!doctype html", b"<html", b"<?xml", b"<head")
 
 
 def find_raw_file_fault(path: Path, wanted: RawFile) -> str | None:
-    """What is wrong with the file, as a clause for a message; None when it is what the catalogue says."""
+    """Return what is wrong with the file, as a clause for a message; None when it is what the catalogue says."""
     if not path.is_file():
         return "is missing"
     size = path.stat().st_size
     if size == 0:
         return "is empty"
     if wanted.size is not None and size != wanted.size:
-        return f"{page(path)}has {size} bytes, expected {wanted.size}"
+        return f"{_describe_web_page(path)}has {size} bytes, expected {wanted.size}"
     for kind, expected in (("sha256", wanted.sha256), ("md5", wanted.md5)):
         if expected is not None:
             with path.open("rb") as file:
-                found = hashlib.file_digest(file, kind).hexdigest()
-            if found != expected:
-                return f"{page(path)}has {kind} {found}, expected {expected}"
-    if not wanted.verifiable and page(path):
+                checksum = hashlib.file_digest(file, kind).hexdigest()
+            if checksum != expected:
+                return f"{_describe_web_page(path)}has {kind} {checksum}, expected {expected}"
+    if not wanted.verifiable and _describe_web_page(path):
         return "is a web page, not data"
     return None
 
 
-def page(path: Path) -> str:
-    """A clause that says so when a web page stands in the place of data."""
+def _describe_web_page(path: Path) -> str:
+    """Return a clause that says so when the file is a web page, else an empty text."""
     with path.open("rb") as file:
         head = file.read(512).lstrip().lower()
-    return "is a web page, not data, and " if head.startswith(PAGE) else ""
+    return "is a web page, not data, and " if head.startswith(WEB_PAGE_HEADS) else ""
 
 
 def hash_raw_files(dataset: Dataset, folder: Path) -> dict[str, str]:
-    """sha256 of every raw file by its path; of a folder, one over the names and contents of all its files.
+    """Return the sha256 of every raw file by its path; of a folder, one over names and contents of all its files.
 
-    `folder` is data/raw/DATASET/; of a torchvision class it is what counts. UserError when one of the user's own
-    files is missing.
+    `folder` is data/raw/DATASET/, where a torchvision class has its files. Raises UserError when one of the user's
+    own files is missing.
     """
     source = dataset.source
     if isinstance(source, FilesSource):
@@ -64,22 +64,18 @@ def hash_raw_files(dataset: Dataset, folder: Path) -> dict[str, str]:
         return {path: file_hash(expand_user_path(path)) for path in paths}
     if isinstance(source, FolderSource):
         root = expand_user_path(source.folder)
-        files = [
-            p
-            for half, _ in list_split_folders(root)
-            for name in list_class_folders(half)
-            for p in list_picture_files(half / name)
-        ]
-        return {source.folder: tree_hash(root, files)}
+        folders = [half / name for half, _ in list_split_folders(root) for name in list_class_folders(half)]
+        files = [path for class_folder in folders for path in list_picture_files(class_folder)]
+        return {source.folder: _hash_tree(root, files)}
     # a root of the user's own may hold far more than this dataset
     if isinstance(source, TorchvisionSource) and not source.root:
-        found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FETCH_RECORD)
-        return {str(folder): tree_hash(folder, found)} if found else {}
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FETCH_RECORD)
+        return {str(folder): _hash_tree(folder, files)} if files else {}
     return {}
 
 
-def tree_hash(root: Path, files: list[Path]) -> str:
-    """sha256 over the relative names and the checksums of files."""
+def _hash_tree(root: Path, files: list[Path]) -> str:
+    """Return the sha256 over the relative names and the checksums of files."""
     digest = hashlib.sha256()
     for path in files:
         digest.update(f"{file_hash(path)} {path.relative_to(root).as_posix()}\n".encode())

@@ -1,7 +1,7 @@
 """Readers: from raw files to arrays, one format a file.
 
-Each has `read(folder, dataset) -> Contents`; `folder` is data/raw/DATASET/. What it cannot read, or what
-holds more or less than its own header announces, is a UserError.
+The module NAME has `read_NAME(folder, dataset) -> DatasetContents`; `folder` is data/raw/DATASET/. A file that it
+cannot read, or that holds more or less than its own header announces, is a UserError.
 """
 
 from collections.abc import Callable
@@ -16,13 +16,14 @@ Reader = Callable[[Path, Dataset], DatasetContents]
 
 
 def get_reader(dataset: Dataset) -> Reader:
-    """The `read` function for a dataset's source."""
-    found: Reader = import_module(f"guidebp.ingest.readers.{reader_name(dataset)}").read
-    return found
+    """Return the function that reads a dataset's source."""
+    name = get_reader_name(dataset)
+    reader: Reader = getattr(import_module(f"guidebp.ingest.readers.{name}"), f"read_{name}")
+    return reader
 
 
 def list_raw_paths(folder: Path, dataset: Dataset, *counts: int) -> list[Path]:
-    """Paths of the catalogue's raw files, which must be as many as one of `counts`."""
+    """Return the paths of the catalogue's raw files; ValueError when their number is not in `counts`."""
     assert isinstance(dataset.source, FilesSource)
     paths = [folder / file.path for file in dataset.source.files]
     if len(paths) not in counts:

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Chunk, DatasetContents
+from guidebp.ingest.contents import Chunk, DatasetContents, summarise_error
 from guidebp.ingest.readers import list_raw_paths
 from guidebp.schema.datasets import Dataset
 
 LIMIT = 4 << 20  # bytes, unpacked
 
 
-def read(folder: Path, dataset: Dataset) -> DatasetContents:
-    """Values are stored times 15, so that they fill the byte; there is no official test set."""
+def read_digits_csv(folder: Path, dataset: Dataset) -> DatasetContents:
+    """Read the table; values are stored times 15, so that they fill the byte; there is no official test set."""
     (path,) = list_raw_paths(folder, dataset, 1)
     try:
         with gzip.open(path, "rb") as file:
@@ -28,7 +28,7 @@ def read(folder: Path, dataset: Dataset) -> DatasetContents:
             table = np.loadtxt(text.decode("ascii").splitlines(), delimiter=",", dtype=np.int64, ndmin=2)
     except (OSError, EOFError, zlib.error, ValueError, Warning) as error:
         raise UserError(
-            f"{path}: not a gzipped table of integers ({reason(error)}); delete it and fetch again"
+            f"{path}: not a gzipped table of integers ({summarise_error(error)}); delete it and fetch again"
         ) from error
     if table.shape[1] != 65 or table[:, :64].min() < 0 or table[:, :64].max() > 16:
         raise UserError(f"{path}: expected 64 values from 0 to 16 and a label in each line; fetch again")

@@ -19,78 +19,79 @@ from guidebp.ingest.contents import (
     DatasetContents,
     count_chunk_rows,
     move_channels_first,
+    summarise_error,
 )
 from guidebp.ingest.readers import list_raw_paths
-from guidebp.ingest.untrusted.archives import allowed, refusal
+from guidebp.ingest.untrusted.archives import UnsafeArchiveError, get_unpacked_limit
 from guidebp.schema.datasets import Dataset
 
 
-def read(folder: Path, dataset: Dataset) -> DatasetContents:
+def read_idx(folder: Path, dataset: Dataset) -> DatasetContents:
     """Files in the order training images, training labels, test images, test labels; or the first two alone."""
     paths = list_raw_paths(folder, dataset, 2, 4)
 
-    def parts() -> Iterator[Chunk]:
+    def read_chunks() -> Iterator[Chunk]:
         for images, labels, test in zip(paths[::2], paths[1::2], (False, True), strict=False):
-            yield from read_pair(images, labels, dataset, test)
+            yield from _read_pair(images, labels, dataset, test)
 
-    return DatasetContents(parts())
+    return DatasetContents(read_chunks())
 
 
-def read_pair(images: Path, labels: Path, dataset: Dataset, test: bool) -> Iterator[Chunk]:
-    """One image file and its label file, part by part."""
-    with opened(images) as image_file, opened(labels) as label_file:
-        count, height, width = header(image_file, 3, images)
-        (label_count,) = header(label_file, 1, labels)
+def _read_pair(images: Path, labels: Path, dataset: Dataset, test: bool) -> Iterator[Chunk]:
+    """Yield one image file and its label file, chunk by chunk."""
+    with _open_idx(images) as image_file, _open_idx(labels) as label_file:
+        count, height, width = _read_header(image_file, 3, images)
+        (label_count,) = _read_header(label_file, 1, labels)
         if (height, width) != dataset.shape[1:] or label_count != count:
             raise UserError(
                 f"{images}: holds {count} images of {height}x{width} for {label_count} labels, the catalogue's "
                 f"shape is {dataset.shape}; correct the entry or fetch again"
             )
-        if count * height * width > allowed(images):
-            raise refusal(
+        if count * height * width > get_unpacked_limit(images):
+            raise UnsafeArchiveError(
                 images, f"announces {count * height * width} bytes, far more than such a file holds"
             )
-        most = count_chunk_rows(dataset.shape)
-        for start in range(0, count, most):
-            rows = min(most, count - start)
-            pixels = exactly(image_file, rows * height * width, images).reshape(rows, height, width)
-            numbers = exactly(label_file, rows, labels).astype(np.int64)
+        chunk_rows = count_chunk_rows(dataset.shape)
+        for start in range(0, count, chunk_rows):
+            rows = min(chunk_rows, count - start)
+            pixels = _read_exactly(image_file, rows * height * width, images).reshape(rows, height, width)
+            numbers = _read_exactly(label_file, rows, labels).astype(np.int64)
             yield Chunk(move_channels_first(pixels, dataset.shape, images), numbers, test)
         for file, path in ((image_file, images), (label_file, labels)):
-            if taken(file, 1, path):
+            if _read_at_most(file, 1, path):
                 raise UserError(
                     f"{path}: goes on after the {count} entries of its header; delete it and fetch again"
                 )
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file, unpacked if it is gzipped."""
+def _open_idx(path: Path) -> Iterator[IO[bytes]]:
+    """Open the file, decompressed if it is gzipped."""
     with path.open("rb") as raw:
-        packed = raw.read(2) == b"\x1f\x8b"
-    with gzip.open(path, "rb") if packed else path.open("rb") as file:
+        compressed = raw.read(2) == b"\x1f\x8b"
+    with gzip.open(path, "rb") if compressed else path.open("rb") as file:
         yield file  # type: ignore[misc]
 
 
-def taken(file: IO[bytes], size: int, path: Path) -> bytes:
-    """The next `size` bytes, or what is left; what is no gzip inside is a UserError."""
+def _read_at_most(file: IO[bytes], size: int, path: Path) -> bytes:
+    """Return the next `size` bytes, or what is left; UserError when the gzip stream is damaged."""
     try:
         return file.read(size)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: damaged ({reason(error)}); delete it and fetch again") from error
+        raise UserError(f"{path}: damaged ({summarise_error(error)}); delete it and fetch again") from error
 
 
-def header(file: IO[bytes], dimensions: int, path: Path) -> tuple[int, ...]:
-    """The sizes that the header announces."""
-    head = taken(file, 4 + 4 * dimensions, path)
+def _read_header(file: IO[bytes], dimensions: int, path: Path) -> tuple[int, ...]:
+    """Return the sizes that the header announces."""
+    head = _read_at_most(file, 4 + 4 * dimensions, path)
     if len(head) != 4 + 4 * dimensions or head[:4] != bytes([0, 0, 8, dimensions]):
         raise UserError(f"{path}: no idx file of unsigned bytes in {dimensions} dimensions; fetch again")
     return tuple(int(size) for size in np.frombuffer(head, ">u4", offset=4))
 
 
-def exactly(file: IO[bytes], count: int, path: Path) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
-    """The next `count` bytes; UserError when the file ends before."""
-    found = taken(file, count, path)
-    if len(found) != count:
+def _read_exactly(file: IO[bytes], count: int, path: Path) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    """Return the next `count` bytes; UserError when the file ends before."""
+    content = _read_at_most(file, count, path)
+    if len(content) != count:
         raise UserError(f"{path}: ends before the entries of its header do; delete it and fetch again")
-    return np.frombuffer(found, np.uint8)
+    return np.frombuffer(content, np.uint8)

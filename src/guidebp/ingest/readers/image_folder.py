@@ -7,13 +7,13 @@ import numpy as np
 
 from guidebp.errors import UserError
 from guidebp.ingest.contents import Chunk, DatasetContents, count_chunk_rows
-from guidebp.ingest.untrusted.pictures import as_array, open_picture
+from guidebp.ingest.untrusted.pictures import convert_picture, open_picture
 from guidebp.schema.datasets import Dataset, FolderSource, expand_user_path
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm"}
 
 
-def read(folder: Path, dataset: Dataset) -> DatasetContents:
+def read_image_folder(folder: Path, dataset: Dataset) -> DatasetContents:
     """Classes are the names of the sub-folders in alphabetical order, or in that of the catalogue's names."""
     assert isinstance(dataset.source, FolderSource)
     fit = dataset.source.fit
@@ -27,7 +27,8 @@ def read(folder: Path, dataset: Dataset) -> DatasetContents:
     for half, _ in halves[1:]:
         if list_class_folders(half) != names:
             raise UserError(
-                f"{half}: its classes {class_folders(half)} are not those of training: {names}; make them agree"
+                f"{half}: its classes {list_class_folders(half)} are not those of training: {names}; "
+                "make them agree"
             )
     if isinstance(dataset.classes, list):
         if sorted(dataset.classes) != names:
@@ -36,22 +37,22 @@ def read(folder: Path, dataset: Dataset) -> DatasetContents:
             )
         names = dataset.classes
 
-    def parts() -> Iterator[Chunk]:
+    def read_chunks() -> Iterator[Chunk]:
         for half, test in halves:
             files = [
                 (path, label) for label, name in enumerate(names) for path in list_picture_files(half / name)
             ]
             rows = count_chunk_rows(dataset.shape)
             for start in range(0, len(files), rows):
-                some = files[start : start + rows]
-                images = [as_array(open_picture(path), dataset.shape, fit, path) for path, _ in some]
-                yield Chunk(np.stack(images), np.array([label for _, label in some]), test)
+                batch = files[start : start + rows]
+                images = [convert_picture(open_picture(path), dataset.shape, fit, path) for path, _ in batch]
+                yield Chunk(np.stack(images), np.array([label for _, label in batch]), test)
 
-    return DatasetContents(parts(), names)
+    return DatasetContents(read_chunks(), names)
 
 
 def list_split_folders(root: Path) -> list[tuple[Path, bool]]:
-    """The folders that hold classes, and whether each is the official test set."""
+    """Return the folders that hold classes, and whether each is the official test set."""
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; correct its path in config/datasets.yaml")
     names = list_class_folders(root)
@@ -66,24 +67,24 @@ def list_split_folders(root: Path) -> list[tuple[Path, bool]]:
 
 
 def list_class_folders(folder: Path) -> list[str]:
-    """Names of the sub-folders, hidden ones left out, in alphabetical order."""
+    """Return the names of the sub-folders, hidden ones left out, in alphabetical order."""
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def list_picture_files(folder: Path) -> list[Path]:
-    """The picture files of a class, also in deeper folders, in alphabetical order; UserError if there is none."""
-    found = sorted(
+    """Return the pictures of a class, also in deeper folders, in alphabetical order; UserError if there is none."""
+    files = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and not any(name.startswith(".") for name in path.relative_to(folder).parts)
     )
-    for path in found:
+    for path in files:
         if not path.exists():
             raise UserError(f"{path}: a link that leads nowhere; mend or remove it")
-    found = [path for path in found if path.is_file()]
-    if not found:
+    files = [path for path in files if path.is_file()]
+    if not files:
         raise UserError(
             f"{folder}: holds no pictures ({', '.join(sorted(SUFFIXES))}); put some there or remove it"
         )
-    return found
+    return files

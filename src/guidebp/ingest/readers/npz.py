@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,41 +19,42 @@ from guidebp.ingest.contents import (
     convert_labels,
     count_chunk_rows,
     move_channels_first,
+    summarise_error,
 )
 from guidebp.ingest.readers import list_raw_paths
-from guidebp.ingest.untrusted.archives import DAMAGE, check_zip
+from guidebp.ingest.untrusted.archives import ARCHIVE_DAMAGE, check_zip_archive
 from guidebp.schema.datasets import Dataset, NpzArrays, NpzSource, expand_user_path
 
 KINDS = "buif"  # booleans and numbers
 HEADER = 1 << 14  # bytes that hold the header of any array of numbers
 
 
-def read(folder: Path, dataset: Dataset) -> DatasetContents:
-    """The user's arrays, or the catalogue's files: training images, then test images if there is a second."""
+def read_npz(folder: Path, dataset: Dataset) -> DatasetContents:
+    """Read the user's arrays, or the catalogue's files: training images, then test images if there is a second."""
     if isinstance(dataset.source, NpzSource):
         given = [dataset.source.npz, *([dataset.source.test] if dataset.source.test else [])]
     else:
         given = [NpzArrays(path=str(path)) for path in list_raw_paths(folder, dataset, 1, 2)]
 
-    def parts() -> Iterator[Chunk]:
+    def read_chunks() -> Iterator[Chunk]:
         for number, arrays in enumerate(given):
-            yield from read_arrays(arrays, dataset, test=number == 1)
+            yield from _read_arrays(arrays, dataset, test=number == 1)
 
-    return DatasetContents(parts())
+    return DatasetContents(read_chunks())
 
 
-def read_arrays(arrays: NpzArrays, dataset: Dataset, test: bool) -> Iterator[Chunk]:
-    """Images and labels of one file, part by part."""
+def _read_arrays(arrays: NpzArrays, dataset: Dataset, test: bool) -> Iterator[Chunk]:
+    """Yield images and labels of one file, chunk by chunk."""
     path = expand_user_path(arrays.path)
-    with opened(path) as archive:
-        with member(archive, path, arrays.labels) as (file, shape, dtype):
+    with _open_npz(path) as archive:
+        with _open_array(archive, path, arrays.labels) as (file, shape, dtype):
             if not shape or shape[1:] not in ((), (1,)):
                 raise UserError(
                     f"{path}: {arrays.labels}: has shape {shape!s:.80}, expected [N]; correct the file"
                 )
-            labels = rows(file, path, shape[0], shape, dtype)
+            labels = _read_rows(file, path, shape[0], shape, dtype)
             labels = convert_labels(labels, shape[0], f"{path}: {arrays.labels}")
-        with member(archive, path, arrays.images) as (file, shape, dtype):
+        with _open_array(archive, path, arrays.images) as (file, shape, dtype):
             where = f"{path}: {arrays.images}"
             if len(shape) not in (3, 4) or shape[0] != len(labels):
                 raise UserError(
@@ -62,40 +63,40 @@ def read_arrays(arrays: NpzArrays, dataset: Dataset, test: bool) -> Iterator[Chu
             move_channels_first(
                 np.empty((0, *shape[1:]), dtype), dataset.shape, where
             )  # refuses before reading
-            most = count_chunk_rows(dataset.shape)
-            for start in range(0, shape[0], most):
-                part = rows(file, path, min(most, shape[0] - start), shape, dtype)
-                images = move_channels_first(part, dataset.shape, where)
-                yield Chunk(images, labels[start : start + most], test)
+            chunk_rows = count_chunk_rows(dataset.shape)
+            for start in range(0, shape[0], chunk_rows):
+                rows = _read_rows(file, path, min(chunk_rows, shape[0] - start), shape, dtype)
+                images = move_channels_first(rows, dataset.shape, where)
+                yield Chunk(images, labels[start : start + chunk_rows], test)
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, its list of members checked."""
+def _open_npz(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open the archive and check its list of members."""
     try:
         with zipfile.ZipFile(path) as archive:
-            check_zip(archive, path)
+            check_zip_archive(archive, path)
             yield archive
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; correct its path in config/datasets.yaml") from error
-    except DAMAGE as error:
+    except ARCHIVE_DAMAGE as error:
         raise UserError(
-            f"{path}: no intact .npz file ({reason(error)}); write it again or fetch it again"
+            f"{path}: no intact .npz file ({summarise_error(error)}); write it again or fetch it again"
         ) from error
 
 
 @contextmanager
-def member(
+def _open_array(
     archive: zipfile.ZipFile, path: Path, key: str
-) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[Any]]]:
-    """An array of the archive, opened behind its header: the file, the array's shape and type."""
+) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[np.generic]]]:
+    """Open an array of the archive behind its header; yield the file and the array's shape and type."""
     names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
     if key not in names:
         raise UserError(
             f"{path}: holds no array '{key}', only {sorted(names)!s:.200}; correct its key in config/datasets.yaml"
         )
     with archive.open(names[key]) as file:
-        shape, fortran, dtype, start = header(file.read(HEADER), f"{path}: {key}")
+        shape, fortran, dtype, start = _parse_npy_header(file.read(HEADER), f"{path}: {key}")
         file.seek(start)
         if dtype.kind not in KINDS or dtype.hasobject:
             raise UserError(
@@ -112,8 +113,8 @@ def member(
         yield file, shape, dtype
 
 
-def header(head: bytes, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, Fortran order, type and size of the header at the beginning of an array."""
+def _parse_npy_header(head: bytes, where: str) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
+    """Return shape, Fortran order, type and size of the header at the beginning of an array."""
     file = io.BytesIO(head)
     try:
         with warnings.catch_warnings():
@@ -126,16 +127,16 @@ def header(head: bytes, where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any
             return (*parse(file), file.tell())
     except Exception as error:  # the header is a piece of Python, and so are its mistakes
         raise UserError(
-            f"{where}: no array of NumPy's format ({reason(error)}); write it again or fetch it again"
+            f"{where}: no array of NumPy's format ({summarise_error(error)}); write it again or fetch it again"
         ) from error
 
 
-def rows(
-    file: IO[bytes], path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> NDArray[Any]:
-    """The next `count` rows of an opened array."""
+def _read_rows(
+    file: IO[bytes], path: Path, count: int, shape: tuple[int, ...], dtype: np.dtype[np.generic]
+) -> NDArray[np.generic]:
+    """Return the next `count` rows of an opened array."""
     size = count * prod(shape[1:]) * dtype.itemsize
-    found = file.read(size)
-    if len(found) != size:
+    content = file.read(size)
+    if len(content) != size:
         raise UserError(f"{path}: ends before its arrays do; write it again or fetch it again")
-    return np.frombuffer(found, dtype).reshape(count, *shape[1:])
+    return np.frombuffer(content, dtype).reshape(count, *shape[1:])

@@ -1,1 +1,1 @@
-"""Opening what somebody else has written: archives, pickles, pictures. Nothing in them is believed or run."""
+"""Untrusted files: archives, pickles and pictures of unknown origin. Nothing in them is believed or run."""

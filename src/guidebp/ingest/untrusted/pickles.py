@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guidebp.errors import UserError
+from guidebp.ingest.contents import summarise_error
 
 LIMIT = 1 << 30  # bytes of a file
 INSTRUCTIONS = """
@@ -36,39 +37,39 @@ NUMBERS = {"u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8", "b1"}
 
 
 def read_pickle(path: Path) -> Any:
-    """What the pickle holds, arrays as NumPy arrays; UserError when it holds or asks for anything else."""
+    """Return what the pickle holds, arrays as NumPy arrays; UserError when it holds or asks for anything else."""
     size = path.stat().st_size
     if size > LIMIT:
         raise UserError(f"{path}: refused: more than {LIMIT} bytes; delete it and fetch again")
     try:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Python's, of odd escapes in strings
-            check_instructions(_Bounded(file, size), size)
+            _check_instructions(_BoundedFile(file, size), size)
             file.seek(0)
-            return settled(_Reader(file, encoding="bytes").load())
+            return _replace_stand_ins(_Reader(file, encoding="bytes").load())
     except (pickle.UnpicklingError, MemoryError, RecursionError, OverflowError) as error:
-        raise UserError(f"{path}: refused: {reason(error)}; delete it and fetch again") from error
+        raise UserError(f"{path}: refused: {summarise_error(error)}; delete it and fetch again") from error
     except (ValueError, TypeError, EOFError, IndexError, KeyError, AttributeError) as error:
         raise UserError(
-            f"{path}: no such pickle as CIFAR's ({reason(error)}); delete it and fetch again"
+            f"{path}: no such pickle as CIFAR's ({summarise_error(error)}); delete it and fetch again"
         ) from error
 
 
-class _Bounded:
+class _BoundedFile:
     """A file that is never asked for more bytes than it has, which would take the memory for them first."""
 
     def __init__(self, file: Any, size: int) -> None:
         self.file, self.size, self.readline = file, size, file.readline
 
     def read(self, size: int) -> bytes:
-        found: bytes = self.file.read(min(size, self.size))
-        return found
+        content: bytes = self.file.read(min(size, self.size))
+        return content
 
 
-def check_instructions(file: Any, size: int) -> None:
+def _check_instructions(file: Any, size: int) -> None:
     """UnpicklingError at an instruction beyond ALLOWED, or one that asks for more than a file of `size` may."""
     holders = 0
-    for count, (name, argument) in enumerate(instructions(file)):
+    for count, (name, argument) in enumerate(_iterate_instructions(file)):
         if name not in ALLOWED:
             raise pickle.UnpicklingError(f"holds the instruction {name}, which plain data does not need")
         if name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > count:
@@ -80,8 +81,8 @@ def check_instructions(file: Any, size: int) -> None:
             raise pickle.UnpicklingError(f"holds more than {MANY} lists, tuples and the like")
 
 
-def instructions(file: Any) -> Iterator[tuple[str, Any]]:
-    """Name and argument of every instruction, as `pickletools.genops`, which knows no strings but ASCII ones."""
+def _iterate_instructions(file: Any) -> Iterator[tuple[str, Any]]:
+    """Yield name and argument of every instruction, as `pickletools.genops`, which knows only ASCII strings."""
     name = ""
     while name != "STOP":
         byte = file.read(1)
@@ -150,7 +151,7 @@ class _Dtype(_StandIn):
 
     def __setstate__(self, state: Any) -> None:
         order = state[1].decode("ascii") if type(state[1]) is bytes else state[1]
-        if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
+        if order not in ("<", ">", "|", "=") or any(item is not None for item in state[2:5]):
             raise pickle.UnpicklingError("holds an array of something other than plain numbers")
         self.order = order
 
@@ -187,12 +188,14 @@ class _Reader(pickle.Unpickler):
         raise pickle.UnpicklingError("asks for an object outside the file")
 
 
-def settled(value: Any) -> Any:
-    """The value with arrays in the place of their stand-ins, one level down; anything deeper is left out."""
+def _replace_stand_ins(value: Any) -> Any:
+    """Return the value with arrays instead of their stand-ins, one level down; anything deeper is left out."""
     if isinstance(value, _Array):
         if value.value is None:
             raise pickle.UnpicklingError("holds an array without contents")
         return value.value
     if isinstance(value, dict):
-        return {key: settled(item) if isinstance(item, _Array) else item for key, item in value.items()}
+        return {
+            key: _replace_stand_ins(item) if isinstance(item, _Array) else item for key, item in value.items()
+        }
     return value

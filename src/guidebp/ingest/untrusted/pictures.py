@@ -2,23 +2,22 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 from PIL.Image import Resampling
 
 from guidebp.errors import UserError
-from guidebp.ingest.contents import Images
-from guidebp.schema.datasets import Fit
+from guidebp.ingest.contents import Images, summarise_error
+from guidebp.schema.datasets import PictureFit
 
-MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+PICTURE_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")  # not those that run other programs, as EPS
 EIGHT_BITS = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture file, decoded and turned upright; UserError when it is none or unreasonably large."""
+    """Decode a picture file and turn it upright; UserError when it is none or unreasonably large."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of oddities that change no pixel
@@ -31,25 +30,27 @@ def open_picture(path: Path) -> Image.Image:
                 return ImageOps.exif_transpose(image)
     except Exception as error:  # a damaged file takes Pillow to any of them
         raise UserError(
-            f"{path}: no picture that can be read ({reason(error)}); remove or replace it"
+            f"{path}: no picture that can be read ({summarise_error(error)}); remove or replace it"
         ) from error
 
 
-def as_array(image: Image.Image, shape: tuple[int, int, int], fit: Fit, where: Any) -> Images:
-    """uint8 [C, H, W] of `shape`; UserError for 16-bit pictures and, with fit `exact`, another size."""
+def convert_picture(
+    image: Image.Image, shape: tuple[int, int, int], fit: PictureFit, where: Path | str
+) -> Images:
+    """Return a picture as uint8 [C, H, W] of `shape`; UserError for 16 bits and, with fit `exact`, another size."""
     channels, height, width = shape
     if image.mode not in EIGHT_BITS:
         raise UserError(f"{where}: has more than 8 bits a channel (mode {image.mode}); convert it to 8 bits")
-    if channels not in MODES:
+    if channels not in PICTURE_MODES:
         raise UserError(
             f"{where}: pictures have 1, 3 or 4 channels, the catalogue's shape is {shape}; correct the entry"
         )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's advice on palettes with transparency
-            image = image.convert(MODES[channels])
+            image = image.convert(PICTURE_MODES[channels])
     except (ValueError, OSError) as error:
-        raise UserError(f"{where}: cannot be converted ({reason(error)}); save it as PNG") from error
+        raise UserError(f"{where}: cannot be converted ({summarise_error(error)}); save it as PNG") from error
     if image.size != (width, height):
         if fit == "exact":
             raise UserError(
