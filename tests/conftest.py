@@ -30,7 +30,7 @@ def fresh_torch() -> Iterator[None]:
     """A run sets global switches (`set_numerics`); none of them may reach the next test."""
     torch.set_num_threads(1)
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")  # the other function imports torch's compiler: seconds
     torch.set_flush_denormal(False)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, False

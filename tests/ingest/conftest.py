@@ -4,13 +4,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.http_server import Server, alone, serving
+from tests.support.http_server import CommandRunner, Server, alone, running_commands, serving
 
 
 @pytest.fixture
 def nothing_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither its mirrors nor its proxies."""
     alone(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandRunner]:
+    """A process that runs commands of the project."""
+    with running_commands(tmp_path_factory.mktemp("commands")) as runner:
+        yield runner
 
 
 @pytest.fixture

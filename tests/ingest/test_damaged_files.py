@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -23,7 +23,7 @@ from guidebp.schema.datasets import Dataset
 from tests.ingest.untrusted.test_archives import rewritten
 from tests.ingest.untrusted.test_npz import NPZ, archive_of, npy
 from tests.ingest.untrusted.test_pickles import code
-from tests.support.hostile_files import REMEDY
+from tests.support.hostile_files import FULL, REMEDY
 from tests.support.valid_files import (
     batch,
     described,
@@ -42,6 +42,7 @@ from tests.support.valid_files import (
     zipped,
 )
 
+FEWER_EXAMPLES = settings(max_examples=500 if FULL else 10)
 IMAGES, LABELS = noise(6, 3, 4, 4), digits(6)
 GREY = IMAGES[:, :1]
 MEMBERS = {"d/one": b"1" * 700, "good": IMAGES.tobytes(), "d/two": b"2"}
@@ -168,6 +169,8 @@ def check_refusal(error: UserError, where: Path) -> None:
     assert REMEDY.search(message), message
 
 
+# thirty formats: fewer examples of each
+@settings(FEWER_EXAMPLES)
 @pytest.mark.parametrize("name", SAMPLES)
 @given(data=st.data())
 def test_damaged_file(tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject) -> None:

@@ -1,7 +1,6 @@
 """The digits, from the bundled file to a prepared one; every damage on the way is a UserError with a remedy."""
 
 import gzip
-import json
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,7 @@ from guidebp.ingest.fetching.fetch import fetch_dataset
 from guidebp.ingest.prepare import prepare_dataset
 from guidebp.schema.catalogue import read_datasets
 from guidebp.schema.datasets import FilesSource
-from tests.support.tiny import ROOT
+from tests.support.tiny import ROOT, make_manifest
 
 DIGITS = read_datasets(ROOT)["digits"]
 assert isinstance(DIGITS.source, FilesSource)
@@ -174,7 +173,7 @@ def test_damaged_prepared_file(copied: Path, damage: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [None, "", "{", "[]", "[" * 100_000, "\ud7ff", json.dumps({"sha256": "0" * 64}), "{}"],
+    [None, "", "{", "[]", "[" * 100_000, "\ud7ff", make_manifest("0" * 64).to_bytes().decode(), "{}"],
     ids=["missing", "empty", "no JSON", "a list", "nested too deep", "one letter", "other hash", "no hash"],
 )
 def test_damaged_manifest(copied: Path, content: str | None) -> None:

@@ -1,10 +1,13 @@
 """The real datasets, where GUIDEBP_MIRRORS names a folder that holds them: contents, copies, memory."""
 
 import gzip
+import hashlib
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,15 +18,27 @@ from guidebp.data.manifest import ClassCounts, CopyCounts, read_manifest
 from guidebp.ingest.fetching.fetch import fetch_dataset
 from guidebp.ingest.fetching.locations import COMPRESSION_SUFFIXES
 from guidebp.ingest.prepare import prepare_dataset
+from guidebp.ingest.verify import verify_dataset
 from guidebp.schema.catalogue import read_datasets
 from guidebp.schema.datasets import FilesSource, SubsetSource
-from tests.support.arrays_on_disk import needs_proc, peak_memory
+from tests.ingest.fetching.test_catalogue_checksums import torchvision_knows
+from tests.support.arrays_on_disk import MEASURABLE, extra_memory, needs_proc
+from tests.support.hostile_files import FULL
 from tests.support.tiny import ROOT
 
 DATASETS = read_datasets(ROOT)
 FOLDERS = [Path(name.strip()) for name in os.environ.get("GUIDEBP_MIRRORS", "").split(",") if name.strip()]
 
 Prepare = Callable[[str], Path]
+
+# Large, or read as one that is tested anyway.
+only_in_full = pytest.mark.skipif(not FULL, reason="the same with more real images: make test-full")
+
+
+def named(*names: str) -> list[Any]:
+    """Names of datasets as parameters, the large ones for `make test-full` only."""
+    large = {"fashion-mnist", "cifar-10", "cifar-10-10k"}
+    return [pytest.param(name, marks=only_in_full) if name in large else name for name in names]
 
 
 def mirrors(name: str) -> list[str]:
@@ -53,26 +68,42 @@ def fetched(folder: Path) -> Prepare:
     def bring(name: str) -> Path:
         found = mirrors(name)
         if not (folder / "raw" / name / "fetched.json").exists():
-            fetch_dataset(name, DATASETS[name], folder / "raw", found)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was used"))
+                patch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("a name was looked up"))
+                fetch_dataset(name, DATASETS[name], folder / "raw", found)
         return folder / "raw" / name
 
     return bring
 
 
 @pytest.fixture(scope="module")
-def made(folder: Path, fetched: Prepare) -> Prepare:
-    """Prepares a dataset when a test needs it; its prepared file."""
+def peaks() -> dict[str, int]:
+    """Bytes that preparing a dataset needed, beyond those of importing; where they can be measured."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def made(folder: Path, fetched: Prepare, peaks: dict[str, int]) -> Prepare:
+    """Prepares a dataset when a test needs it, in a process of its own; its prepared file."""
 
     def make(name: str) -> Path:
-        fetched(name)
+        dataset = DATASETS[name]
+        if isinstance(dataset.source, SubsetSource):
+            make(dataset.source.subset_of)
+        else:
+            fetched(name)
         if not (folder / "prepared" / f"{name}.json").exists():
-            prepare_dataset(name, DATASETS[name], folder / "raw", folder / "prepared")
+            if MEASURABLE:
+                peaks[name] = extra_memory(name, dataset, folder)
+            else:
+                prepare_dataset(name, dataset, folder / "raw", folder / "prepared")
         return folder / "prepared" / f"{name}.safetensors"
 
     return make
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist"])
+@pytest.mark.parametrize("name", named("mnist", "fashion-mnist"))
 def test_idx_contents_are_torchvisions(fetched: Prepare, made: Prepare, name: str) -> None:
     raw, found = fetched(name), load_file(made(name))
     for packed in raw.rglob("*.gz"):  # torchvision unpacks only what it has downloaded itself
@@ -85,6 +116,7 @@ def test_idx_contents_are_torchvisions(fetched: Prepare, made: Prepare, name: st
     assert np.array_equal(found["test"], np.repeat([0, 1], [60_000, 10_000]))
 
 
+@only_in_full
 def test_cifar_contents_are_torchvisions(fetched: Prepare, made: Prepare) -> None:
     raw, path = fetched("cifar-10"), made("cifar-10")
     halves = [torchvision.datasets.CIFAR10(raw, train=train, download=False) for train in (True, False)]
@@ -96,7 +128,7 @@ def test_cifar_contents_are_torchvisions(fetched: Prepare, made: Prepare) -> Non
     assert list(read_manifest(path.parent, "cifar-10").classes) == halves[0].classes
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "cifar-10"])
+@pytest.mark.parametrize("name", named("mnist", "fashion-mnist", "cifar-10"))
 def test_no_image_stands_twice(made: Prepare, name: str) -> None:
     manifest = read_manifest(made(name).parent, name)
     assert manifest.copies == CopyCounts(0, 0, (), dropped=0)
@@ -114,21 +146,39 @@ def test_copies_of_cmaterdb_are_reported_and_dropped(made: Prepare) -> None:
     assert copies.dropped == 7 + copies.within_training + copies.within_test
 
 
-@pytest.mark.parametrize("name", ["cmaterdb", "mnist", "fashion-mnist", "cifar-10"])
+@pytest.mark.parametrize("name", named("cmaterdb", "mnist", "fashion-mnist", "cifar-10"))
 def test_sheets_are_small_enough_for_git(made: Prepare, name: str) -> None:
     assert made(name).with_suffix(".png").stat().st_size < 1 << 18
 
 
 @needs_proc
-@pytest.mark.parametrize("name", ["mnist", "cifar-10", "cifar-10-10k"])
-def test_preparing_needs_less_memory_than_the_dataset(folder: Path, made: Prepare, name: str) -> None:
-    """Prepared once more, in a process of its own."""
-    dataset = DATASETS[name]
-    made(dataset.source.subset_of if isinstance(dataset.source, SubsetSource) else name)
-    extra = peak_memory(name, dataset, folder) - peak_memory()
-    size = (folder / "prepared" / f"{name}.safetensors").stat().st_size
-    assert extra < size, f"{extra} bytes for {size}"
-    if isinstance(dataset.source, SubsetSource):
-        manifest = read_manifest(folder / "prepared", name)
-        assert manifest.per_class == ClassCounts((1_000,) * 10, (1_000,) * 10)
-        assert list(manifest.classes) == dataset.classes
+@pytest.mark.parametrize("name", named("mnist", "cifar-10", "cifar-10-10k"))
+def test_preparing_needs_less_memory_than_the_dataset(
+    made: Prepare, peaks: dict[str, int], name: str
+) -> None:
+    size = made(name).stat().st_size
+    assert peaks[name] < size, f"{peaks[name]} bytes for {size}"
+
+
+@only_in_full
+def test_subset_of_real_images(made: Prepare) -> None:
+    manifest = read_manifest(made("cifar-10-10k").parent, "cifar-10-10k")
+    assert manifest.per_class == ClassCounts((1_000,) * 10, (1_000,) * 10)
+    assert list(manifest.classes) == DATASETS["cifar-10-10k"].classes
+
+
+@pytest.mark.parametrize("name", named("mnist", "fashion-mnist", "cifar-10", "cmaterdb"))
+def test_real_files(fetched: Prepare, tmp_path: Path, name: str) -> None:
+    """Every file is the owner's by the checksums of torchvision's source, where it has one."""
+    folder, source = fetched(name), DATASETS[name].source
+    assert isinstance(source, FilesSource)
+    wanted = [file.path for file in source.files]
+    listed = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    unpacked = {path.removesuffix(".gz") for path in wanted}  # for torchvision, by the tests above
+    assert listed - unpacked - set(wanted) == {"fetched.json"} and set(wanted) <= listed
+    if name != "cmaterdb":
+        known = {path: md5 for path, (md5, _) in torchvision_knows(name).items()}
+        for path in wanted:
+            assert hashlib.md5((folder / path).read_bytes()).hexdigest() == known[path]
+    raw, prepared = verify_dataset(name, DATASETS[name], folder.parent, tmp_path)
+    assert (raw.state, prepared.state) == ("ok", "absent"), raw.text

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -22,14 +20,16 @@ from guidebp.ingest import prepare as prepare_module
 from guidebp.ingest.contents import Chunk, DatasetContents, Images
 from guidebp.ingest.prepare import prepare_dataset
 from guidebp.ingest.samples import count_samples_per_class
+from guidebp.schema.catalogue import resolve_subset
+from guidebp.schema.datasets import SubsetEntry
 from tests.support.arrays_on_disk import (
     DRAWN,
     OFFICIAL,
     contents,
     entry,
+    extra_memory,
     needs_proc,
     noise,
-    peak_memory,
     prepared,
 )
 
@@ -83,21 +83,22 @@ def test_file_holds_the_arrays(
     assert loaded.official_test.sum() == test
 
 
-@given(
-    st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9)), st.integers(1, 9), st.integers(0, 9)
+@pytest.mark.parametrize(
+    ("shape", "training", "test"),
+    [((1, 1, 1), 1, 0), ((3, 5, 7), 1, 2), ((1, 9, 9), 9, 9), ((4, 1, 9), 3, 4)],
+    ids=str,
 )
-def test_labels_start_at_an_even_place(
-    tmp_path_factory: pytest.TempPathFactory, shape: tuple[int, int, int], training: int, test: int
+def test_labels_start_at_an_even_position(
+    tmp_path: Path, shape: tuple[int, int, int], training: int, test: int
 ) -> None:
-    """Two-byte numbers at an odd place would be read wrongly or not at all by some machines."""
-    folder = tmp_path_factory.mktemp("made")
+    """Two-byte numbers at an odd position would be read wrongly or not at all by some machines."""
     halves = (noise(test, shape, 1), [1] * test) if test else ()
-    prepared(folder, entry(folder, noise(training, shape), [0] * training, *halves))
-    content = (folder / FILE).read_bytes()
+    prepared(tmp_path, entry(tmp_path, noise(training, shape), [0] * training, *halves))
+    content = (tmp_path / FILE).read_bytes()
     length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + length])
     assert length % 8 == 0 and header["labels"]["data_offsets"][0] % 2 == 0
-    assert load_prepared(folder / "prepared", "made").labels.tolist() == [0] * training + [1] * test
+    assert load_prepared(tmp_path / "prepared", "made").labels.tolist() == [0] * training + [1] * test
 
 
 def test_blocks_of_a_prepared_file_are_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +190,16 @@ def test_manifest_names_the_raw_files(tmp_path: Path) -> None:
 
 # Copies
 
-SAME = st.lists(st.integers(0, 4), min_size=1, max_size=12)
+# Numbers of images, which are equal where the numbers are: in training, in the official test set.
+SAME: list[tuple[list[int], list[int]]] = [
+    ([0], [1]),
+    ([0], [0]),  # all test images are copies
+    ([2, 2, 2], [2, 2]),
+    ([0, 1, 2, 3], [4, 4, 4]),
+    ([0, 1, 0, 2, 1], [3, 1, 3, 4, 0, 4]),
+    ([4, 3, 2, 1, 0], [0, 0, 1, 5, 6]),
+    ([1, 1, 0, 0, 3, 3, 4, 1], [2, 0, 2, 3]),
+]
 
 
 def by_hand(training: list[int], test: list[int]) -> dict[str, Any]:
@@ -206,25 +216,21 @@ def as_images(numbers: list[int]) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.array([[number, 200] for number in numbers], dtype=np.uint8).reshape(-1, 1, 2, 1)
 
 
-@given(SAME, SAME)
-def test_copies_are_counted(
-    tmp_path_factory: pytest.TempPathFactory, training: list[int], test: list[int]
-) -> None:
-    folder = tmp_path_factory.mktemp("made")
+@pytest.mark.parametrize(("training", "test"), SAME, ids=str)
+def test_copies_are_counted(tmp_path: Path, training: list[int], test: list[int]) -> None:
     dataset = entry(
-        folder, as_images(training), [0] * len(training), as_images(test), [1] * len(test), classes=2
+        tmp_path, as_images(training), [0] * len(training), as_images(test), [1] * len(test), classes=2
     )
-    manifest = prepared(folder, dataset)
+    manifest = prepared(tmp_path, dataset)
     assert manifest["copies"] == by_hand(training, test) | {"dropped": 0}
     assert manifest["images"] == len(training) + len(test)
 
 
-@given(SAME, SAME, st.booleans())
-def test_copies_are_dropped(
-    tmp_path_factory: pytest.TempPathFactory, training: list[int], test: list[int], official: bool
-) -> None:
+@pytest.mark.parametrize("official", [True, False], ids=["official", "drawn"])
+@pytest.mark.parametrize(("training", "test"), SAME, ids=str)
+def test_copies_are_dropped(tmp_path: Path, training: list[int], test: list[int], official: bool) -> None:
     """With an official test set those of its images that stand in training, else all but the first of each."""
-    folder = tmp_path_factory.mktemp("made")
+    folder = tmp_path
     labels = [range(len(training)), range(len(training), len(training) + len(test))]
     dataset = entry(
         folder,
@@ -439,8 +445,7 @@ def idx(path: Path, array: Images) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("drop_copies", [False, True])
-def test_preparing_needs_less_memory_than_the_dataset(tmp_path: Path, drop_copies: bool) -> None:
+def test_preparing_needs_less_memory_than_the_dataset(tmp_path: Path) -> None:
     count, test = 60_000, 10_000
     images = noise(count, (1, 28, 28))[:, 0]
     labels = np.arange(count, dtype=np.uint8) % 10
@@ -461,9 +466,12 @@ def test_preparing_needs_less_memory_than_the_dataset(tmp_path: Path, drop_copie
         source={"reader": "idx", "files": files},
         classes=10,
         split=OFFICIAL,
-        drop_copies=drop_copies,
+        drop_copies=True,
     )
-    extra = peak_memory("made", dataset, tmp_path) - peak_memory()
+    extra = extra_memory("made", dataset, tmp_path)
     size = (tmp_path / FILE).stat().st_size
     assert size > count * 28 * 28 and read_manifest(tmp_path / "prepared", "made").images == count
     assert extra < size, f"{extra} bytes for {size}"
+    subset = resolve_subset(dataset, SubsetEntry(subset_of="made", images=40_000, title=None))
+    extra = extra_memory("part", subset, tmp_path)
+    assert extra < (tmp_path / "prepared/part.safetensors").stat().st_size, f"{extra} bytes"

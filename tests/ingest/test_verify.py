@@ -15,7 +15,18 @@ from guidebp.ingest.fetching.fetch import fetch_dataset
 from guidebp.ingest.prepare import prepare_dataset
 from guidebp.ingest.verify import VerificationResult, verify_dataset
 from guidebp.schema.datasets import Dataset, SubsetSource
-from tests.support.http_server import HTML, OTHER, flipped, project, raw_file, run, toy, write
+from tests.support.hostile_files import select_positions
+from tests.support.http_server import (
+    HTML,
+    OTHER,
+    CommandRunner,
+    flipped,
+    project,
+    raw_file,
+    toy,
+    write,
+)
+from tests.support.tiny import make_manifest
 
 
 def arrays() -> bytes:
@@ -173,7 +184,8 @@ def test_every_bit_of_the_prepared_file_s_head(data: Path) -> None:
     path = data / PREPARED
     good = path.read_bytes()
     head = 8 + int.from_bytes(good[:8], "little")
-    for bit in [*range(8 * head), *range(8 * head, 8 * len(good), 97), 8 * len(good) - 1]:
+    bits = [*select_positions(8 * head, 7), *range(8 * head, 8 * len(good), 97), 8 * len(good) - 1]
+    for bit in bits:
         content = bytearray(good)
         content[bit // 8] ^= 1 << bit % 8
         path.write_bytes(content)
@@ -194,8 +206,12 @@ MANIFESTS: dict[str, tuple[bytes | None, str]] = {
     "empty": (b"", "not a JSON manifest"),
     "no text": (b"\xff\xfe\x00", "not a JSON manifest"),
     "list": (b"[1]", "expected a JSON object"),
-    "without checksum": (b"{}", "contents differ from the manifest"),
-    "of something else": (b'{"sha256": "00"}', "contents differ from the manifest"),
+    "without checksum": (b"{}", "not a complete manifest (has no '"),
+    "with a wrong type": (
+        make_manifest("00").to_bytes().replace(b'"00"', b"0"),
+        "'sha256' holds something else",
+    ),
+    "of something else": (make_manifest("00").to_bytes(), "contents differ from the manifest"),
 }
 
 
@@ -314,22 +330,10 @@ def test_command_where_nothing_was_fetched(command: Path, capsys: pytest.Capture
     assert not command.exists()
 
 
-AS_NOBODY = """
-import os, sys
-import guidebp.ingest.verify, guidebp.schema.catalogue, guidebp.schema.yaml_files, guidebp.paths
-from guidebp.cli import main
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-sys.exit(main(["verify"]))
-"""
-
-
 @pytest.mark.parametrize("path", [NPZ, NOTE, PREPARED, MANIFEST])
-def test_command_on_a_file_that_may_not_be_read(command: Path, path: str) -> None:
+def test_command_on_a_file_that_may_not_be_read(command: Path, commands: CommandRunner, path: str) -> None:
     (command / path).chmod(0)
-    code, errors = run(command.parent, "-c", AS_NOBODY)
+    code, errors = commands.run(command.parent, "verify", as_nobody=True)
     (line,) = errors.splitlines()
     assert code == 2 and line.startswith(f"guidebp verify: toy: data/{path}")
     assert "Permission denied" in line and "; " in line

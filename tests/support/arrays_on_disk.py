@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,31 +66,39 @@ def contents(folder: Path) -> dict[str, bytes]:
 PEAK = r"""
 import json, re, sys
 from pathlib import Path
-from guidebp.ingest.prepare import prepare
-from guidebp.schema.datasets import Dataset, Subset
+from guidebp.ingest.prepare import prepare_dataset
+from guidebp.schema.datasets import Dataset, SubsetSource
 
 if len(sys.argv) > 1:
-    name, dataset, part, raw, prepared = json.loads(sys.argv[1])
+    name, dataset, subset, raw, prepared = json.loads(sys.argv[1])
     dataset = Dataset.model_validate(dataset)
-    if part:
-        dataset = dataset.model_copy(update={"source": Subset.model_validate(part)})
-    prepare(name, dataset, Path(raw), Path(prepared))
+    if subset:
+        dataset = dataset.model_copy(update={"source": SubsetSource.model_validate(subset)})
+    prepare_dataset(name, dataset, Path(raw), Path(prepared))
 print(re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 """
-needs_proc = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="needs Linux's /proc")
+MEASURABLE = Path("/proc/self/smaps_rollup").exists()
+needs_proc = pytest.mark.skipif(not MEASURABLE, reason="needs Linux's /proc")
 
 
-def peak_memory(name: str = "", dataset: Dataset | None = None, folder: Path = Path()) -> int:
-    """Bytes that a process of its own needs at most to prepare the dataset, or to import what prepares.
+def extra_memory(name: str, dataset: Dataset, folder: Path) -> int:
+    """Bytes that a process of its own needs at most to prepare the dataset, beyond those of importing."""
+    described, subset = dataset.model_dump(mode="json"), None
+    if isinstance(dataset.source, SubsetSource):  # which no entry has as its source
+        described, subset = described | {"source": {"folder": "none"}}, described["source"]
+    return _peak_memory(
+        json.dumps([name, described, subset, str(folder / "raw"), str(folder / "prepared")])
+    ) - (_peak_memory())
+
+
+@cache
+def _peak_memory(*arguments: str) -> int:
+    """Bytes that a process of its own needs at most.
 
     Not ru_maxrss: a child inherits that of the process which started it.
     """
-    command = [sys.executable, "-c", PEAK]
-    if dataset:
-        described, part = dataset.model_dump(mode="json"), None
-        if isinstance(dataset.source, SubsetSource):  # which no entry has as its source
-            described, part = described | {"source": {"folder": "none"}}, described["source"]
-        command.append(json.dumps([name, described, part, str(folder / "raw"), str(folder / "prepared")]))
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, *arguments], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return int(done.stdout) * 1024

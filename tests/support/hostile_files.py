@@ -1,5 +1,6 @@
 """Hostile files, and how they must be refused."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,16 @@ REMEDY = re.compile(
 )
 IMAGES, LABELS = noise(6, 1, 4, 4), digits(6)
 COLOURS = noise(6, 3, 4, 4)
+
+
+FULL = bool(os.environ.get("GUIDEBP_FULL"))
+
+
+def select_positions(count: int, step: int, head: int = 64, tail: int = 16) -> list[int]:
+    """Positions below `count`: those of head and tail, every `step`-th between; all for `make test-full`."""
+    if FULL:
+        return list(range(count))
+    return sorted({*range(min(head, count)), *range(0, count, step), *range(max(0, count - tail), count)})
 
 
 @contextmanager

@@ -241,15 +241,79 @@ def start(folder: Path, *command: str) -> subprocess.Popen[str]:
     }
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        [sys.executable, *command], cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
+        [sys.executable, *command],
+        cwd=folder,
+        env=environment,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
     )
 
 
-def run(folder: Path, *command: str) -> tuple[int, str]:
-    """Exit code and errors of Python with these arguments in the folder."""
-    with start(folder, *command) as process:
-        errors = process.communicate(timeout=SOON)[1]
-    return process.returncode, errors
+# Everything is imported once; each command runs in a fork, by default as root or whoever runs the tests.
+COMMANDS = """
+import json, os, resource, sys, traceback
+import encodings.idna, guidebp.ingest.fetching.fetch, guidebp.ingest.verify, guidebp.paths
+import guidebp.schema.catalogue, guidebp.schema.yaml_files
+from guidebp.cli import main
+for line in sys.stdin:
+    folder, command, as_nobody, file_size = json.loads(line)
+    errors, errors_end = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(errors_end, 2)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        os.close(errors)
+        os.chdir(folder)
+        if file_size:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+        if as_nobody and os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        code = 1
+        try:
+            code = main(command)
+        except BaseException:
+            traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(code)
+    os.close(errors_end)
+    with os.fdopen(errors) as file:
+        text = file.read()
+    print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text]), flush=True)
+"""
+
+
+class CommandRunner:
+    """Runs `guidebp` commands in forks of one process, so that Python starts and imports only once."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def run(
+        self, folder: Path, *command: str, as_nobody: bool = False, file_size: int = 0
+    ) -> tuple[int, str]:
+        """Exit code and errors of a command in the folder.
+
+        `as_nobody`: as somebody for whom permissions count. `file_size`: bytes that it may write to a file.
+        """
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps([str(folder), command, as_nobody, file_size]) + "\n")
+        self.process.stdin.flush()
+        code, errors = json.loads(self.process.stdout.readline())
+        return code, errors
+
+
+@contextmanager
+def running_commands(folder: Path) -> Iterator[CommandRunner]:
+    """A runner of commands for the time of some tests."""
+    with start(folder, "-c", COMMANDS) as process:
+        yield CommandRunner(process)
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(timeout=SOON)
 
 
 def alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,14 +187,14 @@ COPIES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "xz empty": (".xz", lambda: b"", "is empty"),
     "xz bomb": (
         ".xz",
-        lambda: lzma.compress(bytes(50_000_000)),
+        lambda: lzma.compress(bytes(5_000_000)),
         "refused: holds more than the 100000 bytes expected",
     ),
     "gz truncated": (".gz", lambda: gzip.compress(CONTENT)[:-20], "damaged ("),
     "gz flipped": (".gz", lambda: flipped(gzip.compress(CONTENT)), "damaged ("),
     "gz bomb": (
         ".gz",
-        lambda: gzip.compress(bytes(50_000_000)),
+        lambda: gzip.compress(bytes(5_000_000)),
         "refused: holds more than the 100000 bytes expected",
     ),
     "gz page": (".gz", lambda: HTML, "is a web page, not data, and has "),
@@ -246,7 +246,7 @@ def member(name: str = "in/b.bin", content: bytes = b"", **header: Any) -> Membe
 def tar(*members: Member) -> bytes:
     """A tar.gz archive of members with these headers."""
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+    with tarfile.open(fileobj=file, mode="w:gz", compresslevel=6) as archive:
         for name, content, header in members:
             info = tarfile.TarInfo(name)
             info.size = len(content)
@@ -258,7 +258,7 @@ def tar(*members: Member) -> bytes:
 
 def zipped(members: dict[str, bytes]) -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
     return file.getvalue()

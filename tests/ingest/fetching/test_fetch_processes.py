@@ -20,12 +20,12 @@ from tests.support.http_server import (
     CONTENT,
     OTHER,
     SOON,
+    CommandRunner,
     Server,
     contents,
     project,
     raw_file,
     refusal,
-    run,
     sound,
     start,
     toy,
@@ -37,21 +37,10 @@ pytestmark = pytest.mark.usefixtures("nothing_of_this_machine")
 GUIDEBP = ("-m", "guidebp.cli")
 # Everything is imported before anything happens.
 READY = """
-import os, resource, sys
+import os, sys
 import encodings.idna, guidebp.ingest.fetching.fetch, guidebp.schema.catalogue, guidebp.schema.yaml_files
 import guidebp.paths
 from guidebp.cli import main
-"""
-LITTLE = """
-resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
-sys.exit(main(["fetch", "toy"]))
-"""
-NOBODY = """
-if os.geteuid() == 0:
-    os.setgroups([])
-    os.setgid(65534)
-    os.setuid(65534)
-sys.exit(main(["fetch", "toy"]))
 """
 # Children that fetch at once; each says when it begins.
 AT_ONCE = """
@@ -81,7 +70,7 @@ def zipped(name: str, content: bytes) -> bytes:
     return file.getvalue()
 
 
-def test_killed_download_is_resumed(tmp_path: Path, server: Server) -> None:
+def test_killed_download_is_resumed(tmp_path: Path, server: Server, commands: CommandRunner) -> None:
     hold = threading.Event()
     url = server.on("/a.bin", sound(CONTENT, 80_000, hold), sound(CONTENT))
     folder = project(tmp_path / "p", toy(raw_file(url=url)))
@@ -97,15 +86,14 @@ def test_killed_download_is_resumed(tmp_path: Path, server: Server) -> None:
     assert process.returncode == -signal.SIGKILL and "Traceback" not in errors
     (left,) = contents(raw).items()
     assert left[0] == ".a.bin.part" and CONTENT.startswith(left[1]) and server.asked == ["/a.bin"]
-    code, errors = run(folder, *GUIDEBP, "fetch", "toy")
+    code, errors = commands.run(folder, "fetch", "toy")
     assert code == 0, errors
     assert server.asked == ["/a.bin", f"/a.bin bytes={len(left[1])}-"] and contents(raw) == {"a.bin": CONTENT}
 
 
-@pytest.mark.parametrize("count", [2, 8])
-def test_several_at_once_ask_once(tmp_path: Path, server: Server, count: int) -> None:
+def test_several_at_once_ask_once(tmp_path: Path, server: Server) -> None:
     """The server holds the second half back until all have begun."""
-    hold = threading.Event()
+    count, hold = 8, threading.Event()
     files = [
         raw_file(url=server.on("/a.bin", sound(CONTENT, 50_000, hold))),
         raw_file("b.bin", OTHER, url=server.on("/b.bin", sound(OTHER))),
@@ -125,17 +113,19 @@ def test_several_at_once_ask_once(tmp_path: Path, server: Server, count: int) ->
     assert contents(folder / "data/raw") == wanted
 
 
-def test_file_larger_than_the_process_may_write(tmp_path: Path, server: Server) -> None:
+def test_file_larger_than_the_process_may_write(
+    tmp_path: Path, server: Server, commands: CommandRunner
+) -> None:
     url = server.on("/a.bin", sound(CONTENT))
     folder = project(
         tmp_path / "p",
         toy(raw_file("b.bin", OTHER, url=server.on("/b.bin", sound(OTHER))), raw_file(url=url)),
     )
-    code, errors = run(folder, "-c", READY + LITTLE)
+    code, errors = commands.run(folder, "fetch", "toy", file_size=65536)
     (line,) = said(errors)
     assert code == 2 and line.startswith("guidebp fetch: data/raw/toy/a.bin: File too large; raise the limit")
     assert contents(folder / "data/raw") == {"b.bin": OTHER, ".a.bin.part": CONTENT[:65536]}
-    assert run(folder, *GUIDEBP, "fetch", "toy")[0] == 0
+    assert commands.run(folder, "fetch", "toy")[0] == 0
     assert contents(folder / "data/raw") == {"a.bin": CONTENT, "b.bin": OTHER}
     assert server.asked == ["/b.bin", "/a.bin", "/a.bin bytes=65536-"]
 
@@ -216,39 +206,34 @@ def open_folder() -> Iterator[Path]:
         yield folder
 
 
-def nobody(folder: Path) -> tuple[int, str]:
-    """`guidebp fetch toy` as somebody for whom permissions count: root becomes somebody else."""
-    return run(folder, "-c", READY + NOBODY)
-
-
-def test_without_rights(open_folder: Path) -> None:
+def test_without_rights(open_folder: Path, commands: CommandRunner) -> None:
     """A folder that is complete needs no right to write."""
     folder = project(open_folder / "p", toy(raw_file("a.bin", OTHER)), mirrors=["mirror"])
     write(folder / "mirror/a.bin", OTHER)
     raw = folder / "data/raw"
     (raw / "toy").mkdir(parents=True)
     raw.chmod(0o555)
-    code, errors = nobody(folder)
+    code, errors = commands.run(folder, "fetch", "toy", as_nobody=True)
     (line,) = said(errors)
     assert code == 2 and line.startswith("guidebp fetch: data/raw/.locks: Permission denied; give yourself ")
     assert list(raw.rglob("*")) == [raw / "toy"]
     raw.chmod(0o777)
     (raw / "toy").chmod(0o555)
-    code, errors = nobody(folder)
+    code, errors = commands.run(folder, "fetch", "toy", as_nobody=True)
     (line,) = said(errors)
     assert code == 2 and line.startswith(
         "guidebp fetch: data/raw/toy/a.bin: Permission denied; give yourself "
     )
     assert contents(raw) == {}
     (raw / "toy").chmod(0o777)
-    assert nobody(folder)[0] == 0
+    assert commands.run(folder, "fetch", "toy", as_nobody=True)[0] == 0
     (raw / "toy").chmod(0o555)
     raw.chmod(0o555)
-    assert nobody(folder)[0] == 0
+    assert commands.run(folder, "fetch", "toy", as_nobody=True)[0] == 0
     assert contents(raw) == {"a.bin": OTHER}
 
 
-def test_mirrors_that_may_not_be_read(open_folder: Path) -> None:
+def test_mirrors_that_may_not_be_read(open_folder: Path, commands: CommandRunner) -> None:
     """They are passed over; alone, they are said to be the reason."""
     folder = project(
         open_folder / "p", toy(raw_file("a.bin", OTHER)), mirrors=["file", "folder", "above/folder"]
@@ -259,14 +244,14 @@ def test_mirrors_that_may_not_be_read(open_folder: Path) -> None:
         (folder / path).chmod(0)
     (folder / "data/raw").mkdir(parents=True)
     (folder / "data/raw").chmod(0o777)
-    code, errors = nobody(folder)
+    code, errors = commands.run(folder, "fetch", "toy", as_nobody=True)
     (line,) = said(errors)
     assert code == 2 and "data/raw/toy/a.bin: not to be had" in line
     for mirror in ("file", "folder", "above/folder"):
         assert f"{mirror}/a.bin: cannot be read (Permission denied)" in line
     config = json.loads((folder / "config/config.yaml").read_text())
     (folder / "config/config.yaml").write_text(json.dumps({"mirrors": [*config["mirrors"], "right"]}))
-    assert nobody(folder)[0] == 0
+    assert commands.run(folder, "fetch", "toy", as_nobody=True)[0] == 0
     assert contents(folder / "data/raw") == {"a.bin": OTHER}
 
 

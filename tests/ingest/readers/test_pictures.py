@@ -12,7 +12,8 @@ import torchvision.datasets
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from guidebp.ingest.contents import CHUNK_ROWS
+from guidebp.ingest import contents as contents_module
+from guidebp.ingest.readers.image_folder import read_image_folder
 from tests.support.valid_files import described, digits, files, idx, noise, picture, read, same
 
 # Folders of pictures
@@ -69,15 +70,18 @@ def test_folder_leaves_out_what_is_hidden_or_no_picture(tmp_path: Path) -> None:
     same(read(folder_entry(root, (1, 2, 2)), tmp_path), pixels[:, None], [0, 1])
 
 
-def test_folder_of_more_than_a_part(tmp_path: Path) -> None:
+def test_folder_of_more_than_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents_module, "CHUNK_ROWS", 20)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        for number in range(CHUNK_ROWS // 2 + 1):
+        for number in range(21):
             image = np.full((1, 2), (number + len(name)) % 251, np.uint8)
             (tmp_path / name / f"{number:05}.pgm").write_bytes(picture(image, "PPM"))
+    chunks = read_image_folder(tmp_path, folder_entry(tmp_path, (1, 1, 2))).chunks
+    assert [len(chunk.labels) for chunk in chunks] == [20, 20, 2]
     found = read(folder_entry(tmp_path, (1, 1, 2)), tmp_path)
-    assert found.labels.tolist() == [0] * (CHUNK_ROWS // 2 + 1) + [1] * (CHUNK_ROWS // 2 + 1)
-    assert np.array_equal(found.images[:, 0, 0, 0], [(n + 1) % 251 for n in range(CHUNK_ROWS // 2 + 1)] * 2)
+    assert found.labels.tolist() == [0] * 21 + [1] * 21
+    assert np.array_equal(found.images[:, 0, 0, 0], [(n + 1) % 251 for n in range(21)] * 2)
 
 
 PIXELS = {
