@@ -402,8 +402,8 @@ NAMES = {
     ),
     "method in a claim": (
         "claims.yaml",
-        "than: {method: separate}}",
-        "than: {method: seperate}}",
+        "baseline: {method: separate}}",
+        "baseline: {method: seperate}}",
         "guidebp-instances: unknown method 'seperate'; did you mean 'separate'",
     ),
     "option": (
