@@ -18,7 +18,7 @@ from benchmarks import equivalence, memory, packs, pipeline, rules, throughput
 from benchmarks.figure import draw
 from benchmarks.measure import AbsentError, measured
 from benchmarks.text import markdown
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.provenance import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
@@ -50,7 +50,7 @@ def main() -> None:
             for entry in entries(case, args):
                 known[entry["title"]] = entry | {"machine": where | packages, "case": case}
                 path.parent.mkdir(exist_ok=True)
-                path.write_bytes(readable_json(known))
+                path.write_bytes(encode_readable_json(known))
                 path.with_suffix(".md").write_text(markdown(known))
                 draw(known, path.with_suffix(".png"))
         except AbsentError as error:

@@ -17,7 +17,7 @@ from guidebp.methods.exits import compute_exit_losses
 from guidebp.models import build_network
 from guidebp.study.resolve import resolve_run
 from guidebp.training.numerics import set_numerics
-from guidebp.training.schedules import optimiser_maker
+from guidebp.training.schedules import make_optimiser_factory
 
 METHODS = [
     "deconfliction",
@@ -67,7 +67,7 @@ class Steps:
         torch.manual_seed(0)
         network = build_network(spec.architecture, (3, 32, 32), 10)
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.method = build_method(spec.method, network, optimiser_maker(spec.recipe)).train()
+        self.method = build_method(spec.method, network, make_optimiser_factory(spec.recipe)).train()
         images = torch.randn(BATCH, 3, 32, 32, device=device)
         self.images = images.to(memory_format=torch.channels_last)
         self.labels = torch.randint(10, (BATCH,), device=device)

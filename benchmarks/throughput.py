@@ -85,12 +85,12 @@ def one_process() -> None:
         return
     from guidebp.training.epoch import train_epoch
     from guidebp.training.numerics import set_numerics
-    from guidebp.training.state import new_state
+    from guidebp.training.state import create_state
     from guidebp.training.trainer import start_run
 
     set_numerics(args.numerics, device)
     method, batches = start_run(spec, data.copy_to(device), device)
-    state = new_state(method, device, time.perf_counter())
+    state = create_state(method, device, time.perf_counter())
     train_epoch(state, batches, spec.recipe)
     print("ready", flush=True)
     sys.stdin.readline()

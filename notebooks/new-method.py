@@ -22,7 +22,7 @@ from guidebp.methods import learned
 from guidebp.methods.contract import MergeMethod
 from guidebp.models import build_network
 from guidebp.runs.spec import FamilySpec
-from guidebp.seeds import seeded
+from guidebp.seeds import use_stream
 
 os.chdir(next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "Snakefile").exists()))
 
@@ -87,7 +87,7 @@ class Smooth(MergeMethod):
 def network(pathways):
     """Columns with kernels 3, 5, 7, ... for images of 8x8 pixels and ten classes."""
     kernels = [[size, size] for size in range(3, 3 + 2 * pathways, 2)]
-    with seeded("initial weights", "notebook", pathways):
+    with use_stream("initial weights", "notebook", pathways):
         return build_network(FamilySpec("columns", {"kernels": kernels, "widths": [8, 16]}), (1, 8, 8), 10)
 
 
@@ -96,7 +96,7 @@ def method(pathways=3, **options):
     return Smooth(network(pathways), Options(**options), partial(torch.optim.SGD, lr=0.1))
 
 
-with seeded("batch", "notebook"):
+with use_stream("batch", "notebook"):
     images, labels = torch.randn(64, 1, 8, 8), torch.arange(64) % 10
 
 smooth = method()

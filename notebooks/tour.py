@@ -34,7 +34,7 @@ from guidebp.rendering.figures import accuracy, gradient_share, samples
 from guidebp.rendering.style import COLOURS, PAGE_WIDTH, apply_figure_style
 from guidebp.runs.json_fields import to_json
 from guidebp.runs.spec import FamilySpec
-from guidebp.seeds import seeded
+from guidebp.seeds import use_stream
 
 os.chdir(next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "Snakefile").exists()))
 STUDY = os.environ.get("GUIDEBP_STUDY", "demo")
@@ -70,7 +70,7 @@ samples.draw_figure(samples.prepare_figure_data(results, dataset))
 COLUMNS = FamilySpec(
     "columns", {"kernels": [[3, 3], [5, 5], [7, 7]], "widths": [8, 16], "features": "flatten"}
 )
-with seeded("initial weights", dataset, to_json(COLUMNS), 0):
+with use_stream("initial weights", dataset, to_json(COLUMNS), 0):
     network = build_network(COLUMNS, tuple(images.shape[1:]), down)
 with torch.no_grad():
     fresh = network(images)  # [pathway, image, class]

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from guidebp import ENGINE_VERSION
 from guidebp.cli import main
-from guidebp.hashing import json_hash
+from guidebp.hashing import hash_json
 from guidebp.runs.spec import KEY_DIGITS
 from guidebp.training import __main__ as training
 from tests.support.finished_project import build, contents, inside
@@ -372,7 +372,7 @@ def swapped(*keys: str, value: Any = None) -> Damage:
 
     def swap(run: dict[str, Any]) -> list[dict[str, Any]]:
         spec = changed(run["spec"], *keys, value=value)
-        return [run | {"spec": spec, "key": json_hash(spec, KEY_DIGITS)}]
+        return [run | {"spec": spec, "key": hash_json(spec, KEY_DIGITS)}]
 
     return with_first(swap)
 

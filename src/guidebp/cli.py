@@ -113,12 +113,12 @@ def claims(args: argparse.Namespace) -> None:
     print(format_claims(load_verdicts(load_study(args.study))))
 
 
-def collect(args: argparse.Namespace) -> None:
+def collect_records(args: argparse.Namespace) -> None:
     """Collect the records of a study into tidy tables and archives."""
-    from guidebp.collect.collect import collect
+    from guidebp.collect.collect import collect_records
     from guidebp.study.resolve import load_study
 
-    collect(load_study(args.study), args.partial)
+    collect_records(load_study(args.study), args.partial)
 
 
 def analyse(args: argparse.Namespace) -> None:
@@ -289,7 +289,7 @@ def build_parser() -> argparse.ArgumentParser:
     trainer.add_argument(
         "--keep-weights", action="store_true", help="store the final weights of newly trained runs"
     )
-    add(collect, study=True).add_argument(
+    add(collect_records, study=True).add_argument(
         "--partial",
         action="store_true",
         help="report packs that are not trained as missing instead of failing",

@@ -4,7 +4,7 @@ import hashlib
 import json
 
 
-def canonical_json(value: object) -> bytes:
+def encode_canonical_json(value: object) -> bytes:
     """Sorted keys, no spaces, no NaN; equal values give equal bytes.
 
     Raises ValueError for NaN or infinity, which JSON cannot carry.
@@ -12,11 +12,11 @@ def canonical_json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def json_hash(value: object, length: int = 64) -> str:
+def hash_json(value: object, length: int = 64) -> str:
     """The first `length` hexadecimal digits of the sha256 of the canonical form."""
-    return hashlib.sha256(canonical_json(value)).hexdigest()[:length]
+    return hashlib.sha256(encode_canonical_json(value)).hexdigest()[:length]
 
 
-def readable_json(value: object) -> bytes:
+def encode_readable_json(value: object) -> bytes:
     """The form for files that people read: indented, in the order given, one newline at the end."""
     return (json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()

@@ -17,13 +17,13 @@ def describe_machine(device: str) -> dict[str, Any]:
     """Return host, processor, device and the versions that training depends on."""
     import torch
 
-    from guidebp.training.numerics import instructions
+    from guidebp.training.numerics import describe_instructions
 
     cuda = device.startswith("cuda")
     return {
         "host": platform.node(),
         "processor": read_processor_name(),
-        "instructions": instructions(),
+        "instructions": describe_instructions(),
         "cores": os.cpu_count(),
         "device": torch.cuda.get_device_name() if cuda else "cpu",
         "device_class": f"cuda {torch.cuda.get_device_name()}" if cuda else "cpu",

@@ -21,24 +21,24 @@ from contextlib import contextmanager
 
 import torch
 
-from guidebp.hashing import canonical_json
+from guidebp.hashing import encode_canonical_json
 
 
-def stream_seed(purpose: str, *parts: object) -> int:
+def derive_stream_seed(purpose: str, *parts: object) -> int:
     """A 63-bit seed that follows from the purpose and the JSON-serialisable parts alone."""
-    digest = hashlib.sha256(canonical_json([purpose, *parts])).digest()
+    digest = hashlib.sha256(encode_canonical_json([purpose, *parts])).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 @contextmanager
-def seeded(purpose: str, *parts: object) -> Iterator[None]:
+def use_stream(purpose: str, *parts: object) -> Iterator[None]:
     """Within the block torch's global CPU generator follows the named stream; afterwards it is as before."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(purpose, *parts))
+        torch.manual_seed(derive_stream_seed(purpose, *parts))
         yield
 
 
-def permutation(n: int, purpose: str, *parts: object) -> torch.Tensor:
+def draw_permutation(n: int, purpose: str, *parts: object) -> torch.Tensor:
     """A random order of range(n), int64 on the CPU, drawn from the named stream."""
-    generator = torch.Generator().manual_seed(stream_seed(purpose, *parts))
+    generator = torch.Generator().manual_seed(derive_stream_seed(purpose, *parts))
     return torch.randperm(n, generator=generator)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from guidebp.errors import UserError
-from guidebp.jobs.resources import Needs
+from guidebp.jobs.resources import PackResources
 from guidebp.paths import (
     ANALYSED_FILES,
     COLLECTED_FILES,
@@ -137,7 +137,7 @@ def _list_rule_files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "sheets": [str(PREPARED / f"{name}.png") for name in study.datasets],
         "manifest of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.json") for p in study.packs},
         "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
-        "needs": Needs(study, RunStore(RUNS)),
+        "needs": PackResources(study, RunStore(RUNS)),
         "packs": [str(layout.pack(pack.id)) for pack in packs],
         "records": records,
         "files": [

@@ -8,18 +8,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from guidebp.collect.rows import METRICS, NAMES, metric_rows
+from guidebp.collect.rows import METRICS, NAMES, list_metric_rows
 from guidebp.data.splits import draw_split
 from guidebp.evaluation.calibration import BINS
-from guidebp.evaluation.conflict import cosines
-from guidebp.evaluation.cost import cost
+from guidebp.evaluation.conflict import compute_cosines
+from guidebp.evaluation.cost import compute_network_cost
 from guidebp.evaluation.inference import CERTAINTIES, CONFIDENCES, POINTS, RATIOS
-from guidebp.hashing import canonical_json
+from guidebp.hashing import encode_canonical_json
 from guidebp.runs.json_fields import to_json
 from guidebp.runs.result import Calibration, EarlyExit, History, RunResult
 from guidebp.runs.spec import DatasetSpec, FamilySpec, SplitSpec
 from guidebp.training import epoch, state
-from guidebp.training.trainer import Outcome, train_run, trained_pathways
+from guidebp.training.trainer import TrainingOutcome, find_trained_pathways, train_run
 from tests.support.tiny import CLASSES, SHAPE, method, prepared, recipe, spec
 
 CPU = torch.device("cpu")
@@ -51,7 +51,7 @@ COMPARISONS = {"cosines", "inference"}
 
 
 @cache
-def run(name: str, architecture: str) -> Outcome:
+def run(name: str, architecture: str) -> TrainingOutcome:
     return train_run(spec(name, architecture, recipe=recipe(epochs=3)), prepared(120), CPU)
 
 
@@ -63,10 +63,10 @@ def held_out_labels() -> Tensor:
 
 def result_json(result: RunResult) -> bytes:
     """The canonical JSON of a result; refuses NaN and infinity."""
-    return canonical_json(to_json(result))
+    return encode_canonical_json(to_json(result))
 
 
-def assert_common(outcome: Outcome, name: str, architecture: str) -> RunResult:
+def assert_common(outcome: TrainingOutcome, name: str, architecture: str) -> RunResult:
     """What holds of every finished run."""
     result = outcome.result
     result_json(result)
@@ -81,7 +81,7 @@ def assert_common(outcome: Outcome, name: str, architecture: str) -> RunResult:
     assert result.test_correct == (outcome.predictions.long() == labels).sum(dim=1).tolist()
     assert all(len(column) == 3 for column in asdict(result.history).values())
     untrained = method(name, architecture)
-    assert result.cost == cost(untrained.stages(), torch.zeros(1, *SHAPE))
+    assert result.cost == compute_network_cost(untrained.stages(), torch.zeros(1, *SHAPE))
     assert result.backward_passes == untrained.backward_passes
     bins = result.calibration
     assert len(bins.images) == len(bins.correct) == len(bins.confidence) == count + 2
@@ -164,10 +164,10 @@ def test_conflicts_of_every_step_or_of_one_per_epoch(name: str, monkeypatch: pyt
     def watched(products: Tensor) -> Tensor:
         nonlocal calls
         calls += 1
-        return cosines(products)
+        return compute_cosines(products)
 
-    monkeypatch.setattr(epoch, "cosines", watched)
-    monkeypatch.setattr(state, "cosines", watched)
+    monkeypatch.setattr(epoch, "compute_cosines", watched)
+    monkeypatch.setattr(state, "compute_cosines", watched)
     outcome = train_run(spec(name, "lenet", recipe=recipe(epochs=3)), prepared(120), CPU)
     steps = outcome.telemetry["steps"]
     assert outcome.result.sizes is not None
@@ -221,7 +221,7 @@ def test_record_of_seven_exits_and_three_hundred_epochs_stays_small() -> None:
     """
     result = train_run(spec("deconfliction", "msdnet", architecture=SEVEN), prepared(120), CPU).result
     assert result.pathways == 7 and result.inference is not None and result.inference.budgeted is not None
-    one_epoch = [len(canonical_json(column)) / 2 for column in asdict(result.history).values()]
+    one_epoch = [len(encode_canonical_json(column)) / 2 for column in asdict(result.history).values()]
     generator = torch.Generator().manual_seed(0)
 
     def numbers(rows: int, columns: int) -> list[list[float]]:
@@ -283,14 +283,14 @@ def test_single_exit_has_no_angles(name: str) -> None:
     ],
 )
 def test_trained_pathways(name: str, architecture: str, expected: list[bool]) -> None:
-    assert trained_pathways(method(name, architecture), torch.randn(1, *SHAPE)) == expected
+    assert find_trained_pathways(method(name, architecture), torch.randn(1, *SHAPE)) == expected
 
 
 def test_metric_rows_fill_the_columns_of_the_table_and_no_others() -> None:
     """What is not a column would be lost without a word; a crashed run has but its status."""
     result = run("deep-supervision", "resnet").result
-    rows = list(metric_rows(result))
+    rows = list(list_metric_rows(result))
     assert len(rows) == len(result.outputs)
     assert all([*NAMES, "device_class", *row] == METRICS for row in rows)
-    (crashed,) = metric_rows(RunResult(status="crashed"))
+    (crashed,) = list_metric_rows(RunResult(status="crashed"))
     assert crashed.keys() < set(METRICS)

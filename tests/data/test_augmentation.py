@@ -13,12 +13,18 @@ from scipy.stats import chi2
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from guidebp.data.augmentation import Draws, cut, draw, joined, move
+from guidebp.data.augmentation import (
+    AugmentationDraws,
+    apply_cutout,
+    crop_and_flip,
+    draw_augmentation,
+    join_draws,
+)
 from guidebp.data.batches import Batches
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import draw_split
 from guidebp.runs.spec import AugmentationSpec
-from guidebp.seeds import permutation
+from guidebp.seeds import draw_permutation
 from guidebp.training.trainer import start_run
 from tests.support.tiny import make_manifest, prepared, recipe, spec
 
@@ -37,7 +43,7 @@ def pictures(shape: tuple[int, ...], seed: int = 0) -> Tensor:
     return torch.randint(0, 256, shape, generator=generator).to(torch.uint8)
 
 
-def moved(image: Tensor, augmentation: AugmentationSpec, draws: Draws, k: int) -> Tensor:
+def moved(image: Tensor, augmentation: AugmentationSpec, draws: AugmentationDraws, k: int) -> Tensor:
     """What torchvision makes of one image with the parameters of place `k`."""
     if draws.crop is not None:
         row, column = draws.crop[:, k].tolist()
@@ -45,7 +51,7 @@ def moved(image: Tensor, augmentation: AugmentationSpec, draws: Draws, k: int) -
     return F.horizontal_flip(image) if draws.flip is not None and draws.flip[k] else image
 
 
-def erased(image: Tensor, augmentation: AugmentationSpec, draws: Draws, k: int) -> Tensor:
+def erased(image: Tensor, augmentation: AugmentationSpec, draws: AugmentationDraws, k: int) -> Tensor:
     """The same for the square, cut off at the borders."""
     if draws.cutout is None:
         return image
@@ -68,9 +74,9 @@ def test_move_is_torchvisions_pad_crop_and_flip(
 ) -> None:
     images, count = pictures(shape, seed), 2 * shape[0]
     before = images.clone()
-    draws = draw(augmentation, count, shape[2:], seed)
+    draws = draw_augmentation(augmentation, count, shape[2:], seed)
     index = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: shape[0]]
-    found = move(images, augmentation, draws, index)
+    found = crop_and_flip(images, augmentation, draws, index)
     assert found.dtype == torch.uint8 and found.shape == shape
     for image, mine, k in zip(images, found, index.tolist(), strict=True):
         assert torch.equal(mine, moved(image, augmentation, draws, k))
@@ -82,9 +88,9 @@ def test_cut_is_torchvisions_erase(
     shape: tuple[int, int, int, int], augmentation: AugmentationSpec, seed: int
 ) -> None:
     images, count = pictures(shape, seed) + 1.0, 2 * shape[0]
-    draws = draw(augmentation, count, shape[2:], seed)
+    draws = draw_augmentation(augmentation, count, shape[2:], seed)
     index = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[: shape[0]]
-    found = cut(images.clone(), augmentation, draws, index)
+    found = apply_cutout(images.clone(), augmentation, draws, index)
     for image, mine, k in zip(images, found, index.tolist(), strict=True):
         assert torch.equal(mine, erased(image, augmentation, draws, k))
         assert draws.cutout is None or not mine.all()  # its centre is a pixel of the image
@@ -122,8 +128,8 @@ def test_every_image_of_an_epoch_can_be_made_alone(shape: tuple[int, int, int], 
         assert images.is_contiguous(memory_format=torch.channels_last)
         for place, (image, label) in enumerate(zip(images, labels, strict=True)):
             name = ("tiny", 2, 3, place // 8)  # dataset, seed, epoch, stream
-            k = int(permutation(len(split.train), "batch order", *name)[number * 8 + place % 8])
-            draws = draw(ALL, len(split.train), shape[1:], *name)
+            k = int(draw_permutation(len(split.train), "batch order", *name)[number * 8 + place % 8])
+            draws = draw_augmentation(ALL, len(split.train), shape[1:], *name)
             assert label == found.labels[split.train[k]]
             raw = moved(found.images[split.train[k]], ALL, draws, k)
             exact = erased(batches.normalise(raw[None])[0], ALL, draws, k)
@@ -145,7 +151,9 @@ def test_without_augmentation_batches_are_normalised_images(
     found = data((3, 6, 6))
     batches = batches_of(found, augmentation)
     split = draw_split(found.labels, found.official_test, DATASET, 0)
-    orders = [permutation(len(split.train), "batch order", "tiny", 0, 1, stream) for stream in range(streams)]
+    orders = [
+        draw_permutation(len(split.train), "batch order", "tiny", 0, 1, stream) for stream in range(streams)
+    ]
     for step, (images, labels) in enumerate(batches.epoch(1, streams)):
         index = split.train[torch.cat([order[8 * step : 8 * step + 8] for order in orders])]
         assert torch.equal(images, batches.normalise(found.images[index]))
@@ -172,7 +180,7 @@ GOLDEN = {  # of the first eight images
 
 def test_draws_are_the_same_for_ever() -> None:
     """If they are not, every run with augmentation changes: raise ENGINE_VERSION in src/guidebp/__init__.py."""
-    draws = draw(AugmentationSpec(flip=True, crop=4, cutout=8), 8, (32, 28), "tiny", 0, 0, 0)
+    draws = draw_augmentation(AugmentationSpec(flip=True, crop=4, cutout=8), 8, (32, 28), "tiny", 0, 0, 0)
     found = {name: getattr(draws, name).int().tolist() for name in GOLDEN}
     assert found == GOLDEN
 
@@ -182,21 +190,21 @@ def same(first: Tensor | None, second: Tensor | None) -> bool:
 
 
 def test_a_change_leaves_the_draws_of_the_others() -> None:
-    whole = draw(ALL, 50, (8, 6), "tiny", 0, 0, 0)
+    whole = draw_augmentation(ALL, 50, (8, 6), "tiny", 0, 0, 0)
     for switches in product([False, True], repeat=3):
         enabled = {name: getattr(ALL, name) for name, on in zip(CHANGES, switches, strict=True) if on}
-        draws = draw(replace(OFF, **enabled), 50, (8, 6), "tiny", 0, 0, 0)
+        draws = draw_augmentation(replace(OFF, **enabled), 50, (8, 6), "tiny", 0, 0, 0)
         for name, on in zip(CHANGES, switches, strict=True):
             assert same(getattr(draws, name), getattr(whole, name) if on else None)
 
 
 def test_draws_of_different_purposes_differ() -> None:
     """No two parameters share a stream: of equal ranges, as here, they would be equal."""
-    draws = draw(replace(ALL, crop=1, cutout=1), 50, (3, 3), "tiny", 0, 0, 0)
+    draws = draw_augmentation(replace(ALL, crop=1, cutout=1), 50, (3, 3), "tiny", 0, 0, 0)
     assert draws.crop is not None and draws.cutout is not None
     thirds = [*draws.crop, *draws.cutout]
     assert all(not torch.equal(one, other) for one, other in combinations(thirds, 2))
-    draws = draw(replace(ALL, cutout=1), 50, (2, 2), "tiny", 0, 0, 0)
+    draws = draw_augmentation(replace(ALL, cutout=1), 50, (2, 2), "tiny", 0, 0, 0)
     assert draws.flip is not None and draws.cutout is not None
     assert all(not torch.equal(draws.flip.long(), axis) for axis in draws.cutout)
 
@@ -204,8 +212,10 @@ def test_draws_of_different_purposes_differ() -> None:
 @pytest.mark.parametrize("changed", ["dataset", "seed", "epoch", "stream"])
 def test_streams_differ(changed: str) -> None:
     names = {"dataset": "tiny", "seed": 0, "epoch": 0, "stream": 0}
-    first = draw(ALL, 50, (8, 8), *names.values())
-    other = draw(ALL, 50, (8, 8), *(names | {changed: "other" if changed == "dataset" else 1}).values())
+    first = draw_augmentation(ALL, 50, (8, 8), *names.values())
+    other = draw_augmentation(
+        ALL, 50, (8, 8), *(names | {changed: "other" if changed == "dataset" else 1}).values()
+    )
     assert not any(same(getattr(first, name), getattr(other, name)) for name in CHANGES)
 
 
@@ -247,13 +257,13 @@ def test_methods_and_recipes_see_the_same_images(method: str) -> None:
 
 
 def test_draws_of_several_streams_stand_one_after_another() -> None:
-    parts = [draw(ALL, 20, (8, 8), "tiny", stream) for stream in range(3)]
-    together = joined(parts)
+    parts = [draw_augmentation(ALL, 20, (8, 8), "tiny", stream) for stream in range(3)]
+    together = join_draws(parts)
     for name in CHANGES:
         wanted = torch.cat([getattr(part, name) for part in parts], dim=-1)
         assert torch.equal(getattr(together, name), wanted)
-    nothing = joined([draw(OFF, 20, (8, 8), "tiny", stream) for stream in range(3)])
-    assert nothing == Draws(None, None, None)
+    nothing = join_draws([draw_augmentation(OFF, 20, (8, 8), "tiny", stream) for stream in range(3)])
+    assert nothing == AugmentationDraws(None, None, None)
 
 
 # Distributions, of fixed streams: these pass for ever or fail for ever
@@ -272,7 +282,7 @@ def uniform(values: Tensor, low: int, high: int) -> None:
 
 
 def test_half_of_the_images_are_mirrored_wherever_they_are_cut() -> None:
-    draws = draw(ALL, COUNT, (8, 8), "tiny", 0, 0, 0)
+    draws = draw_augmentation(ALL, COUNT, (8, 8), "tiny", 0, 0, 0)
     assert draws.flip is not None and draws.crop is not None
     assert 0.48 < draws.flip.double().mean() < 0.52
     uniform(draws.flip.long() * 5 + draws.crop[0], 0, 10)
@@ -281,7 +291,7 @@ def test_half_of_the_images_are_mirrored_wherever_they_are_cut() -> None:
 
 @pytest.mark.parametrize("padding", [1, 4, 64])
 def test_places_of_the_cut_are_uniform(padding: int) -> None:
-    draws = draw(AugmentationSpec(crop=padding), COUNT, (8, 6), "tiny", 0, 0, 0)
+    draws = draw_augmentation(AugmentationSpec(crop=padding), COUNT, (8, 6), "tiny", 0, 0, 0)
     assert draws.crop is not None
     for axis in draws.crop:
         uniform(axis, 0, 2 * padding + 1)
@@ -292,7 +302,7 @@ def test_places_of_the_cut_are_uniform(padding: int) -> None:
 @pytest.mark.parametrize("side", [1, 2, 5, 16])
 def test_centres_of_the_squares_are_uniform(side: int) -> None:
     height, width = 12, 7
-    draws = draw(AugmentationSpec(cutout=side), COUNT, (height, width), "tiny", 0, 0, 0)
+    draws = draw_augmentation(AugmentationSpec(cutout=side), COUNT, (height, width), "tiny", 0, 0, 0)
     assert draws.cutout is not None
     rows, columns = draws.cutout + side // 2
     uniform(rows, 0, height)
@@ -304,7 +314,7 @@ def test_squares_are_whole_away_from_the_border() -> None:
     """Of odd sides too: the original loses a row and a column of those."""
     images = torch.ones(COUNT // 10, 1, 15, 15)
     augmentation = AugmentationSpec(cutout=5)
-    draws = draw(augmentation, len(images), (15, 15), "tiny", 0, 0, 0)
-    cut(images, augmentation, draws, torch.arange(len(images)))
+    draws = draw_augmentation(augmentation, len(images), (15, 15), "tiny", 0, 0, 0)
+    apply_cutout(images, augmentation, draws, torch.arange(len(images)))
     sizes = np.unique((1 - images).sum(dim=(1, 2, 3)).int().numpy())
     assert sizes.tolist() == [9, 12, 15, 16, 20, 25]  # 3, 4 or 5 rows by 3, 4 or 5 columns

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from guidebp.data import batches as batches_module
-from guidebp.data.batches import Batches, channel_statistics
+from guidebp.data.batches import Batches, compute_channel_statistics
 from guidebp.data.prepared import Prepared, load_prepared
 from guidebp.data.splits import draw_split
 from guidebp.runs.spec import RunSpec, SplitSpec, spec_to_json
@@ -65,10 +65,10 @@ def test_statistics_do_not_depend_on_how_many_images_are_looked_at_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     images, index = data().images, torch.arange(3, 57)
-    expected = channel_statistics(images, index)
+    expected = compute_channel_statistics(images, index)
     for block in (1, 1000, 1 << 30):
         monkeypatch.setattr(batches_module, "BLOCK", block)
-        for mine, wanted in zip(channel_statistics(images, index), expected, strict=True):
+        for mine, wanted in zip(compute_channel_statistics(images, index), expected, strict=True):
             assert torch.equal(mine, wanted)
 
 
@@ -83,7 +83,7 @@ def test_no_more_than_a_block_of_images_is_ever_gathered(monkeypatch: pytest.Mon
             return found
 
     images = data().images.as_subclass(Watched)
-    channel_statistics(images, torch.arange(57))
+    compute_channel_statistics(images, torch.arange(57))
     assert max(gathered) == 10 and sum(gathered) >= 57
 
 
@@ -136,7 +136,7 @@ def test_a_process_opens_a_dataset_once(tmp_path: Path, monkeypatch: pytest.Monk
     write_prepared(tmp_path / "data")
     watch = Watch(monkeypatch)
     runs = [planned("add", "one-column", seed) for seed in range(3)]
-    training.train_all(runs, tmp_path / "data", RunStore(tmp_path / "runs"), CPU, keep_weights=False)
+    training.train_planned_runs(runs, tmp_path / "data", RunStore(tmp_path / "runs"), CPU, keep_weights=False)
     assert watch.opened == ["tiny"] and watch.moved == 1
     assert len(watch.places) == 3 and len(set(watch.places)) == 1
 
@@ -148,7 +148,7 @@ def test_a_process_moves_a_dataset_to_the_device_once(
     write_prepared(tmp_path / "data")
     watch = Watch(monkeypatch)
     runs = [planned("add", "one-column", seed) for seed in range(3)]
-    training.train_all(
+    training.train_planned_runs(
         runs, tmp_path / "data", RunStore(tmp_path / "runs"), torch.device("cuda"), keep_weights=False
     )
     assert watch.opened == ["tiny"] and watch.moved == 1

@@ -103,7 +103,7 @@ def test_a_study_knows_what_its_networks_see(root: Path, monkeypatch: pytest.Mon
         return 1.0
 
     monkeypatch.chdir(root)
-    monkeypatch.setattr(timing, "step_seconds", step_seconds)
+    monkeypatch.setattr(timing, "measure_step_seconds", step_seconds)
     for one in (study, whole):
         timing.time_steps(one, "cpu")
     assert timed == [(1, 14, 14), (1, 28, 28)]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidebp.evaluation.conflict import conflicts, cosines, probe
+from guidebp.evaluation.conflict import compute_cosines, has_conflict, probe_conflict
 from guidebp.methods.contract import Method
 from guidebp.models.contract import find_shared_parameters
 from tests.support.tiny import ARCHITECTURES, METHODS, PAIRS, batch, fits, method
@@ -56,7 +56,7 @@ def test_probe_is_explicit_gradients(name: str, architecture: str) -> None:
     made = method(name, architecture)
     images, labels = batch(12)
     expected = explicit(copy.deepcopy(made), images, labels)
-    found = probe(made, images, labels)
+    found = probe_conflict(made, images, labels)
     assert found is not None and found.shape == (made.pathways, made.pathways)
     scale = float(expected.diagonal().max())
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-5 * scale)
@@ -67,8 +67,8 @@ def test_probe_is_explicit_gradients(name: str, architecture: str) -> None:
 def test_equilibrium_is_part_of_what_is_measured() -> None:
     """Its gradients reach the trunk scaled: exit i's by 1 / (n - i) and what lies between."""
     images, labels = batch(12)
-    plain = probe(method("deep-supervision", "lenet"), images, labels)
-    scaled = probe(method("gradient-equilibrium", "lenet"), images, labels)
+    plain = probe_conflict(method("deep-supervision", "lenet"), images, labels)
+    scaled = probe_conflict(method("gradient-equilibrium", "lenet"), images, labels)
     assert plain is not None and scaled is not None
     # two exits: at the trunk both gradients are half as long
     torch.testing.assert_close(scaled, plain / 4, rtol=1e-4, atol=1e-8)
@@ -92,7 +92,7 @@ def test_probe_leaves_no_trace(name: str, architecture: str, training: bool) -> 
         parameter.grad = torch.full_like(parameter, place) if place % 2 else None
     images, labels = batch(12)
     given = images.clone()
-    probe(made, images, labels)
+    probe_conflict(made, images, labels)
     assert same(state(made), before) and torch.equal(torch.get_rng_state(), randomness)
     assert all(module.training == training for module in made.modules())
     assert torch.equal(images, given)
@@ -124,7 +124,7 @@ def test_steps_after_a_probe_are_those_without(name: str, architecture: str) -> 
         for images, labels in batches:
             x, y = (images.repeat(made.streams, 1, 1, 1), labels.repeat(made.streams))
             if probing:
-                probe(made, x, y)
+                probe_conflict(made, x, y)
             done = made.step(x, y)
             seen += [done.loss, done.gradient_norms]
         results.append((seen, state(made)))
@@ -144,30 +144,30 @@ def test_running_statistics_would_have_moved() -> None:
 @pytest.mark.parametrize("architecture", APART)
 def test_nothing_to_compare_where_nothing_is_shared(architecture: str) -> None:
     for name in ("average", "independent"):
-        assert probe(method(name, architecture), *batch(12)) is None
+        assert probe_conflict(method(name, architecture), *batch(12)) is None
     assert not find_shared_parameters(method("average", architecture).stages())
 
 
 @pytest.mark.parametrize("architecture", CHAINS)
 def test_nothing_to_compare_where_everything_is_a_copy(architecture: str) -> None:
-    assert probe(method("separate", architecture), *batch(12)) is None
+    assert probe_conflict(method("separate", architecture), *batch(12)) is None
 
 
 def test_nothing_to_compare_among_sub_models() -> None:
     for name in ALONE:
-        assert probe(method(name, "vgg"), *batch(12)) is None
+        assert probe_conflict(method(name, "vgg"), *batch(12)) is None
 
 
 @pytest.mark.parametrize("name", CRITICS)
 def test_no_gradient_crosses_from_one_critic_to_another(name: str) -> None:
     """Sub-models have groups in common, but each group follows one critic alone."""
     assert fits(name, "vgg")
-    assert probe(method(name, "vgg"), *batch(12)) is None
+    assert probe_conflict(method(name, "vgg"), *batch(12)) is None
 
 
 def test_copies_of_a_trunk_have_nothing_in_common() -> None:
     made = method("average", "instances-of-branches")
-    found = probe(made, *batch(12))
+    found = probe_conflict(made, *batch(12))
     assert found is not None and made.pathways == 6
     assert not found[:3, 3:].any() and not found[3:, :3].any()
     assert found[:3, :3].all() and found[3:, 3:].all()
@@ -178,7 +178,7 @@ def test_deconfliction_reports_what_the_probe_finds(architecture: str) -> None:
     """The products of a step are those of the plain gradients, before any projection."""
     images, labels = batch(12)
     made = method("deconfliction", architecture)
-    expected = probe(method("deconfliction", architecture), images, labels)
+    expected = probe_conflict(method("deconfliction", architecture), images, labels)
     done = made.step(images, labels)
     assert done.gradient_products is not None
     if expected is None:  # one exit: nothing is shared
@@ -191,7 +191,7 @@ def test_deconfliction_reports_what_the_probe_finds(architecture: str) -> None:
 
 def test_cosines_by_hand() -> None:
     vectors = torch.tensor([[3.0, 4.0], [4.0, -3.0], [-6.0, -8.0], [0.0, 0.0], [1.0, 0.0]])
-    found = cosines(vectors @ vectors.T)
+    found = compute_cosines(vectors @ vectors.T)
     expected = torch.tensor(
         [
             [1.0, 0.0, -1.0, 0.0, 0.6],
@@ -209,7 +209,7 @@ def test_cosines_are_bounded_at_any_scale(scale: float) -> None:
     generator = torch.Generator().manual_seed(2)
     vectors = torch.randn(6, 50, generator=generator) * scale
     vectors[1] = -vectors[0]
-    found = cosines(vectors @ vectors.T)
+    found = compute_cosines(vectors @ vectors.T)
     assert torch.isfinite(found).all() and (found.abs() <= 1 + 1e-5).all()
     torch.testing.assert_close(found.diagonal(), torch.ones(6))
     assert found[0, 1] == pytest.approx(-1, abs=1e-5) and torch.allclose(found, found.T)
@@ -229,5 +229,5 @@ def test_cosines_are_bounded_at_any_scale(scale: float) -> None:
     ],
 )
 def test_conflicts(products: list[list[float]], expected: bool) -> None:
-    found = conflicts(torch.tensor(products))
+    found = has_conflict(torch.tensor(products))
     assert found.shape == () and found.dtype == torch.bool and bool(found) is expected

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from guidebp.evaluation.cost import cost
+from guidebp.evaluation.cost import compute_network_cost
 from guidebp.models.layers import GlobalAverage, make_conv_bn_relu
 from guidebp.runs.result import PathwayCounts
 from tests.support.tiny import ARCHITECTURES, METHODS, SHAPE, fits, method, network
@@ -13,7 +13,7 @@ from tests.support.tiny import ARCHITECTURES, METHODS, SHAPE, fits, method, netw
 
 def single(*modules: nn.Module, shape: tuple[int, ...] = (4, 6, 8)) -> tuple[int, int]:
     """Parameters and operations of one pathway."""
-    network_cost = cost([modules], torch.zeros(1, *shape))
+    network_cost = compute_network_cost([modules], torch.zeros(1, *shape))
     parameters, operations = network_cost.parameters, network_cost.operations
     assert parameters.alone == parameters.together and operations.alone == operations.together
     return parameters.alone[0], operations.alone[0]
@@ -57,7 +57,9 @@ def test_linear_by_hand(bias: bool) -> None:
 def test_shared_modules_count_once_together_and_every_time_alone() -> None:
     trunk, deeper = nn.Conv2d(1, 2, 1, bias=False), nn.Conv2d(2, 2, 1, bias=False)  # 2 and 4 weights
     heads = [nn.Sequential(GlobalAverage(), nn.Linear(2, 3)) for _ in range(2)]  # 6 + 3
-    network_cost = cost([[trunk, heads[0]], [trunk, deeper, heads[1]]], torch.zeros(1, 1, 5, 5))
+    network_cost = compute_network_cost(
+        [[trunk, heads[0]], [trunk, deeper, heads[1]]], torch.zeros(1, 1, 5, 5)
+    )
     assert network_cost.parameters == PathwayCounts(alone=[2 + 9, 2 + 4 + 9], together=[2 + 9, 2 + 4 + 9 + 9])
     # convolutions at 25 places, the mean reads 2 x 25 values
     assert network_cost.operations == PathwayCounts(
@@ -69,7 +71,7 @@ def test_parameters_that_modules_share_count_once() -> None:
     """A tied weight is one parameter, but used twice."""
     first, second = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
     second.weight = first.weight
-    network_cost = cost([[first, second]], torch.zeros(1, 3))
+    network_cost = compute_network_cost([[first, second]], torch.zeros(1, 3))
     assert network_cost.parameters.alone == [9] and network_cost.operations.alone == [18]
 
 
@@ -81,7 +83,7 @@ def test_network_is_left_as_it_was(name: str, training: bool) -> None:
     net.exit_heads[0].train(not training)  # flags need not be all the same
     flags = [module.training for module in net.modules()]
     state = {key: tensor.clone() for key, tensor in net.state_dict().items()}
-    cost(net.stages(), torch.randn(1, *SHAPE))
+    compute_network_cost(net.stages(), torch.randn(1, *SHAPE))
     assert [module.training for module in net.modules()] == flags
     for key, tensor in net.state_dict().items():
         assert torch.equal(tensor, state[key]), key
@@ -92,7 +94,7 @@ def test_network_is_left_as_it_was(name: str, training: bool) -> None:
 def test_failure_leaves_no_hooks_and_flags_behind() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
     with pytest.raises(RuntimeError):
-        cost([[net]], torch.zeros(1, 3, 4, 4))
+        compute_network_cost([[net]], torch.zeros(1, 3, 4, 4))
     assert all(module.training and not module._forward_hooks for module in net.modules())
 
 
@@ -100,15 +102,17 @@ def test_failure_leaves_no_hooks_and_flags_behind() -> None:
 def test_together_grows_to_the_whole_network(name: str) -> None:
     net = network(name)
     image = torch.randn(1, *SHAPE)
-    network_cost = cost(net.stages(), image)
+    network_cost = compute_network_cost(net.stages(), image)
     for counts in (network_cost.parameters, network_cost.operations):
         alone, together = counts.alone, counts.together
         assert len(alone) == len(together) == net.pathways and alone[0] == together[0] > 0
         assert together == sorted(set(together))  # every pathway adds something
         assert all(a <= t for a, t in zip(alone, together, strict=True))
     assert network_cost.parameters.together[-1] == sum(p.numel() for p in net.parameters())
-    assert cost(net.stages(), image) == network_cost
-    assert cost(net.stages(), torch.zeros(1, *SHAPE)) == network_cost  # the image's content does not matter
+    assert compute_network_cost(net.stages(), image) == network_cost
+    assert (
+        compute_network_cost(net.stages(), torch.zeros(1, *SHAPE)) == network_cost
+    )  # the image's content does not matter
 
 
 def counted_by_torch(net: nn.Module, image: Tensor) -> int:
@@ -149,7 +153,7 @@ def others(net: nn.Module, image: Tensor) -> int:
 def test_operations_are_torchs_multiply_adds_and_the_counted_rest(name: str) -> None:
     net, image = network(name), torch.randn(1, *SHAPE)
     net.eval()
-    operations = cost(net.stages(), image).operations
+    operations = compute_network_cost(net.stages(), image).operations
     assert operations.together[-1] == counted_by_torch(net, image) + others(net, image)
     for stages, alone in zip(net.stages(), operations.alone, strict=True):
         pathway = nn.Sequential(*stages)
@@ -165,7 +169,9 @@ def test_sub_models_cost_alone_what_they_cost_inside(name: str) -> None:
     critics = name.replace("sub-models", "local-critic")
     assert fits(name, "vgg") and fits(critics, "vgg")
     image = torch.zeros(1, *SHAPE)
-    apart, inside = (cost(method(method_name, "vgg").stages(), image) for method_name in (name, critics))
+    apart, inside = (
+        compute_network_cost(method(method_name, "vgg").stages(), image) for method_name in (name, critics)
+    )
     for counts, inside_counts in (
         (apart.parameters, inside.parameters),
         (apart.operations, inside.operations),

@@ -9,22 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from guidebp.evaluation.calibration import BINS, calibration
+from guidebp.evaluation.calibration import BINS, compute_calibration
 from guidebp.evaluation.inference import (
     CERTAINTIES,
     CONFIDENCES,
     POINTS,
     RATIOS,
-    budget_thresholds,
-    certainty,
-    confidence,
-    ensembles,
-    inference,
-    leave,
-    progressive,
-    smallest,
+    choose_exits,
+    compute_budget_thresholds,
+    compute_certainty,
+    compute_confidence,
+    evaluate_ensembles,
+    evaluate_inference,
+    evaluate_thresholds,
+    find_smallest_exits,
 )
-from guidebp.hashing import canonical_json
+from guidebp.hashing import encode_canonical_json
 from guidebp.runs.json_fields import to_json
 from guidebp.runs.result import EarlyExit
 
@@ -48,9 +48,9 @@ def operations(counts: list[int]) -> int:
 
 @given(cases(), st.lists(st.floats(0, 1), min_size=6, max_size=6))
 def test_leave_is_a_loop(case: tuple[Tensor, Tensor], levels: list[float]) -> None:
-    scores = confidence(case[0])
+    scores = compute_confidence(case[0])
     thresholds = torch.tensor(levels[: len(scores)])
-    for image, found in enumerate(leave(scores, thresholds).tolist()):
+    for image, found in enumerate(choose_exits(scores, thresholds).tolist()):
         expected = len(scores) - 1
         for k in range(len(scores) - 1):
             if scores[k, image] > thresholds[k]:
@@ -63,16 +63,16 @@ def test_leave_is_a_loop(case: tuple[Tensor, Tensor], levels: list[float]) -> No
 def test_a_higher_threshold_never_lets_an_image_leave_earlier(
     case: tuple[Tensor, Tensor], levels: list[float]
 ) -> None:
-    scores = certainty(case[0])
-    low, high = (leave(scores, torch.full((len(scores),), level)) for level in sorted(levels))
+    scores = compute_certainty(case[0])
+    low, high = (choose_exits(scores, torch.full((len(scores),), level)) for level in sorted(levels))
     assert (low <= high).all()
 
 
 @given(cases())
 def test_counts_and_operations_along_the_levels(case: tuple[Tensor, Tensor]) -> None:
     probabilities, labels = case
-    ways = inference(probabilities.log(), probabilities, labels, probabilities, labels)
-    canonical_json(to_json(ways))
+    ways = evaluate_inference(probabilities.log(), probabilities, labels, probabilities, labels)
+    encode_canonical_json(to_json(ways))
     for exits, levels in ((ways.confidence, CONFIDENCES), (ways.certainty, CERTAINTIES)):
         assert all(sum(row) == len(labels) and min(row) >= 0 for row in exits.leave)
         spent = [operations(row) for row in exits.leave]
@@ -88,8 +88,8 @@ def test_what_no_score_exceeds_leaves_everyone_at_the_last_exit(
 ) -> None:
     made, labels = case
     right = made.argmax(dim=2) == labels
-    level = max(level, float(confidence(made).max()))  # float32 sums may round above 1
-    assert progressive(confidence(made), right, (level,)) == EarlyExit(
+    level = max(level, float(compute_confidence(made).max()))  # float32 sums may round above 1
+    assert evaluate_thresholds(compute_confidence(made), right, (level,)) == EarlyExit(
         level=[level], correct=[int(right[-1].sum())], leave=[[0] * (len(made) - 1) + [len(labels)]]
     )
 
@@ -97,14 +97,16 @@ def test_what_no_score_exceeds_leaves_everyone_at_the_last_exit(
 @given(cases(), st.sampled_from(RATIOS))
 def test_no_exit_of_a_budget_takes_more_than_its_share(case: tuple[Tensor, Tensor], ratio: float) -> None:
     """On the scores the thresholds come from; the last exit takes the rest, and ties make it more."""
-    scores = confidence(case[0])
+    scores = compute_confidence(case[0])
     exits, images = scores.shape
-    counts = torch.bincount(leave(scores, budget_thresholds(scores, ratio)), minlength=exits).tolist()
+    counts = torch.bincount(
+        choose_exits(scores, compute_budget_thresholds(scores, ratio)), minlength=exits
+    ).tolist()
     total = sum(ratio**k for k in range(1, exits + 1))
     for k, count in enumerate(counts[:-1]):
         assert count <= images * ratio ** (k + 1) / total + 1e-6
     waiting = torch.ones(images, dtype=torch.bool)
-    chosen = leave(scores, budget_thresholds(scores, ratio))
+    chosen = choose_exits(scores, compute_budget_thresholds(scores, ratio))
     for k in range(exits - 1):  # nobody who leaves is less confident than one who waits
         gone = waiting & (chosen == k)
         if gone.any() and (chosen > k).any():
@@ -117,7 +119,9 @@ def test_ratio_one_gives_equal_shares(exits: int, images: int, seed: int) -> Non
     """Without ties all but the last exit take floor(N / K) each."""
     generator = torch.Generator().manual_seed(seed)
     scores = torch.stack([torch.randperm(images, generator=generator) for _ in range(exits)]).float()
-    counts = torch.bincount(leave(scores, budget_thresholds(scores, 1.0)), minlength=exits).tolist()
+    counts = torch.bincount(
+        choose_exits(scores, compute_budget_thresholds(scores, 1.0)), minlength=exits
+    ).tolist()
     assert counts[:-1] == [images // exits] * (exits - 1)
 
 
@@ -125,7 +129,7 @@ def test_ratio_one_gives_equal_shares(exits: int, images: int, seed: int) -> Non
 def test_ensembles_by_loop(case: tuple[Tensor, Tensor]) -> None:
     """In exact fractions; images whose two best classes are nearly equal may go either way."""
     made, labels = case
-    found = ensembles(made, labels)
+    found = evaluate_ensembles(made, labels)
     assert found[0] == int((made[0].argmax(dim=1) == labels).sum())
     for k in range(len(made)):
         low = high = 0
@@ -142,7 +146,7 @@ def test_ensembles_by_loop(case: tuple[Tensor, Tensor]) -> None:
 @given(st.lists(st.integers(0, 200), min_size=1, max_size=7), st.integers(0, 1000))
 def test_smallest_keeps_its_promise(right: list[int], more: int) -> None:
     images = max(*right, 1) + more
-    found = smallest(right, images)
+    found = find_smallest_exits(right, images)
     assert found == sorted(found, reverse=True)
     for k, points in zip(found, POINTS, strict=True):
         within = [Fraction(100 * (right[-1] - hits), images) <= Fraction(points) for hits in right]
@@ -152,7 +156,7 @@ def test_smallest_keeps_its_promise(right: list[int], more: int) -> None:
 @given(cases())
 def test_calibration_by_loop(case: tuple[Tensor, Tensor]) -> None:
     made, labels = case
-    bins = calibration(made, labels)
+    bins = compute_calibration(made, labels)
     for k in range(len(made)):
         counts, hits, sums = [0] * BINS, [0] * BINS, [0.0] * BINS
         for row, label in zip(made[k].double().tolist(), labels.tolist(), strict=True):
@@ -170,7 +174,7 @@ def test_certainty_lies_between_zero_and_one_and_follows_no_order_of_classes(
     case: tuple[Tensor, Tensor],
 ) -> None:
     made = case[0]
-    found = certainty(made)
+    found = compute_certainty(made)
     assert (found > -1e-5).all() and (found < 1 + 1e-5).all()
-    torch.testing.assert_close(certainty(made.flip(dims=(2,))), found, rtol=1e-5, atol=1e-5)
-    assert torch.equal(confidence(made), made.sort(dim=2).values[:, :, -1])
+    torch.testing.assert_close(compute_certainty(made.flip(dims=(2,))), found, rtol=1e-5, atol=1e-5)
+    assert torch.equal(compute_confidence(made), made.sort(dim=2).values[:, :, -1])

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from guidebp.hashing import readable_json
-from guidebp.jobs.resources import Needs
+from guidebp.hashing import encode_readable_json
+from guidebp.jobs.resources import PackResources
 from guidebp.runs.record import encode_record
 from guidebp.runs.result import RunResult
 from guidebp.runs.store import RECORD, TELEMETRY, RunStore
@@ -24,11 +24,11 @@ def study() -> Study:
 def finish(store: RunStore, run: Run, **cost: float) -> None:
     """Publish the run as trained at this cost."""
     record = encode_record(run.planned, "data", RunResult("finished"), {})
-    store.publish(run.key, {RECORD: record, TELEMETRY: readable_json(cost)})
+    store.publish(run.key, {RECORD: record, TELEMETRY: encode_readable_json(cost)})
 
 
 def test_what_nothing_is_known_of_gets_a_guess_on_the_safe_side(study: Study, tmp_path: Path) -> None:
-    needs = Needs(study, RunStore(tmp_path))
+    needs = PackResources(study, RunStore(tmp_path))
     needs.step_times = {}
     pack = study.packs[0]
     assert needs.minutes(pack.id, 1) == 5 + round(1.5 * 60 * len(pack.runs))
@@ -41,7 +41,7 @@ def test_other_seeds_say_what_a_pack_needs(study: Study, tmp_path: Path) -> None
     for run in first:
         finish(store, run, seconds=600.0, host_memory=1e9)
     finish(store, next(run for run in study.runs if run not in pack.runs), seconds=1e6, host_memory=1e12)
-    needs = Needs(study, store)
+    needs = PackResources(study, store)
     left = len(pack.runs) - len(first)
     assert needs.minutes(pack.id, 1) == 5 + 15 * left
     assert needs.minutes(pack.id, 2) == 5 + 30 * left
@@ -49,8 +49,8 @@ def test_other_seeds_say_what_a_pack_needs(study: Study, tmp_path: Path) -> None
     for run in pack.runs[:-1]:
         if not store.has(run.key):
             finish(store, run, seconds=1.0, host_memory=2e9)
-    assert Needs(study, store).minutes(pack.id, 1) == 20, "what is done takes no time"
-    assert Needs(study, store).megabytes(pack.id, 1) == 3000, "the largest"
+    assert PackResources(study, store).minutes(pack.id, 1) == 20, "what is done takes no time"
+    assert PackResources(study, store).megabytes(pack.id, 1) == 3000, "the largest"
 
 
 def test_a_timed_step_says_how_long_new_runs_take(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_timed_step_says_how_long_new_runs_take(tmp_path: Path) -> None:
         name: MachineStepTimes({hash_step(study, one): seconds for one in pack.runs})
         for name, seconds in {"slow": 2.0, "fast": 1.0}.items()
     }
-    needs = Needs(study, RunStore(tmp_path))
+    needs = PackResources(study, RunStore(tmp_path))
     needs.step_times = times
     expected = sum(predict_run_seconds(study, one, times["slow"].seconds) or 0 for one in pack.runs)
     assert needs.minutes(pack.id, 1) == 5 + round(1.5 * expected / 60)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidebp.evaluation.cost import cost
+from guidebp.evaluation.cost import compute_network_cost
 from guidebp.methods import build_method
 from guidebp.models import build_network
 from guidebp.models.contract import Chain, Network
@@ -29,7 +29,7 @@ def build_catalogue_network(name: str, shape: tuple[int, int, int], classes: int
 
 
 def count_costs(stages: list[list[nn.Module]], shape: tuple[int, int, int]) -> NetworkCost:
-    return cost(stages, torch.zeros(1, *shape))
+    return compute_network_cost(stages, torch.zeros(1, *shape))
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -85,7 +85,7 @@ def test_msdnet_has_the_printed_sizes() -> None:
 def test_vgg_with_three_critics_has_the_printed_sub_models() -> None:
     net = build_network(SPECS["vgg"][0], CIFAR, 10)
     method = build_method(METHODS["local-critic"], net, maker())
-    network_cost = cost(method.stages(), torch.zeros(1, *CIFAR))
+    network_cost = compute_network_cost(method.stages(), torch.zeros(1, *CIFAR))
     alone = network_cost.parameters.alone
     assert format_millions(alone, 2) == ["1.42", "0.88", "2.26", "7.87"]
     assert alone[-1] == count_parameters(net)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from guidebp.cli import main
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.jobs.pack import publish_crashed
 from guidebp.paths import RUNS, StudyPaths
 from guidebp.runs.record import encode_record
@@ -122,7 +122,7 @@ def test_archives_of_a_study_that_tunes_have_no_predictions(project: Path) -> No
         for run in study.runs:
             files = {PREDICTIONS: b"of every image"}
             files[RECORD] = encode_record(run.planned, checksum, RunResult("crashed"), files)
-            store.publish(run.key, files | {TELEMETRY: readable_json({})})
+            store.publish(run.key, files | {TELEMETRY: encode_readable_json({})})
         index_packs(study, store)
         assert main(["collect"]) == 0
         before = archives(project)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pytest
 
-from guidebp.hashing import canonical_json
+from guidebp.hashing import encode_canonical_json
 from guidebp.runs.json_fields import JsonObject, from_json, to_json
 from guidebp.runs.result import (
     Calibration,
@@ -78,7 +78,7 @@ SPECS = {
 
 def through_text(value: object) -> Any:
     """The value after it was written to a file and read again."""
-    return json.loads(canonical_json(to_json(value)))
+    return json.loads(encode_canonical_json(to_json(value)))
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -90,7 +90,7 @@ def test_results_come_back_equal(name: str) -> None:
 def test_specs_come_back_equal(name: str) -> None:
     restored = from_json(RunSpec, through_text(SPECS[name]))
     assert restored == SPECS[name]
-    assert canonical_json(to_json(restored)) == canonical_json(to_json(SPECS[name]))
+    assert encode_canonical_json(to_json(restored)) == encode_canonical_json(to_json(SPECS[name]))
 
 
 def test_every_field_of_a_result_is_tried() -> None:
@@ -128,7 +128,7 @@ class Newer:
 @pytest.mark.parametrize("older", [Older("a"), Older("b", [1, 2])])
 def test_a_field_with_a_default_changes_no_older_json(older: Older) -> None:
     newer = Newer(older.name, older.numbers)
-    assert canonical_json(to_json(newer)) == canonical_json(to_json(older))
+    assert encode_canonical_json(to_json(newer)) == encode_canonical_json(to_json(older))
     assert from_json(Newer, through_text(older)) == newer
 
 
@@ -282,7 +282,9 @@ def test_equal_values_have_equal_json() -> None:
     floats = Everything(
         count=1, share=1.0, test=1.0, point=Point(1.0, 1.0), shares=(0.0, 1.0), options={"x": 1}
     )
-    assert integers == floats and canonical_json(to_json(integers)) == canonical_json(to_json(floats))
+    assert integers == floats and encode_canonical_json(to_json(integers)) == encode_canonical_json(
+        to_json(floats)
+    )
     assert type(to_json(integers)["count"]) is int and type(to_json(integers)["options"]["x"]) is int
 
 

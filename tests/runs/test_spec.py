@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guidebp.hashing import canonical_json
+from guidebp.hashing import encode_canonical_json
 from guidebp.runs.spec import (
     KEY_DIGITS,
     AugmentationSpec,
@@ -24,7 +24,7 @@ from guidebp.runs.spec import (
     spec_from_json,
     spec_to_json,
 )
-from guidebp.training.trainer import architecture_stream
+from guidebp.training.trainer import name_architecture_stream
 
 COLUMN = FamilySpec("columns", {"kernels": [[3, 3]], "widths": [4, 8]}, code="c1")
 SPEC = RunSpec(
@@ -193,10 +193,14 @@ def test_streams_see_family_options_and_base_alone() -> None:
     """Hashes of code are left out on every level: an edit must not redraw initial weights."""
     column = {"family": "columns", "options": {"kernels": [[3, 3]], "widths": [4, 8]}}
     instances = {"family": "instances", "options": {"copies": 3}, "base": column}
-    assert canonical_json(architecture_stream(COLUMN)) == canonical_json(column)
-    assert canonical_json(architecture_stream(SPEC.architecture)) == canonical_json(instances)
+    assert encode_canonical_json(name_architecture_stream(COLUMN)) == encode_canonical_json(column)
+    assert encode_canonical_json(name_architecture_stream(SPEC.architecture)) == encode_canonical_json(
+        instances
+    )
     plain = FamilySpec("lenet", {}, code="l1")
-    assert canonical_json(architecture_stream(plain)) == canonical_json({"family": "lenet", "options": {}})
+    assert encode_canonical_json(name_architecture_stream(plain)) == encode_canonical_json(
+        {"family": "lenet", "options": {}}
+    )
 
 
 def test_augmentation_is_false_when_it_changes_nothing() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from guidebp import files as files_module
 from guidebp.errors import UserError
 from guidebp.files import write_atomic
-from guidebp.hashing import canonical_json, json_hash
+from guidebp.hashing import encode_canonical_json, hash_json
 from guidebp.runs import store as store_module
 from guidebp.runs.record import RECORD_VERSION, encode_record
 from guidebp.runs.result import RunResult
@@ -140,7 +140,7 @@ def rewritten(change: dict[str, Any], *absent: str) -> bytes:
     """A record with other contents, or without keys, and a right checksum."""
     body = json.loads(files()[RECORD]) | change
     body = {key: value for key, value in body.items() if key not in ("sha256", *absent)}
-    return canonical_json(body | {"sha256": json_hash(body)})
+    return encode_canonical_json(body | {"sha256": hash_json(body)})
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from guidebp.study.plan import plan_setting, select_deciding_runs
 from guidebp.study.resolve import load_study
 from guidebp.study.step_times import MachineStepTimes, hash_step, read_step_times
 from guidebp.study.study import Study
-from guidebp.training.step_time import step_seconds
+from guidebp.training.step_time import measure_step_seconds
 from tests.support.tiny import ARCHITECTURES, METHODS, ROOT, SHAPE, fits, recipe, spec
 
 
@@ -132,7 +132,7 @@ def test_a_step_of_every_kind_of_method_is_timed(
 ) -> None:
     monkeypatch.setattr("guidebp.training.step_time.SECONDS", 0.0)
     asked = spec(method, network, recipe=recipe(batch_size=32))
-    assert step_seconds(asked, SHAPE, torch.device("cpu")) > 0
+    assert measure_step_seconds(asked, SHAPE, torch.device("cpu")) > 0
 
 
 def test_runs_are_counted_by_their_locks() -> None:

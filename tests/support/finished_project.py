@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import save
 
 from guidebp.cli import main
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.paths import RUNS, StudyPaths
 from guidebp.runs.index import write_index
 from guidebp.runs.record import encode_record
@@ -154,7 +154,7 @@ def build(
         for run in loaded.runs:
             files = {PREDICTIONS: save({"predictions": np.zeros((len(OUTPUTS), TEST), np.uint8)})}
             files[RECORD] = encode_record(run.planned, hashes["made"], result(random), files)
-            store.publish(run.key, files | {TELEMETRY: readable_json(TELLS)})
+            store.publish(run.key, files | {TELEMETRY: encode_readable_json(TELLS)})
         index_packs(loaded, store)
         for verb in ("collect", "analyse", *(("render", "report") if rendered else ())):
             assert main([verb]) == 0

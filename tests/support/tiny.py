@@ -28,8 +28,8 @@ from guidebp.schema.datasets import AugmentationEntry
 from guidebp.schema.families import explain_mismatch, options_to_json, read_families
 from guidebp.schema.recipes import Recipe
 from guidebp.schema.yaml_files import read_config_file
-from guidebp.seeds import seeded
-from guidebp.training.schedules import optimiser_maker
+from guidebp.seeds import use_stream
+from guidebp.training.schedules import make_optimiser_factory
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 4
@@ -120,19 +120,19 @@ def planned(method_name: str, architecture_name: str, seed: int = 0, **changes: 
 
 def maker(**changes: Any) -> OptimiserFactory:
     """A recipe's optimiser."""
-    return optimiser_maker(recipe(**changes))
+    return make_optimiser_factory(recipe(**changes))
 
 
 def network(architecture: str, seed: int = 0) -> Network:
     """An untrained tiny network."""
-    with seeded("test weights", architecture, seed):
+    with use_stream("test weights", architecture, seed):
         return build_network(ARCHITECTURES[architecture], SHAPE, CLASSES)
 
 
 def method(name: str, architecture: str, seed: int = 0, **changes: Any) -> Method:
     """An untrained method with its network."""
     net = network(architecture, seed)
-    with seeded("test parts", name, architecture, seed):
+    with use_stream("test parts", name, architecture, seed):
         return build_method(METHODS[name], net, maker(**changes))
 
 

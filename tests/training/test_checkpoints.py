@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from guidebp.errors import StopRequested, UserError
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.jobs.pack import DEATHS, _count_death, publish_crashed, train_pack
 from guidebp.jobs.worker import TrainingOptions
 from guidebp.runs.spec import FamilySpec, PlannedRun, planned_run_to_json
 from guidebp.runs.store import PREDICTIONS, RECORD, WEIGHTS, RunStore
-from guidebp.training.__main__ import train_all
+from guidebp.training.__main__ import train_planned_runs
 from guidebp.training.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints, identify_machine
 from guidebp.training.events import TrainingEvent
 from guidebp.training.state_tree import flatten_state, unflatten_state
@@ -80,13 +80,13 @@ def test_going_on_from_any_checkpoint_ends_in_the_same_bytes(
 ) -> None:
     """Stopped after every third step; in `make test-full` after every step, through every checkpoint there is."""
     made, whole, pieces = tiny(method, network), RunStore(tmp_path / "whole"), RunStore(tmp_path / "pieces")
-    train_all([made], data, whole, CPU, keep_weights=True)
+    train_planned_runs([made], data, whole, CPU, keep_weights=True)
     stops = 0
     while not pieces.has(made.key):
         # not before the run nor its next step (or three), but before the one after, and when saving
         answers = iter([False] * (2 if FULL else 4) + [True, True])
         try:
-            train_all([made], data, pieces, CPU, keep_weights=True, policy=stopping(answers))
+            train_planned_runs([made], data, pieces, CPU, keep_weights=True, policy=stopping(answers))
         except StopRequested:
             stops += 1
             assert not pieces.has(made.key) and stops < 20
@@ -100,12 +100,12 @@ def test_going_on_from_any_checkpoint_ends_in_the_same_bytes(
 def test_every_optimiser_goes_on(name: str, data: Path, tmp_path: Path) -> None:
     made = tiny("learned", "columns", optimiser={"name": name, "lr": 1e-3, "weight_decay": 1e-4})
     whole, pieces = RunStore(tmp_path / "whole"), RunStore(tmp_path / "pieces")
-    train_all([made], data, whole, CPU, keep_weights=True)
+    train_planned_runs([made], data, whole, CPU, keep_weights=True)
     with pytest.raises(StopRequested):
-        train_all(
+        train_planned_runs(
             [made], data, pieces, CPU, keep_weights=True, policy=stopping(iter([False] * 7 + [True, True]))
         )
-    train_all([made], data, pieces, CPU, keep_weights=True)
+    train_planned_runs([made], data, pieces, CPU, keep_weights=True)
     assert contents(pieces, made) == contents(whole, made)
 
 
@@ -132,15 +132,15 @@ def test_chance_within_a_step_follows_from_the_run_and_goes_on(
     plain = train_run(made.spec, prepared(), CPU).result.history.loss
     monkeypatch.setattr(trainer, "build_network", with_chance)
     whole, pieces = RunStore(tmp_path / "whole"), RunStore(tmp_path / "pieces")
-    train_all([made], data, whole, CPU, keep_weights=True)
+    train_planned_runs([made], data, whole, CPU, keep_weights=True)
     torch.rand(5)
     with pytest.raises(StopRequested):
-        train_all(
+        train_planned_runs(
             [made], data, pieces, CPU, keep_weights=True, policy=stopping(iter([False] * 5 + [True, True]))
         )
     torch.rand(3)
     before = torch.get_rng_state()
-    train_all([made], data, pieces, CPU, keep_weights=True)
+    train_planned_runs([made], data, pieces, CPU, keep_weights=True)
     assert torch.equal(torch.get_rng_state(), before), "who calls keeps their own chance"
     assert contents(pieces, made) == contents(whole, made)
     assert pieces.read(made.key).result.history.loss != plain
@@ -161,7 +161,7 @@ def test_checkpoints_are_due_by_epochs_and_by_minutes(tmp_path: Path) -> None:
 
 def stopped(data: Path, store: RunStore, answers: Iterator[bool]) -> None:
     with pytest.raises(StopRequested):
-        train_all([GUIDED], data, store, CPU, keep_weights=True, policy=stopping(answers))
+        train_planned_runs([GUIDED], data, store, CPU, keep_weights=True, policy=stopping(answers))
 
 
 def after(questions: int) -> Iterator[bool]:
@@ -184,8 +184,8 @@ def test_the_one_before_takes_the_place_of_a_damaged_one(data: Path, tmp_path: P
     newest.write_bytes(b"")
     older.unlink()
     assert checkpoints(store, CheckpointPolicy()).newest() is None
-    train_all([GUIDED], data, store, CPU, keep_weights=True)
-    train_all([GUIDED], data, whole, CPU, keep_weights=True)
+    train_planned_runs([GUIDED], data, store, CPU, keep_weights=True)
+    train_planned_runs([GUIDED], data, whole, CPU, keep_weights=True)
     assert contents(store, GUIDED) == contents(whole, GUIDED)
 
 
@@ -222,7 +222,7 @@ def test_a_run_that_cannot_go_on_here_does_not_hold_up_the_others(
     monkeypatch.setattr(training, "identify_machine", lambda device_class: {"device_class": "another"})
     following = tiny("add", "one-column")
     with pytest.raises(UserError, match=rf"resume on another .*: rm -r {store.unfinished(GUIDED.key)}"):
-        train_all([GUIDED, following], data, store, CPU, keep_weights=False)
+        train_planned_runs([GUIDED, following], data, store, CPU, keep_weights=False)
     assert store.has(following.key) and not store.has(GUIDED.key)
 
 
@@ -231,7 +231,7 @@ def test_a_checkpoint_that_cannot_be_written_costs_nothing(data: Path, tmp_path:
     store.unfinished(made.key).parent.mkdir(parents=True)
     store.unfinished(made.key).write_text("a file where the folder should be")
     policy = CheckpointPolicy(epochs=1, warn=told.append)
-    train_all([made], data, store, CPU, keep_weights=False, policy=policy)
+    train_planned_runs([made], data, store, CPU, keep_weights=False, policy=policy)
     assert store.read(made.key).result.status == "finished"
     assert len(told) == 2 and "no checkpoint written" in told[0]
 
@@ -297,7 +297,7 @@ def test_who_insists_gets_an_end_that_is_no_death(data: Path, tmp_path: Path) ->
 def test_a_crash_does_not_replace_what_another_process_has_finished(data: Path, tmp_path: Path) -> None:
     store, made = RunStore(tmp_path), tiny("add", "one-column")
     checksum = str(prepared().manifest.sha256)
-    train_all([made], data, store, CPU, keep_weights=False)
+    train_planned_runs([made], data, store, CPU, keep_weights=False)
     publish_crashed(made, checksum, store, "cpu")
     assert store.read(made.key).result.status == "finished"
     other = tiny("add", "one-column", seed=1)
@@ -307,7 +307,7 @@ def test_a_crash_does_not_replace_what_another_process_has_finished(data: Path, 
 
 def trainer(data: Path, store: RunStore, *options: str) -> list[str]:
     specs = store.root.parent / "specs.json"
-    specs.write_bytes(readable_json([planned_run_to_json(LONGEST)]))
+    specs.write_bytes(encode_readable_json([planned_run_to_json(LONGEST)]))
     command = [sys.executable, "-m", "guidebp.training", str(specs), "--data", str(data)]
     return [*command, "--store", str(store.root), "--device", "cpu", *options]
 

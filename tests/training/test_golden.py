@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from guidebp import ENGINE_VERSION
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.training.numerics import set_numerics
-from guidebp.training.schedules import lr_factor, set_lr
+from guidebp.training.schedules import compute_lr_factor, scale_lr
 from guidebp.training.trainer import start_run
 from tests.support.tiny import METHODS, PAIRS, ROOT, prepared, recipe, spec
 
@@ -52,7 +52,7 @@ def compute(method_name: str, architecture: str, recipe_name: str) -> list[list[
     found = []
     for step, (images, labels) in zip(range(STEPS), batches.epoch(0, method.streams), strict=False):
         for optimiser in method.optimisers.values():
-            set_lr(optimiser, lr_factor(RECIPES[recipe_name].schedule, step, STEPS))
+            scale_lr(optimiser, compute_lr_factor(RECIPES[recipe_name].schedule, step, STEPS))
         done = method.step(images.double(), labels)
         found.append([done.loss.item(), *done.gradient_norms.tolist()])
     method.eval()
@@ -98,7 +98,9 @@ def main() -> None:
     """Write golden.json."""
     torch.set_num_threads(1)
     values = {label(case): compute(*case) for case in CASES}
-    PATH.write_bytes(readable_json({"engine": ENGINE_VERSION, "torch": torch.__version__, "values": values}))
+    PATH.write_bytes(
+        encode_readable_json({"engine": ENGINE_VERSION, "torch": torch.__version__, "values": values})
+    )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from guidebp.errors import UserError
 from guidebp.jobs import timing
 from guidebp.training import __main__ as training
 from guidebp.training import numerics
-from guidebp.training.numerics import autocast, check_torch, cpu_has_bf16, set_numerics
+from guidebp.training.numerics import check_torch, cpu_has_bf16, set_numerics, use_autocast
 
 CPU = torch.device("cpu")
 
@@ -21,7 +21,7 @@ def test_only_fast_rounds_and_only_where_the_processor_does(
     kind: str, native: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(numerics, "cpu_has_bf16", lambda: native)
-    with autocast(kind, CPU):
+    with use_autocast(kind, CPU):
         found = torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3))
     assert found.dtype == (torch.bfloat16 if kind == "fast" and native else torch.float32)
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from guidebp import ENGINE_VERSION
-from guidebp.data.batches import Batches, channel_statistics
+from guidebp.data.batches import Batches, compute_channel_statistics
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import draw_split
 from guidebp.runs.spec import DatasetSpec, SplitSpec
-from guidebp.seeds import permutation, seeded, stream_seed
+from guidebp.seeds import derive_stream_seed, draw_permutation, use_stream
 from guidebp.training.trainer import start_run
 from tests.support.tiny import ARCHITECTURES, PAIRS, make_manifest, prepared, recipe, spec
 
@@ -106,22 +106,22 @@ def test_streams_leave_the_global_generator_alone() -> None:
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    with seeded("purpose", 1):
+    with use_stream("purpose", 1):
         first = torch.rand(3)
-    permutation(5, "purpose", 1)
+    draw_permutation(5, "purpose", 1)
     assert torch.equal(torch.rand(3), expected)
-    with seeded("purpose", 1):
+    with use_stream("purpose", 1):
         assert torch.equal(torch.rand(3), first)
-    with seeded("other purpose", 1):
+    with use_stream("other purpose", 1):
         assert not torch.equal(torch.rand(3), first)
 
 
 @given(st.lists(st.one_of(st.integers(), st.text(), st.none()), max_size=4), st.text(), st.text())
 def test_stream_seeds_follow_from_purpose_and_parts(parts: list[Any], purpose: str, other: str) -> None:
-    seed = stream_seed(purpose, *parts)
-    assert 0 <= seed < 2**63 and seed == stream_seed(purpose, *parts)
-    assert (seed == stream_seed(other, *parts)) == (purpose == other)
-    assert seed != stream_seed(purpose, *parts, 0)
+    seed = derive_stream_seed(purpose, *parts)
+    assert 0 <= seed < 2**63 and seed == derive_stream_seed(purpose, *parts)
+    assert (seed == derive_stream_seed(other, *parts)) == (purpose == other)
+    assert seed != derive_stream_seed(purpose, *parts, 0)
 
 
 def labelled(counts: list[int], official: bool) -> tuple[Tensor, Tensor]:
@@ -176,7 +176,7 @@ def test_channel_statistics_are_numpys(seed: int, channels: int, count: int) -> 
     generator = torch.Generator().manual_seed(seed)
     images = torch.randint(0, 256, (count + 2, channels, 4, 5), generator=generator).to(torch.uint8)
     index = torch.randperm(count + 2, generator=generator)[:count]
-    mean, deviation = channel_statistics(images, index)
+    mean, deviation = compute_channel_statistics(images, index)
     array = images[index].numpy().astype(np.float64)
     np.testing.assert_allclose(mean.numpy(), array.mean(axis=(0, 2, 3)), rtol=1e-6)
     np.testing.assert_allclose(deviation.numpy(), array.std(axis=(0, 2, 3)), rtol=1e-6)

@@ -18,7 +18,7 @@ from guidebp.jobs.worker import TrainingOptions
 from guidebp.methods import guidebp as guidebp_method
 from guidebp.runs.json_fields import to_json
 from guidebp.runs.store import PREDICTIONS, RECORD, WEIGHTS, RunStore
-from guidebp.training.__main__ import train_all
+from guidebp.training.__main__ import train_planned_runs
 from guidebp.training.events import TrainingEvent, read_event
 from guidebp.training.trainer import train_run
 from tests.support.killer import KILLER
@@ -43,11 +43,11 @@ def checksum() -> str:
 def test_alone_equals_in_a_pack_after_others(data: Path, tmp_path: Path, architecture: str) -> None:
     specs = [planned(name, architecture, seed) for seed in (0, 1) for name in NAMES]
     together = RunStore(tmp_path / "together")
-    train_all(specs, data, together, torch.device("cpu"), keep_weights=True)
+    train_planned_runs(specs, data, together, torch.device("cpu"), keep_weights=True)
     torch.rand(3)
     alone = RunStore(tmp_path / "alone")
     for one in reversed(specs):
-        train_all([one], data, alone, torch.device("cpu"), keep_weights=True)
+        train_planned_runs([one], data, alone, torch.device("cpu"), keep_weights=True)
     for one in specs:
         for file in (RECORD, PREDICTIONS, WEIGHTS):
             first, second = (store.folder(one.key) / file for store in (together, alone))
@@ -65,10 +65,10 @@ def test_a_finished_run_is_not_trained_again(
 ) -> None:
     store, specs = RunStore(tmp_path), [planned("add", "one-column"), planned("max", "one-column")]
     first, second = (run.key for run in specs)
-    train_all(specs[:1], data, store, torch.device("cpu"), keep_weights=False)
+    train_planned_runs(specs[:1], data, store, torch.device("cpu"), keep_weights=False)
     before = store.folder(first).stat().st_mtime_ns
     capsys.readouterr()
-    train_all(specs, data, store, torch.device("cpu"), keep_weights=False)
+    train_planned_runs(specs, data, store, torch.device("cpu"), keep_weights=False)
     events = [read_event(line) for line in capsys.readouterr().out.splitlines()]
     assert [(e.kind, e.key) for e in events if e.kind != "epoch"] == [
         ("held", first),
@@ -204,7 +204,7 @@ def test_killed_once_is_retried_and_killed_twice_is_crashed(
     train_pack(specs, data, {"tiny": checksum()}, store, TrainingOptions("cpu"), events.append)
     assert events == []
     alone = RunStore(tmp_path / "alone")
-    train_all(specs[:1], data, alone, torch.device("cpu"), keep_weights=False)
+    train_planned_runs(specs[:1], data, alone, torch.device("cpu"), keep_weights=False)
     assert (alone.folder(once) / RECORD).read_bytes() == (store.folder(once) / RECORD).read_bytes()
 
 

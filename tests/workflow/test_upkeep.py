@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from guidebp.cli import main
-from guidebp.hashing import canonical_json, json_hash
+from guidebp.hashing import encode_canonical_json, hash_json
 from guidebp.paths import StudyPaths
 from guidebp.upkeep.processes import PROGRAMS, parse_program
 from tests.support.finished_project import build
@@ -93,7 +93,7 @@ def rewritten(path: Path, **changes: Any) -> None:
     """Another record with a right checksum."""
     body = {**json.loads(path.read_bytes()), **changes}
     del body["sha256"]
-    path.write_bytes(canonical_json(body | {"sha256": json_hash(body)}))
+    path.write_bytes(encode_canonical_json(body | {"sha256": hash_json(body)}))
 
 
 def test_corrupt_stale_and_missing_runs_are_mended_by_the_printed_command(
@@ -122,7 +122,9 @@ def test_a_crashed_run_is_told_with_what_trains_it_once_more(
     rewritten(path, result=result)
     index = next((made.folder / "results/tiny/packs").glob("*.json"))
     known = json.loads(index.read_bytes())
-    index.write_bytes(canonical_json(known | {path.parent.name: json.loads(path.read_bytes())["sha256"]}))
+    index.write_bytes(
+        encode_canonical_json(known | {path.parent.name: json.loads(path.read_bytes())["sha256"]})
+    )
     found = findings(made, code=0)
     assert list(found) == ["crashed"]
     mend(made, found["crashed"][1].replace("gc --crashed", "gc --crashed --yes"))
@@ -135,7 +137,9 @@ def test_a_diverged_run_is_a_result(project: tuple[Project, dict[str, bytes]]) -
     indexed = index.read_bytes()
     rewritten(path, result=json.loads(before)["result"] | {"status": "diverged"})
     index.write_bytes(
-        canonical_json(json.loads(indexed) | {path.parent.name: json.loads(path.read_bytes())["sha256"]})
+        encode_canonical_json(
+            json.loads(indexed) | {path.parent.name: json.loads(path.read_bytes())["sha256"]}
+        )
     )
     assert findings(made, code=0)["diverged"][1].startswith("none")
     path.write_bytes(before)

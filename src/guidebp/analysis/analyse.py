@@ -11,7 +11,7 @@ from guidebp.analysis.ranks import rank_methods
 from guidebp.analysis.results import MERGED, PATHWAYS, PRIMARY, WEAKEST, Results, load_results, measure_runs
 from guidebp.errors import UserError
 from guidebp.files import write_atomic, write_checksums
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.paths import ANALYSED_FILES, StudyPaths
 
 
@@ -24,17 +24,17 @@ def analyse(layout: StudyPaths) -> None:
             f"run: guidebp tune --study {layout.study}"
         )
     verdicts, differences = judge_claims(results)
-    write_atomic(layout.verdicts, readable_json(verdicts))
+    write_atomic(layout.verdicts, encode_readable_json(verdicts))
     write_atomic(layout.claims, encode_csv(differences))
     ranks, pairs = rank_methods(results)
     write_atomic(layout.ranks, encode_csv(ranks))
     write_atomic(layout.rank_pairs, encode_csv(pairs))
     write_atomic(layout.comparisons, encode_csv(compare_methods(results)))
-    write_atomic(layout.effects, readable_json(_collect_effects(verdicts)))
+    write_atomic(layout.effects, encode_readable_json(_collect_effects(verdicts)))
     averages = _average_accuracies(results)
     for method in results.about["methods"]:
         write_atomic(
-            layout.means(method), readable_json(_nest_averages(averages[averages["method"] == method]))
+            layout.means(method), encode_readable_json(_nest_averages(averages[averages["method"] == method]))
         )
     names = averages[["dataset", "architecture", "method"]].agg("/".join, axis=1)
     accuracies = pd.DataFrame({"run": names, "accuracy": averages[PRIMARY]})

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from guidebp.collect.rows import TABLES, VERSION, Columns, Row, run_names
+from guidebp.collect.rows import TABLES, VERSION, Row, TableColumns, name_run_columns
 from guidebp.data.manifest import read_manifest
 from guidebp.errors import UserError
 from guidebp.files import write_atomic, write_checksums
-from guidebp.hashing import canonical_json, readable_json
+from guidebp.hashing import encode_canonical_json, encode_readable_json
 from guidebp.paths import COLLECTED_FILES, PREPARED, StudyPaths
 from guidebp.runs.archive import SUFFIX, write_archive
 from guidebp.runs.record import RunRecord
@@ -29,7 +29,7 @@ from guidebp.study.plan import plan_claims
 from guidebp.study.study import Study, restrict_to_packs
 
 
-def collect(study: Study, partial: bool = False) -> None:
+def collect_records(study: Study, partial: bool = False) -> None:
     """Write study.json, the tables of `rows.TABLES`, claims.lock.json, telemetry.jsonl and records/.
 
     Their checksums come last. Runs of packs that are not trained are an error or, if `partial`, have the status
@@ -45,21 +45,21 @@ def collect(study: Study, partial: bool = False) -> None:
             )
     index = read_indexes(study, partial)
     hashes = read_data_hashes(study.datasets)
-    tables = {name: Columns(columns) for name, (columns, _) in TABLES.items()}
+    tables = {name: TableColumns(columns) for name, (columns, _) in TABLES.items()}
     telemetry: list[bytes] = []
     locks: list[tuple[Locks, Locks, str]] = []
     for run in study.runs:
         if run.key not in index:
-            tables["metrics"].add(run_names(run) | {"device_class": "none"}, [{"status": "missing"}])
+            tables["metrics"].add(name_run_columns(run) | {"device_class": "none"}, [{"status": "missing"}])
             continue
-        record = read_checked_record(run, store, index, hashes[run.dataset])
+        record = read_accepted_record(run, store, index, hashes[run.dataset])
         cost = store.telemetry(run.key)
-        names = run_names(run) | {"device_class": cost.get("device_class", "unknown")}
+        names = name_run_columns(run) | {"device_class": cost.get("device_class", "unknown")}
         for name, (_, rows_of) in TABLES.items():
             tables[name].add(names, rows_of(record.result))
         locks.append((run.planned.locks, record.locks, str(cost.get("commit") or "unknown")))
-        telemetry.append(canonical_json({"key": run.key} | cost))
-    write_atomic(layout.about, readable_json(describe(study, planned)))
+        telemetry.append(encode_canonical_json({"key": run.key} | cost))
+    write_atomic(layout.about, encode_readable_json(describe_study(study, planned)))
     for name, columns in tables.items():
         table = pd.DataFrame(columns.values)
         path = getattr(layout, name)
@@ -68,7 +68,7 @@ def collect(study: Study, partial: bool = False) -> None:
             table.to_csv(index=False, lineterminator="\n").encode() if text else table.to_parquet(index=False)
         )
         write_atomic(path, content)
-    write_atomic(layout.lock, readable_json(count_locks(study.claim_locks, locks)))
+    write_atomic(layout.lock, encode_readable_json(count_locks(study.claim_locks, locks)))
     write_atomic(layout.telemetry, b"\n".join(telemetry) + b"\n")
     archives = write_archives(layout, store, (run for run in study.runs if run.key in index), pairs)
     write_checksums(
@@ -76,7 +76,7 @@ def collect(study: Study, partial: bool = False) -> None:
     )
 
 
-def read_checked_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> RunRecord:
+def read_accepted_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> RunRecord:
     """The run's record, if it is what the spec, the pack index and the data manifest say; else UserError."""
     folder, what = store.folder(run.key), f"run {run.label} ({run.key})"
     remedy = "Run: rm -r results/*/packs && snakemake"
@@ -139,7 +139,7 @@ def write_archives(
     return list(keys)
 
 
-def describe(study: Study, planned: int) -> Row:
+def describe_study(study: Study, planned: int) -> Row:
     """What rendering needs to know of the configuration, in the order in which it is to be shown.
 
     `planned`: runs of the whole study, of which this may be a part.
@@ -164,12 +164,12 @@ def describe(study: Study, planned: int) -> Row:
         },
         "methods": {name: json.loads(study.methods[name].model_dump_json()) for name in order("method")},
         "tunes": study.file.tunes,
-        "recipes": {name: described_recipe(study, name) for name in study.recipes},
+        "recipes": {name: _describe_recipe(study, name) for name in study.recipes},
         "published": to_json(study.published),
     }
 
 
-def described_recipe(study: Study, name: str) -> Row:
+def _describe_recipe(study: Study, name: str) -> Row:
     """A recipe; of one that is tuned only the rates that the study trains at: others may change.
 
     `downsample` only where it does something, as in keys: older studies stay as they are.

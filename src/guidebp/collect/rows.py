@@ -22,12 +22,12 @@ CALIBRATION = [*NAMES, "output", "bin", "images", "correct", "confidence"]
 COSINES = [*NAMES, "first", "second", "cosine"]
 
 
-def run_names(run: Run) -> Row:
+def name_run_columns(run: Run) -> Row:
     """The columns that name a run in every table."""
     return {name: getattr(run, name) for name in NAMES}
 
 
-class Columns:
+class TableColumns:
     """A table that grows by the rows of one run after the other, as a list per column.
 
     The rows of 10,000 runs, kept as dictionaries, would fill gigabytes.
@@ -49,7 +49,7 @@ class Columns:
                 self.values[name].extend(repeat(value, count))
 
 
-def metric_rows(result: RunResult) -> Iterator[Row]:
+def list_metric_rows(result: RunResult) -> Iterator[Row]:
     """One row per output: test accuracy and calibration error in percent, empty for a run without one.
 
     Parameters and operations are those of a pathway by itself; of all of them for the merged outputs.
@@ -60,7 +60,7 @@ def metric_rows(result: RunResult) -> Iterator[Row]:
         return
     count, unknown = result.pathways, [None] * len(result.outputs)
     correct = result.test_correct or unknown
-    errors = calibration_errors(result.calibration) or unknown
+    errors = compute_calibration_errors(result.calibration) or unknown
     for number, (name, right) in enumerate(zip(result.outputs, correct, strict=True)):
         parameters, operations = result.cost.parameters, result.cost.operations
         alone = number < count
@@ -79,7 +79,7 @@ def metric_rows(result: RunResult) -> Iterator[Row]:
         }
 
 
-def calibration_errors(bins: Calibration | None) -> list[float]:
+def compute_calibration_errors(bins: Calibration | None) -> list[float]:
     """Expected calibration error in percent per output: mean distance of confidence and accuracy over the bins."""
     if bins is None:
         return []
@@ -89,7 +89,7 @@ def calibration_errors(bins: Calibration | None) -> list[float]:
     ]
 
 
-def history_rows(result: RunResult) -> Iterator[Row]:
+def list_history_rows(result: RunResult) -> Iterator[Row]:
     """One row per epoch, output and quantity: loss, gradient share, cosine, conflict, validation accuracy."""
     history = result.history
     for epoch, loss in enumerate(history.loss):
@@ -107,7 +107,7 @@ def history_rows(result: RunResult) -> Iterator[Row]:
             yield row | names | {"quantity": "validation accuracy", "value": accuracy}
 
 
-def inference_rows(result: RunResult) -> Iterator[Row]:
+def list_inference_rows(result: RunResult) -> Iterator[Row]:
     """One row per way of using several exits and its level: test accuracy in percent, mean operations per image."""
     ways, sizes = result.inference, result.sizes
     if ways is None or sizes is None:
@@ -131,7 +131,7 @@ def inference_rows(result: RunResult) -> Iterator[Row]:
             yield row("smallest within", points, result.test_correct[number], operations.alone[number])
 
 
-def calibration_rows(result: RunResult) -> Iterator[Row]:
+def list_calibration_rows(result: RunResult) -> Iterator[Row]:
     """One row per output and bin of confidence that holds test images.
 
     `correct` of its `images` were right; `confidence` is the sum of the largest probabilities.
@@ -146,7 +146,7 @@ def calibration_rows(result: RunResult) -> Iterator[Row]:
                 yield {"output": name, "bin": number} | counts
 
 
-def cosine_rows(result: RunResult) -> Iterator[Row]:
+def list_cosine_rows(result: RunResult) -> Iterator[Row]:
     """One row per pair of pathways that share parameters: the mean cosine of their gradients in the last epoch."""
     if result.cosines is None:
         return
@@ -158,9 +158,9 @@ def cosine_rows(result: RunResult) -> Iterator[Row]:
 
 # What `collect` writes, by the name of the file in `StudyPaths`.
 TABLES: dict[str, tuple[list[str], Callable[[RunResult], Iterator[Row]]]] = {
-    "metrics": (METRICS, metric_rows),
-    "history": (HISTORY, history_rows),
-    "inference": (INFERENCE, inference_rows),
-    "calibration": (CALIBRATION, calibration_rows),
-    "cosines": (COSINES, cosine_rows),
+    "metrics": (METRICS, list_metric_rows),
+    "history": (HISTORY, list_history_rows),
+    "inference": (INFERENCE, list_inference_rows),
+    "calibration": (CALIBRATION, list_calibration_rows),
+    "cosines": (COSINES, list_cosine_rows),
 }

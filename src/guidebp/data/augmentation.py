@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from guidebp.runs.spec import AugmentationSpec
-from guidebp.seeds import stream_seed
+from guidebp.seeds import derive_stream_seed
 
 
 @dataclass(frozen=True)
-class Draws:
+class AugmentationDraws:
     """Parameters of all images of an epoch, int64 [N] or bool [N]; None where a change is off.
 
     Attributes:
@@ -31,17 +31,19 @@ class Draws:
     crop: Tensor | None
     cutout: Tensor | None
 
-    def to(self, device: torch.device) -> "Draws":
+    def to(self, device: torch.device) -> "AugmentationDraws":
         """The same on the device."""
         found = (None if part is None else part.to(device) for part in (self.flip, self.crop, self.cutout))
-        return Draws(*found)
+        return AugmentationDraws(*found)
 
 
-def draw(augmentation: AugmentationSpec, count: int, size: tuple[int, int], *stream: object) -> Draws:
+def draw_augmentation(
+    augmentation: AugmentationSpec, count: int, size: tuple[int, int], *stream: object
+) -> AugmentationDraws:
     """Parameters for `count` images of `size` (height, width); `stream` names what they may depend on."""
 
     def integers(purpose: str, low: int, high: int) -> Tensor:
-        generator = torch.Generator().manual_seed(stream_seed(f"augmentation: {purpose}", *stream))
+        generator = torch.Generator().manual_seed(derive_stream_seed(f"augmentation: {purpose}", *stream))
         return torch.randint(low, high, (count,), generator=generator)
 
     flip = crop = cutout = None
@@ -55,20 +57,22 @@ def draw(augmentation: AugmentationSpec, count: int, size: tuple[int, int], *str
             for axis, length in zip(("row", "column"), size, strict=True)
         ]
         cutout = torch.stack(centres) - side // 2
-    return Draws(flip, crop, cutout)
+    return AugmentationDraws(flip, crop, cutout)
 
 
-def joined(parts: list[Draws]) -> Draws:
+def join_draws(parts: list[AugmentationDraws]) -> AugmentationDraws:
     """The draws of several streams, one after another."""
 
     def cat(name: str) -> Tensor | None:
         found = [getattr(part, name) for part in parts]
         return None if found[0] is None else torch.cat(found, dim=-1)
 
-    return Draws(cat("flip"), cat("crop"), cat("cutout"))
+    return AugmentationDraws(cat("flip"), cat("crop"), cat("cutout"))
 
 
-def move(images: Tensor, augmentation: AugmentationSpec, draws: Draws, index: Tensor) -> Tensor:
+def crop_and_flip(
+    images: Tensor, augmentation: AugmentationSpec, draws: AugmentationDraws, index: Tensor
+) -> Tensor:
     """Crop and flip uint8 images [B, C, H, W]; `index` [B] says which images of the epoch they are."""
     if draws.flip is None and draws.crop is None:
         return images
@@ -85,7 +89,9 @@ def move(images: Tensor, augmentation: AugmentationSpec, draws: Draws, index: Te
     return images.flatten(2).gather(2, places).view(count, channels, height, width)
 
 
-def cut(images: Tensor, augmentation: AugmentationSpec, draws: Draws, index: Tensor) -> Tensor:
+def apply_cutout(
+    images: Tensor, augmentation: AugmentationSpec, draws: AugmentationDraws, index: Tensor
+) -> Tensor:
     """Set the squares of normalised images [B, C, H, W] to zero, in place."""
     if draws.cutout is None:
         return images

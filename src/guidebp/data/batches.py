@@ -5,17 +5,17 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from guidebp.data.augmentation import cut, draw, joined, move
+from guidebp.data.augmentation import apply_cutout, crop_and_flip, draw_augmentation, join_draws
 from guidebp.data.prepared import Prepared
 from guidebp.data.splits import Split
 from guidebp.errors import UserError
 from guidebp.runs.spec import RunSpec
-from guidebp.seeds import permutation
+from guidebp.seeds import draw_permutation
 
 BLOCK = 1 << 22  # bytes of images looked at together, so that nothing of a dataset's size is ever copied
 
 
-def channel_statistics(images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def compute_channel_statistics(images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation per channel, float32 [C], of the uint8 images [N, C, H, W] at `index`.
 
     From counts of the 256 values, so exact and the same on every machine.
@@ -45,7 +45,7 @@ class Batches:
         self.images = data.images
         self.index = {name: index.to(device) for name, index in split._asdict().items()}
         self.labels = {name: data.labels[index].to(device) for name, index in split._asdict().items()}
-        mean, deviation = channel_statistics(data.images, self.index["train"])
+        mean, deviation = compute_channel_statistics(data.images, self.index["train"])
         self.scale = (1.0 / deviation).view(1, -1, 1, 1).to(device)
         self.shift = (-mean / deviation).view(1, -1, 1, 1).to(device)
         self.steps = len(split.train) // self.size  # whole batches only: batch norm dislikes small ones
@@ -64,18 +64,22 @@ class Batches:
         """(images, labels) for each step from `first`; with several streams their batches one after another."""
         count, size = len(self.labels["train"]), (self.images.shape[2], self.images.shape[3])
         names = [(self.dataset, self.seed, epoch, stream) for stream in range(streams)]
-        orders = torch.stack([permutation(count, "batch order", *name) for name in names]).to(self.device)
+        orders = torch.stack([draw_permutation(count, "batch order", *name) for name in names]).to(
+            self.device
+        )
         begin = torch.arange(streams, device=self.device).view(-1, 1) * count  # place of a stream's draws
         if self.augmentation:
-            draws = joined([draw(self.augmentation, count, size, *name) for name in names]).to(self.device)
+            draws = join_draws(
+                [draw_augmentation(self.augmentation, count, size, *name) for name in names]
+            ).to(self.device)
         for step in range(first, self.steps):
             batch = orders[:, step * self.size : (step + 1) * self.size]
             index = batch.flatten()
             images = self.images[self.index["train"][index]]
             if self.augmentation:
                 which = (batch + begin).flatten()
-                images = self.normalise(move(images, self.augmentation, draws, which))
-                images = cut(images, self.augmentation, draws, which)
+                images = self.normalise(crop_and_flip(images, self.augmentation, draws, which))
+                images = apply_cutout(images, self.augmentation, draws, which)
             else:
                 images = self.normalise(images)
             yield images, self.labels["train"][index]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from guidebp.errors import UserError
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.runs.json_fields import from_json
 
 PreparedType = np.dtype[np.uint8 | np.int16]
@@ -90,7 +90,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Return the content of the manifest file."""
-        return readable_json(self.to_json())
+        return encode_readable_json(self.to_json())
 
 
 def read_manifest(folder: Path, dataset: str) -> Manifest:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from guidebp.runs.spec import DatasetSpec
-from guidebp.seeds import permutation
+from guidebp.seeds import draw_permutation
 
 
 class Split(NamedTuple):
@@ -22,7 +22,7 @@ class Split(NamedTuple):
     test: Tensor
 
 
-def stratified(labels: Tensor, among: Tensor, share: float, purpose: str, *parts: object) -> Tensor:
+def draw_stratified(labels: Tensor, among: Tensor, share: float, purpose: str, *parts: object) -> Tensor:
     """Bool [N]: a random `share` of the images of each class among `among`, rounded per class, at least 1."""
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique().tolist():
@@ -30,7 +30,7 @@ def stratified(labels: Tensor, among: Tensor, share: float, purpose: str, *parts
         if share == 0 or len(members) == 0:
             continue
         count = max(1, round(share * len(members)))
-        chosen[members[permutation(len(members), purpose, label, *parts)[:count]]] = True
+        chosen[members[draw_permutation(len(members), purpose, label, *parts)[:count]]] = True
     return chosen
 
 
@@ -41,7 +41,7 @@ def draw_split(labels: Tensor, official_test: Tensor, dataset: DatasetSpec, seed
     test = official_test
     if split.test != "official":
         stream.append(seed)
-        test = stratified(labels, torch.ones_like(official_test), split.test, "test split", *stream)
-    validation = stratified(labels, ~test, split.validation, "validation split", *stream)
+        test = draw_stratified(labels, torch.ones_like(official_test), split.test, "test split", *stream)
+    validation = draw_stratified(labels, ~test, split.validation, "validation split", *stream)
     train = ~test & ~validation
     return Split(*(torch.nonzero(mask).flatten() for mask in (train, validation, test)))

@@ -8,7 +8,7 @@ from guidebp.runs.result import Calibration
 BINS = 15  # equal widths, as in Guo et al., "On calibration of modern neural networks" (2017)
 
 
-def calibration(probabilities: Tensor, labels: Tensor) -> Calibration:
+def compute_calibration(probabilities: Tensor, labels: Tensor) -> Calibration:
     """Images, correct predictions and sum of confidences per output and bin of confidence.
 
     From probabilities [K, N, classes] and labels [N]. Bin b holds confidences in (b / BINS, (b + 1) / BINS].

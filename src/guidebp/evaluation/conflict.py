@@ -9,7 +9,7 @@ from guidebp.methods.gradients import PathwayGradients, force_full_precision
 from guidebp.models.contract import find_shared_parameters
 
 
-def probe(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
+def probe_conflict(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
     """[K, K] inner products on one batch, of each pathway's cross-entropy, whatever loss the method trains by.
 
     None where no parameter has gradients from two pathways. Leaves the method as it was: no step is taken, and
@@ -31,13 +31,13 @@ def probe(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
         return gradients.shared_products
 
 
-def cosines(products: Tensor) -> Tensor:
+def compute_cosines(products: Tensor) -> Tensor:
     """[K, K] cosines of the angles between the gradients; 0 where one of them is zero."""
     lengths = products.diagonal().clamp(min=0).sqrt()
     scale = lengths.outer(lengths)
     return torch.where(scale > 0, products / scale.where(scale > 0, 1.0), 0.0)
 
 
-def conflicts(products: Tensor) -> Tensor:
+def has_conflict(products: Tensor) -> Tensor:
     """Whether any two gradients have a negative inner product: a scalar, true or false."""
     return (products.triu(diagonal=1) < 0).any()

@@ -16,7 +16,7 @@ from guidebp.models.layers import GlobalAverage
 from guidebp.runs.result import NetworkCost, PathwayCounts
 
 
-def operations_of(module: nn.Module, given: Tensor, found: Tensor) -> int:
+def count_layer_operations(module: nn.Module, given: Tensor, found: Tensor) -> int:
     """Operations of one layer for one image, from its input [1, ...] and output [1, ...]; 0 for what is free."""
     if isinstance(module, nn.Conv2d):
         return module.weight.numel() * found.shape[2] * found.shape[3]
@@ -34,7 +34,7 @@ def operations_of(module: nn.Module, given: Tensor, found: Tensor) -> int:
 
 
 @torch.inference_mode()
-def cost(stages: Sequence[Sequence[nn.Module]], image: Tensor) -> NetworkCost:
+def compute_network_cost(stages: Sequence[Sequence[nn.Module]], image: Tensor) -> NetworkCost:
     """Parameters and operations of each pathway, from its modules in order and an image [1, C, H, W].
 
     The counts `together` are what has been computed when the image leaves at this pathway.
@@ -43,7 +43,7 @@ def cost(stages: Sequence[Sequence[nn.Module]], image: Tensor) -> NetworkCost:
 
     def count(module: nn.Module, inputs: tuple[object, ...], output: object) -> None:
         if isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
-            operations[module] = operations_of(module, inputs[0], output)
+            operations[module] = count_layer_operations(module, inputs[0], output)
 
     alone: list[set[nn.Module]] = []
     training = {

@@ -21,19 +21,19 @@ RATIOS = tuple(step / 20 for step in range(2, 41, 2))
 POINTS = (0.5, 1.0, 2.0, 5.0)
 
 
-def confidence(probabilities: Tensor) -> Tensor:
+def compute_confidence(probabilities: Tensor) -> Tensor:
     """The largest probability [K, N]."""
     return probabilities.amax(dim=2)
 
 
-def certainty(probabilities: Tensor) -> Tensor:
+def compute_certainty(probabilities: Tensor) -> Tensor:
     """One minus the entropy as a share of the largest possible one [K, N]."""
     entropy = torch.special.entr(probabilities).sum(dim=2)
     found: Tensor = 1 - entropy / math.log(probabilities.shape[2])
     return found
 
 
-def leave(scores: Tensor, thresholds: Tensor) -> Tensor:
+def choose_exits(scores: Tensor, thresholds: Tensor) -> Tensor:
     """The exit [N], from 0, where each image leaves.
 
     It is the first one whose score [K, N] exceeds its threshold [K], else the last.
@@ -43,19 +43,21 @@ def leave(scores: Tensor, thresholds: Tensor) -> Tensor:
     return stops.int().argmax(dim=0)
 
 
-def tally(chosen: Tensor, right: Tensor) -> tuple[int, list[int]]:
+def tally_exits(chosen: Tensor, right: Tensor) -> tuple[int, list[int]]:
     """Right predictions, and images leaving at each exit, from the exits [N] and which are right [K, N]."""
     correct = right.gather(0, chosen.unsqueeze(0)).sum()
     return int(correct), torch.bincount(chosen, minlength=len(right)).tolist()
 
 
-def progressive(scores: Tensor, right: Tensor, levels: tuple[float, ...]) -> EarlyExit:
+def evaluate_thresholds(scores: Tensor, right: Tensor, levels: tuple[float, ...]) -> EarlyExit:
     """One threshold for all exits: an image leaves where its score first exceeds it (BranchyNet, local critics)."""
-    tallies = [tally(leave(scores, torch.full((len(scores),), level)), right) for level in levels]
+    tallies = [
+        tally_exits(choose_exits(scores, torch.full((len(scores),), level)), right) for level in levels
+    ]
     return EarlyExit(list(levels), [correct for correct, _ in tallies], [counts for _, counts in tallies])
 
 
-def budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
+def compute_budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
     """Thresholds [K] by which exit k keeps its share, in proportion to ratio^k, of the images behind scores [K, N].
 
     MSDNet's procedure (Huang et al. 2018): exit by exit, the most confident of those still in leave. The threshold
@@ -77,26 +79,26 @@ def budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
     return thresholds
 
 
-def budgeted(scores: Tensor, right: Tensor, validation: Tensor) -> EarlyExit:
+def evaluate_budgets(scores: Tensor, right: Tensor, validation: Tensor) -> EarlyExit:
     """For each of RATIOS: thresholds from validation scores [K, V], tallies of test scores and hits [K, N]."""
-    thresholds = [budget_thresholds(validation, ratio) for ratio in RATIOS]
-    tallies = [tally(leave(scores, levels), right) for levels in thresholds]
+    thresholds = [compute_budget_thresholds(validation, ratio) for ratio in RATIOS]
+    tallies = [tally_exits(choose_exits(scores, levels), right) for levels in thresholds]
     return EarlyExit(list(RATIOS), [correct for correct, _ in tallies], [counts for _, counts in tallies])
 
 
-def ensembles(scores: Tensor, labels: Tensor) -> list[int]:
+def evaluate_ensembles(scores: Tensor, labels: Tensor) -> list[int]:
     """Right predictions of the mean scores of exits 1 to k, for each k; scores are [K, N, classes]."""
     sums = scores.cumsum(dim=0)
     return [int(found) for found in (sums.argmax(dim=2) == labels).sum(dim=1)]
 
 
-def smallest(right: list[int], images: int) -> list[int]:
+def find_smallest_exits(right: list[int], images: int) -> list[int]:
     """For each of POINTS the first exit (from 0) within so many points of the last one; `right` [K] of `images`."""
     accuracies = [100 * found / images for found in right]
     return [next(k for k, a in enumerate(accuracies) if a >= accuracies[-1] - points) for points in POINTS]
 
 
-def inference(
+def evaluate_inference(
     logits: Tensor, probabilities: Tensor, labels: Tensor, validation: Tensor, validation_labels: Tensor
 ) -> Inference:
     """All ways of using several exits; everything lies on the CPU.
@@ -108,14 +110,14 @@ def inference(
     budgets = smallest_exit = None
     if len(validation_labels):
         hits = (validation.argmax(dim=2) == validation_labels).sum(dim=1).tolist()
-        budgets = budgeted(confidence(probabilities), right, confidence(validation))
-        smallest_exit = SmallestExit(list(POINTS), smallest(hits, len(validation_labels)))
+        budgets = evaluate_budgets(compute_confidence(probabilities), right, compute_confidence(validation))
+        smallest_exit = SmallestExit(list(POINTS), find_smallest_exits(hits, len(validation_labels)))
     return Inference(
-        confidence=progressive(confidence(probabilities), right, CONFIDENCES),
-        certainty=progressive(certainty(probabilities), right, CERTAINTIES),
-        ensembles=ensembles(probabilities, labels),
+        confidence=evaluate_thresholds(compute_confidence(probabilities), right, CONFIDENCES),
+        certainty=evaluate_thresholds(compute_certainty(probabilities), right, CERTAINTIES),
+        ensembles=evaluate_ensembles(probabilities, labels),
         # of the mean logits, as the authors of local critic training ensemble
-        logit_ensembles=ensembles(logits, labels),
+        logit_ensembles=evaluate_ensembles(logits, labels),
         budgeted=budgets,
         smallest=smallest_exit,
     )

@@ -15,25 +15,25 @@ from guidebp.methods.contract import Method
 MERGED, SOFTMAX_AVERAGE = "merged", "softmax average"
 
 
-def output_names(method: Method) -> list[str]:
+def list_output_names(method: Method) -> list[str]:
     """Names of the K + 2 outputs, in the order of `predicted_classes`."""
     return [*method.pathway_names, MERGED, SOFTMAX_AVERAGE]
 
 
-def primary_output(method: Method) -> str:
+def find_primary_output(method: Method) -> str:
     """The name of the output that speaks for the network."""
     return method.pathway_names[-1] if method.primary == "last" else MERGED
 
 
 @torch.inference_mode()
-def all_logits(method: Method, batches: Iterable[Tensor]) -> Tensor:
+def compute_logits(method: Method, batches: Iterable[Tensor]) -> Tensor:
     """Logits of every pathway for every image, float32 [K, N, classes]; leaves the method in eval mode."""
     method.eval()
     return torch.cat([method.logits(images).float() for images in batches], dim=1)
 
 
 @torch.inference_mode()
-def probabilities(method: Method, logits: Tensor) -> Tensor:
+def compute_output_probabilities(method: Method, logits: Tensor) -> Tensor:
     """Probabilities of every output, float32 [K + 2, N, classes], of the logits [K, N, classes]."""
     alone = logits.softmax(dim=2)
     merged = method.predict(logits).float().softmax(dim=1)
@@ -41,13 +41,13 @@ def probabilities(method: Method, logits: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def predicted_classes(method: Method, logits: Tensor) -> Tensor:
+def predict_output_classes(method: Method, logits: Tensor) -> Tensor:
     """Predicted class of every output for every image, int64 [K + 2, N]."""
     merged = method.predict(logits).argmax(dim=1)
     average = logits.softmax(dim=2).mean(dim=0).argmax(dim=1)
     return torch.cat([logits.argmax(dim=2), torch.stack([merged, average])])
 
 
-def correct(predictions: Tensor, labels: Tensor) -> Tensor:
+def count_correct(predictions: Tensor, labels: Tensor) -> Tensor:
     """Number of right predictions per output, int64 [K + 2], from [K + 2, N] and [N]."""
     return (predictions == labels).sum(dim=1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from guidebp.data.manifest import PreparedFile, check_content_hash, read_manifest
 from guidebp.errors import UserError
-from guidebp.hashing import json_hash
+from guidebp.hashing import hash_json
 from guidebp.ingest.contents import Chunk, DatasetContents
 from guidebp.schema.datasets import SubsetSource
 
@@ -62,7 +62,7 @@ def choose_subset_images(
     for label, wanted in zip(classes.tolist(), quota.tolist(), strict=True):
         members = candidates[labels[candidates] == label]
         # NumPy promises to keep a generator's raw bits, not its permutations: sort by the bits
-        seed = int(json_hash(["subset", name, count, label], 16), 16)
+        seed = int(hash_json(["subset", name, count, label], 16), 16)
         bits = np.random.PCG64(seed).random_raw(len(members))
         chosen.append(members[np.argsort(bits, kind="stable")[:wanted]])
     return np.sort(np.concatenate(chosen))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from guidebp.errors import StopRequested, UserError
 from guidebp.files import write_atomic
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.jobs.worker import TrainingOptions, run_worker
 from guidebp.runs.record import encode_record
 from guidebp.runs.result import RunResult
@@ -104,7 +104,7 @@ def _count_death(store: RunStore, key: str) -> int:
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # none yet, or damaged
         deaths = json.loads(path.read_bytes())
         count = int(deaths["count"]) if deaths["since"] == checkpoint else 0
-    write_atomic(path, readable_json({"count": count + 1, "since": checkpoint}))
+    write_atomic(path, encode_readable_json({"count": count + 1, "since": checkpoint}))
     return count + 1
 
 
@@ -112,7 +112,7 @@ def publish_crashed(run: PlannedRun, data: str, store: RunStore, device_class: s
     """Record that a run killed its process on a device of this class, unless another process has finished it."""
     files = {
         RECORD: encode_record(run, data, RunResult(status="crashed"), {}),
-        TELEMETRY: readable_json({"device_class": device_class}),
+        TELEMETRY: encode_readable_json({"device_class": device_class}),
     }
     with store.lock(run.key):
         if not store.holds(run.spec, data):

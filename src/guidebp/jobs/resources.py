@@ -20,7 +20,7 @@ UNKNOWN_MINUTES, UNKNOWN_MEGABYTES = 60, 4000  # of one run; of a process
 Kind = tuple[str, str, str, str]
 
 
-class Needs:
+class PackResources:
     """Of the packs of a study; looks at the store when first asked, once."""
 
     def __init__(self, study: Study, store: RunStore) -> None:
@@ -35,14 +35,16 @@ class Needs:
 
     def megabytes(self, pack_id: str, attempt: int) -> int:
         """Memory of the largest process that trained such runs, with a margin that grows with the attempt."""
-        known = [self.costs[kind]["host_memory"] for kind in kinds(self.packs[pack_id]) if kind in self.costs]
+        known = [
+            self.costs[kind]["host_memory"] for kind in _list_kinds(self.packs[pack_id]) if kind in self.costs
+        ]
         largest = max(known, default=0) / MEGABYTE * MARGIN or UNKNOWN_MEGABYTES
         return round(largest * attempt)
 
     def seconds(self, run: Run) -> float:
         """Of one run."""
-        if kind_of(run) in self.costs:
-            return self.costs[kind_of(run)]["seconds"]
+        if _kind_of(run) in self.costs:
+            return self.costs[_kind_of(run)]["seconds"]
         machines = self.step_times.values()
         predicted = [predict_run_seconds(self.study, run, machine.seconds) for machine in machines]
         return max((found for found in predicted if found is not None), default=60.0 * UNKNOWN_MINUTES)
@@ -53,7 +55,7 @@ class Needs:
         found: dict[Kind, dict[str, float]] = {}
         for run in self.study.runs:
             if self.store.has(run.key):
-                cost, most = self.store.telemetry(run.key), found.setdefault(kind_of(run), {})
+                cost, most = self.store.telemetry(run.key), found.setdefault(_kind_of(run), {})
                 if cost.get("ended", "finished") != "finished":  # too early to say
                     continue
                 for name in ("seconds", "host_memory"):
@@ -68,11 +70,11 @@ class Needs:
         return read_step_times()
 
 
-def kind_of(run: Run) -> Kind:
+def _kind_of(run: Run) -> Kind:
     """All but the seed."""
     return run.dataset, run.architecture, run.method, run.recipe
 
 
-def kinds(pack: Pack) -> Iterable[Kind]:
+def _list_kinds(pack: Pack) -> Iterable[Kind]:
     """Of a pack's runs."""
-    return dict.fromkeys(map(kind_of, pack.runs))
+    return dict.fromkeys(map(_kind_of, pack.runs))

@@ -13,7 +13,7 @@ from guidebp.study.step_times import (
 )
 from guidebp.study.study import Study
 from guidebp.training.numerics import check_torch, choose_device
-from guidebp.training.step_time import ON_CPU, step_seconds
+from guidebp.training.step_time import ON_CPU, measure_step_seconds
 
 
 def time_steps(study: Study, device: str) -> None:
@@ -26,7 +26,7 @@ def time_steps(study: Study, device: str) -> None:
     machines = read_step_times()
     seconds = dict(machines.get(name, MachineStepTimes({})).seconds)
     for step, run in {hash_step(study, run): run for run in study.runs}.items():
-        measured = step_seconds(run.spec, compute_image_shape(study, run), chosen)
+        measured = measure_step_seconds(run.spec, compute_image_shape(study, run), chosen)
         print(f"{run.dataset} {run.architecture} {run.method}: {measured:.4g} s", file=sys.stderr, flush=True)
         seconds[step] = float(f"{measured:.4g}")
     times = MachineStepTimes(

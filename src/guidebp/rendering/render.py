@@ -16,7 +16,7 @@ from guidebp.analysis.tuning import (
     tabulate_rates,
 )
 from guidebp.files import file_hash, write_atomic, write_checksums
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.paths import ANALYSED_FILES, COLLECTED_FILES, TABLE_KINDS, StudyPaths
 from guidebp.provenance import describe_rendering
 from guidebp.rendering.figure_catalogue import FIGURE_ENTRIES, TUNING_FIGURE_ENTRIES
@@ -98,7 +98,7 @@ def _write_figure_files(
     files = {paths.figure(*placement, kind): content for kind, content in contents.items()}
     for path, content in files.items():
         write_atomic(path, content)
-    provenance = readable_json(describe_rendering(inputs, keys))
+    provenance = encode_readable_json(describe_rendering(inputs, keys))
     write_atomic(paths.figure(*placement, "provenance.json"), provenance)
     return list(files)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from guidebp.errors import UserError
 from guidebp.files import write_atomic
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.runs.store import RunStore
 
 
@@ -15,7 +15,7 @@ def write_index(path: Path, keys: Sequence[str], store: RunStore, keep_time: boo
 
     `path` is FOLDER/NAME.ID.json. With `keep_time` a file with the same content keeps its time stamp.
     """
-    content = readable_json({key: store.read(key).sha256 for key in keys})
+    content = encode_readable_json({key: store.read(key).sha256 for key in keys})
     if not path.exists() or path.read_bytes() != content or not keep_time:
         write_atomic(path, content)
     name = path.name.rsplit(".", 2)[0]

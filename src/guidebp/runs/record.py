@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from guidebp.errors import UserError
-from guidebp.hashing import canonical_json, json_hash
+from guidebp.hashing import encode_canonical_json, hash_json
 from guidebp.runs.json_fields import from_json, to_json
 from guidebp.runs.result import RunResult
 from guidebp.runs.spec import Locks, PlannedRun, RunSpec, spec_from_json, spec_to_json
@@ -43,7 +43,7 @@ def encode_record(run: PlannedRun, data: str, result: RunResult, files: dict[str
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         "locks": run.locks,
     }
-    return canonical_json(body | {"sha256": json_hash(body)})
+    return encode_canonical_json(body | {"sha256": hash_json(body)})
 
 
 def decode_record(content: bytes, key: str, path: Path, remedy: str) -> RunRecord:
@@ -60,7 +60,7 @@ def decode_record(content: bytes, key: str, path: Path, remedy: str) -> RunRecor
         raise UserError(f"{path}: not a record of version {RECORD_VERSION}; {remedy}")
     body = {name: entry for name, entry in value.items() if name != "sha256"}
     try:
-        if value.get("sha256") != json_hash(body):
+        if value.get("sha256") != hash_json(body):
             raise UserError(f"{path}: its checksum does not match its contents; {remedy}")
         record = RunRecord(
             spec=spec_from_json(body.get("spec")),

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal
 
 from guidebp import ENGINE_VERSION
-from guidebp.hashing import json_hash
+from guidebp.hashing import hash_json
 from guidebp.runs.json_fields import JsonObject, from_json, to_json
 
 KEY_DIGITS = 20
@@ -137,7 +137,7 @@ class RunSpec:
     @cached_property
     def key(self) -> str:
         """20 hexadecimal digits."""
-        return json_hash(spec_to_json(self), KEY_DIGITS)
+        return hash_json(spec_to_json(self), KEY_DIGITS)
 
 
 def spec_to_json(spec: RunSpec) -> JsonObject:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from guidebp.errors import UserError
 from guidebp.files import file_hash, locked, sync_folder, write_atomic
-from guidebp.hashing import canonical_json
+from guidebp.hashing import encode_canonical_json
 from guidebp.runs.checkpoint_name import CheckpointName
 from guidebp.runs.json_fields import JsonObject
 from guidebp.runs.record import RunRecord, decode_record
@@ -85,7 +85,7 @@ class RunStore:
             return {}
         try:
             telemetry: JsonObject = dict(json.loads(path.read_bytes()).items())
-            canonical_json(telemetry)  # refuses NaN
+            encode_canonical_json(telemetry)  # refuses NaN
         except (ValueError, AttributeError, RecursionError) as error:
             raise UserError(
                 f"{path}: not a run's telemetry ({error}); without it the costs are unknown. Run: rm -r {path}"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from guidebp.hashing import json_hash
+from guidebp.hashing import hash_json
 from guidebp.schema.entry import Entry, Name, Text
 
 SettingName = Literal["published", "small-scale", "exploratory"]
@@ -114,7 +114,7 @@ class Claim(Entry):
         for name, setting in self.settings.items():
             runs = setting.model_dump(mode="json", exclude={"study"}, exclude_defaults=True)
             seeds = find_deciding_seeds(name)
-            locks[name] = json_hash({**rule, "seeds": [seeds.start, seeds.stop], "runs": runs}, 16)
+            locks[name] = hash_json({**rule, "seeds": [seeds.start, seeds.stop], "runs": runs}, 16)
         return locks
 
     @cached_property

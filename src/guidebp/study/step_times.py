@@ -9,7 +9,7 @@ from pathlib import Path
 
 from guidebp.errors import UserError
 from guidebp.files import write_atomic
-from guidebp.hashing import json_hash, readable_json
+from guidebp.hashing import encode_readable_json, hash_json
 from guidebp.runs.json_fields import from_json, to_json
 from guidebp.study.keys import Run
 from guidebp.study.study import Study
@@ -42,7 +42,7 @@ def hash_step(study: Study, run: Run) -> str:
     Data, number of steps, schedule, seed and the code of families are left out.
     """
     spec = run.spec
-    return json_hash(
+    return hash_json(
         {
             "architecture": to_json(spec.architecture.without_code()),
             "method": to_json(spec.method.without_code()),
@@ -90,4 +90,4 @@ def read_step_times(path: Path = STEP_TIMES) -> dict[str, MachineStepTimes]:
 
 def write_step_times(machines: dict[str, MachineStepTimes]) -> None:
     """Write results/step-times.json."""
-    write_atomic(STEP_TIMES, readable_json(to_json(machines)))
+    write_atomic(STEP_TIMES, encode_readable_json(to_json(machines)))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from guidebp.hashing import json_hash
+from guidebp.hashing import hash_json
 from guidebp.runs.spec import Locks
 from guidebp.schema.architectures import Architecture
 from guidebp.schema.claims import Claim
@@ -26,7 +26,7 @@ class Pack:
     @property
     def id(self) -> str:
         """NAME.HASH of the keys."""
-        return f"{self.name}.{json_hash([run.key for run in self.runs], 12)}"
+        return f"{self.name}.{hash_json([run.key for run in self.runs], 12)}"
 
     @property
     def dataset(self) -> str:

@@ -22,7 +22,7 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 from guidebp.data.prepared import Prepared, load_prepared
 from guidebp.errors import StopRequested, UserError, report_disk_errors
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.provenance import describe_machine
 from guidebp.runs.record import encode_record
 from guidebp.runs.spec import PlannedRun
@@ -34,14 +34,14 @@ from guidebp.training.checkpoints import (
     identify_machine,
 )
 from guidebp.training.events import TrainingEvent, emit_event
-from guidebp.training.lease import on_device
+from guidebp.training.lease import use_leased_device
 from guidebp.training.numerics import check_torch, choose_device
 from guidebp.training.specs import read_planned_runs
 from guidebp.training.stop import CONTINUE, OUT_OF_MEMORY, StopRequest, exit_now
-from guidebp.training.trainer import Outcome, train_run
+from guidebp.training.trainer import TrainingOutcome, train_run
 
 
-def train_all(
+def train_planned_runs(
     runs: list[PlannedRun],
     data: Path,
     store: RunStore,
@@ -80,26 +80,26 @@ def train_all(
             except MachineMismatchError as error:  # the other runs can be trained
                 mismatches.append(str(error))
                 continue
-            store.publish(key, encode_run(run, checksum, outcome, here, keep_weights))
+            store.publish(key, encode_run_files(run, checksum, outcome, here, keep_weights))
             emit_event(TrainingEvent("done", key, status=outcome.result.status))
     if mismatches:
         raise UserError("\n".join(mismatches))
 
 
-def encode_run(
-    run: PlannedRun, data: str, outcome: Outcome, here: dict[str, object], keep_weights: bool
+def encode_run_files(
+    run: PlannedRun, data: str, outcome: TrainingOutcome, here: dict[str, object], keep_weights: bool
 ) -> dict[str, bytes]:
     """The files of a finished run by name; `here` describes this machine."""
     files = {PREDICTIONS: save({"predictions": outcome.predictions})}
     files[RECORD] = encode_record(run, data, outcome.result, files)
-    cost = outcome.telemetry | {"host_memory": peak_host_memory(), "ended": outcome.result.status}
-    files[TELEMETRY] = readable_json(cost | here)
+    cost = outcome.telemetry | {"host_memory": measure_host_memory(), "ended": outcome.result.status}
+    files[TELEMETRY] = encode_readable_json(cost | here)
     if keep_weights:
         files[WEIGHTS] = save(outcome.weights)
     return files
 
 
-def peak_host_memory() -> int:
+def measure_host_memory() -> int:
     """The most bytes that this process has had in memory so far."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -139,8 +139,8 @@ def main() -> None:
     try:
         check_torch()
         runs = read_planned_runs(args.specs)
-        with on_device(choose_device(args.device)) as device, report_disk_errors(args.store):
-            train_all(runs, args.data, RunStore(args.store), device, args.keep_weights, policy)
+        with use_leased_device(choose_device(args.device)) as device, report_disk_errors(args.store):
+            train_planned_runs(runs, args.data, RunStore(args.store), device, args.keep_weights, policy)
     except (UserError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None:
             raise

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from guidebp.data.batches import Batches
-from guidebp.evaluation.conflict import conflicts, cosines, probe
-from guidebp.evaluation.outputs import all_logits, correct, predicted_classes
+from guidebp.evaluation.conflict import compute_cosines, has_conflict, probe_conflict
+from guidebp.evaluation.outputs import compute_logits, count_correct, predict_output_classes
 from guidebp.runs.spec import RecipeSpec
-from guidebp.seeds import stream_seed
+from guidebp.seeds import derive_stream_seed
 from guidebp.training.checkpoints import Checkpoints
-from guidebp.training.numerics import autocast
-from guidebp.training.schedules import lr_factor, set_lr
-from guidebp.training.state import EpochEntry, State
+from guidebp.training.numerics import use_autocast
+from guidebp.training.schedules import compute_lr_factor, scale_lr
+from guidebp.training.state import EpochEntry, TrainingState
 
 
 class Angles(NamedTuple):
@@ -25,7 +25,7 @@ class Angles(NamedTuple):
 
 
 def train_epoch(
-    state: State, batches: Batches, recipe: RecipeSpec, checkpoints: Checkpoints | None = None
+    state: TrainingState, batches: Batches, recipe: RecipeSpec, checkpoints: Checkpoints | None = None
 ) -> bool:
     """The rest of an epoch and its validation, into `state`; whether the loss was finite.
 
@@ -34,7 +34,9 @@ def train_epoch(
     """
     method = state.method
     if state.step == 0:
-        torch.manual_seed(stream_seed("chance within a step", batches.dataset, batches.seed, state.epoch))
+        torch.manual_seed(
+            derive_stream_seed("chance within a step", batches.dataset, batches.seed, state.epoch)
+        )
     method.train()
     images, labels = run_steps(state, batches, recipe, checkpoints)
     loss, gradient = state.sums["loss"], state.sums["gradient"]
@@ -42,21 +44,23 @@ def train_epoch(
         return False
     angles = Angles(state.sums["angles"], state.sums["conflicting"], state.compared)
     if not method.reports_products:
-        with autocast(recipe.numerics, batches.device):
-            products = probe(method, images, labels)
+        with use_autocast(recipe.numerics, batches.device):
+            products = probe_conflict(method, images, labels)
         if products is not None:
-            angles = Angles(cosines(products), conflicts(products), 1)
+            angles = Angles(compute_cosines(products), has_conflict(products), 1)
     validation_correct: list[int] = []
     if len(batches.labels["validation"]):
-        with autocast(recipe.numerics, batches.device):
-            predictions = predicted_classes(method, all_logits(method, batches.evaluation("validation")))
-        validation_correct = correct(predictions, batches.labels["validation"]).tolist()
+        with use_autocast(recipe.numerics, batches.device):
+            predictions = predict_output_classes(
+                method, compute_logits(method, batches.evaluation("validation"))
+            )
+        validation_correct = count_correct(predictions, batches.labels["validation"]).tolist()
     state.end_epoch(summarise_epoch(state, batches.steps, angles, validation_correct))
     return True
 
 
 def run_steps(
-    state: State, batches: Batches, recipe: RecipeSpec, checkpoints: Checkpoints | None
+    state: TrainingState, batches: Batches, recipe: RecipeSpec, checkpoints: Checkpoints | None
 ) -> tuple[Tensor, Tensor]:
     """Train on the epoch's batches from `state.step` on; the images and labels of the last one."""
     method, total = state.method, batches.steps * recipe.epochs
@@ -65,18 +69,20 @@ def run_steps(
         if checkpoints and checkpoints.due():
             state.stop_clock()
             checkpoints.save(state.capture())
-        factor = lr_factor(recipe.schedule, state.epoch * batches.steps + state.step, total)
+        factor = compute_lr_factor(recipe.schedule, state.epoch * batches.steps + state.step, total)
         for name, optimiser in method.optimisers.items():
             if name not in method.constant_rates:
-                set_lr(optimiser, factor)
-        with autocast(recipe.numerics, batches.device):
+                scale_lr(optimiser, factor)
+        with use_autocast(recipe.numerics, batches.device):
             step = method.step(images, labels)
         state.add(step)
     state.stop_clock()
     return images, labels
 
 
-def summarise_epoch(state: State, steps: int, angles: Angles, validation_correct: list[int]) -> EpochEntry:
+def summarise_epoch(
+    state: TrainingState, steps: int, angles: Angles, validation_correct: list[int]
+) -> EpochEntry:
     """The sums of an epoch of `steps` steps as means, rounded to what they can promise."""
     loss, gradient = state.sums["loss"], state.sums["gradient"]
     share = gradient / gradient.sum().clamp(min=torch.finfo(torch.float64).tiny)

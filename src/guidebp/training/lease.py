@@ -16,22 +16,22 @@ import torch
 from guidebp.files import locked
 
 
-def folder() -> Path:
+def find_lease_folder() -> Path:
     """Where this user's leases lie; not in the project: two projects share the devices of a machine."""
     return Path(tempfile.gettempdir()) / f"guidebp-{os.getuid()}" / "gpus"
 
 
 @contextmanager
-def leased(names: Sequence[str], where: Path) -> Iterator[int]:
+def lease_device(names: Sequence[str], where: Path) -> Iterator[int]:
     """The number of the device, of those named, with the fewest other leases, held until the block ends.
 
     A lease is a locked file, DEVICE.NUMBER; the kernel unlocks it when its owner dies. The file names the owner.
     """
     with locked(where, "choosing"):
-        owners = [sum(held(path) for path in where.glob(f"{name}.*")) for name in names]
+        owners = [sum(is_lease_held(path) for path in where.glob(f"{name}.*")) for name in names]
         device = owners.index(min(owners))
         paths = (where / f"{names[device]}.{number}" for number in count())
-        file = next(path for path in paths if not held(path)).open("w")
+        file = next(path for path in paths if not is_lease_held(path)).open("w")
         fcntl.flock(file, fcntl.LOCK_EX)
     with file:
         file.write(f"{os.getpid()}\n")
@@ -39,7 +39,7 @@ def leased(names: Sequence[str], where: Path) -> Iterator[int]:
         yield device
 
 
-def held(path: Path) -> bool:
+def is_lease_held(path: Path) -> bool:
     """Whether some process has a lock on the file."""
     if not path.exists():
         return False
@@ -52,13 +52,13 @@ def held(path: Path) -> bool:
 
 
 @contextmanager
-def on_device(device: torch.device) -> Iterator[torch.device]:
+def use_leased_device(device: torch.device) -> Iterator[torch.device]:
     """The device, for "cuda" the one leased within the block; their hardware names them, not their order here."""
     if device.type != "cuda":
         yield device
         return
     numbers = range(torch.cuda.device_count())
     names = [str(torch.cuda.get_device_properties(number).uuid) for number in numbers]
-    with leased(names, folder()) as number:
+    with lease_device(names, find_lease_folder()) as number:
         torch.cuda.set_device(number)
         yield torch.device("cuda", number)

@@ -44,14 +44,14 @@ def set_numerics(numerics: str, device: torch.device) -> None:
     torch.set_flush_denormal(True)
 
 
-def autocast(numerics: str, device: torch.device) -> AbstractContextManager[object]:
+def use_autocast(numerics: str, device: torch.device) -> AbstractContextManager[object]:
     """The context a step and an evaluation run in: bf16 for `fast`, where the device computes in it."""
     if numerics == "fast" and (device.type != "cpu" or cpu_has_bf16()):
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return nullcontext()
 
 
-def instructions() -> str:
+def describe_instructions() -> str:
     """What of its processor torch uses: processors of one name differ in it, and in speed by half."""
     return torch.backends.cpu.get_cpu_capability() + " BF16" * cpu_has_bf16()
 

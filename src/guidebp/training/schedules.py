@@ -11,7 +11,7 @@ from guidebp.optimisers import OPTIMISERS
 from guidebp.runs.spec import RecipeSpec, ScheduleSpec
 
 
-def optimiser_maker(recipe: RecipeSpec) -> OptimiserFactory:
+def make_optimiser_factory(recipe: RecipeSpec) -> OptimiserFactory:
     """A function from parameters to the recipe's optimiser over them."""
     optimiser = recipe.optimiser
     kind = OPTIMISERS[optimiser.name]
@@ -22,7 +22,7 @@ def optimiser_maker(recipe: RecipeSpec) -> OptimiserFactory:
     return make
 
 
-def lr_factor(schedule: ScheduleSpec, step: int, steps: int) -> float:
+def compute_lr_factor(schedule: ScheduleSpec, step: int, steps: int) -> float:
     """What the base learning rate is multiplied by in step `step` (from 0) of `steps`.
 
     constant: 1. step: `factor` for each milestone (a share of training) passed. cosine: half a cosine to 0.
@@ -39,7 +39,7 @@ def lr_factor(schedule: ScheduleSpec, step: int, steps: int) -> float:
     return 1.0
 
 
-def set_lr(optimiser: Optimizer, factor: float) -> None:
+def scale_lr(optimiser: Optimizer, factor: float) -> None:
     """Scale every group's own initial learning rate."""
     for group in optimiser.param_groups:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor

@@ -12,7 +12,7 @@ import torch
 from guidebp import ENGINE_VERSION
 from guidebp.errors import UserError
 from guidebp.runs.spec import FamilySpec, PlannedRun, RunSpec, planned_run_from_json
-from guidebp.training.schedules import lr_factor, optimiser_maker
+from guidebp.training.schedules import compute_lr_factor, make_optimiser_factory
 
 DATASET_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")  # it becomes names of files
 
@@ -60,9 +60,9 @@ def _look_up(spec: RunSpec) -> None:
                 module.Options(**chain.options)
             chain, key = chain.base, f"{key}.base"
     with _name_key("recipe.optimiser"):
-        optimiser_maker(spec.recipe)([torch.nn.Parameter(torch.zeros(1))])
+        make_optimiser_factory(spec.recipe)([torch.nn.Parameter(torch.zeros(1))])
     with _name_key("recipe.schedule"):
-        lr_factor(spec.recipe.schedule, 0, 1)
+        compute_lr_factor(spec.recipe.schedule, 0, 1)
 
 
 @contextmanager

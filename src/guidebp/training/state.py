@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from guidebp.evaluation.conflict import conflicts, cosines
+from guidebp.evaluation.conflict import compute_cosines, has_conflict
 from guidebp.methods.contract import Method, Step
 from guidebp.runs.json_fields import JsonObject, from_json, to_json
 from guidebp.runs.result import History
@@ -49,7 +49,7 @@ class Telemetry:
 
 
 @dataclass
-class State:
+class TrainingState:
     """Where a run is: before step `step` of epoch `epoch`, both from 0.
 
     Attributes:
@@ -125,8 +125,8 @@ class State:
         self.sums["loss"] += step.loss
         self.sums["gradient"] += step.gradient_norms
         if step.gradient_products is not None:
-            self.sums["angles"] += cosines(step.gradient_products)
-            self.sums["conflicting"] += conflicts(step.gradient_products)
+            self.sums["angles"] += compute_cosines(step.gradient_products)
+            self.sums["conflicting"] += has_conflict(step.gradient_products)
             self.compared += 1
 
     def end_epoch(self, entry: EpochEntry) -> None:
@@ -164,7 +164,7 @@ class State:
         return {"seconds": 0.0, "step_seconds": 0.0, "steps": 0} | cost
 
 
-def new_state(method: Method, device: torch.device, started: float) -> State:
+def create_state(method: Method, device: torch.device, started: float) -> TrainingState:
     """A run before its first step, begun at this reading of `time.perf_counter`."""
     pathways = method.pathways
     sizes: dict[str, tuple[int, ...]] = {
@@ -174,4 +174,6 @@ def new_state(method: Method, device: torch.device, started: float) -> State:
         "conflicting": (),
     }
     sums = {name: torch.zeros(size, dtype=torch.float64, device=device) for name, size in sizes.items()}
-    return State(method, device, sums, Telemetry(peak_memory=0 if device.type == "cuda" else None), started)
+    return TrainingState(
+        method, device, sums, Telemetry(peak_memory=0 if device.type == "cuda" else None), started
+    )

@@ -14,16 +14,16 @@ from torch import Tensor, nn
 from guidebp.data.batches import Batches
 from guidebp.data.prepared import Prepared, downsample
 from guidebp.data.splits import draw_split
-from guidebp.evaluation.calibration import calibration
-from guidebp.evaluation.cost import cost
-from guidebp.evaluation.inference import inference
+from guidebp.evaluation.calibration import compute_calibration
+from guidebp.evaluation.cost import compute_network_cost
+from guidebp.evaluation.inference import evaluate_inference
 from guidebp.evaluation.outputs import (
-    all_logits,
-    correct,
-    output_names,
-    predicted_classes,
-    primary_output,
-    probabilities,
+    compute_logits,
+    compute_output_probabilities,
+    count_correct,
+    find_primary_output,
+    list_output_names,
+    predict_output_classes,
 )
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
@@ -31,17 +31,17 @@ from guidebp.models import build_network
 from guidebp.runs.json_fields import JsonObject, to_json
 from guidebp.runs.result import RunResult, SplitSizes
 from guidebp.runs.spec import FamilySpec, RunSpec
-from guidebp.seeds import seeded
+from guidebp.seeds import use_stream
 from guidebp.training.checkpoints import Checkpoints
 from guidebp.training.epoch import train_epoch
-from guidebp.training.numerics import autocast, set_numerics
-from guidebp.training.schedules import optimiser_maker
-from guidebp.training.state import new_state
+from guidebp.training.numerics import set_numerics, use_autocast
+from guidebp.training.schedules import make_optimiser_factory
+from guidebp.training.state import create_state
 
 Report = Callable[[int, float], None]
 
 
-class Outcome(NamedTuple):
+class TrainingOutcome(NamedTuple):
     """What a run yields.
 
     Attributes:
@@ -60,19 +60,19 @@ class Outcome(NamedTuple):
 
 def start_run(spec: RunSpec, data: Prepared, device: torch.device) -> tuple[Method, Batches]:
     """The untrained method and the batches of a run, all drawn from its streams."""
-    stream = (spec.dataset.name, architecture_stream(spec.architecture), spec.seed)
+    stream = (spec.dataset.name, name_architecture_stream(spec.architecture), spec.seed)
     data = downsample(data, spec.recipe.downsample)
     channels, height, width = data.images.shape[1:]
-    with seeded("initial weights", *stream):
+    with use_stream("initial weights", *stream):
         network = build_network(spec.architecture, (channels, height, width), spec.dataset.classes)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with seeded("method's own parts", *stream):
-        method = build_method(spec.method, network, optimiser_maker(spec.recipe))
+    with use_stream("method's own parts", *stream):
+        method = build_method(spec.method, network, make_optimiser_factory(spec.recipe))
     split = draw_split(data.labels, data.official_test, spec.dataset, spec.seed)
     return method, Batches(data, split, spec, device)
 
 
-def architecture_stream(architecture: FamilySpec) -> JsonObject:
+def name_architecture_stream(architecture: FamilySpec) -> JsonObject:
     """What names an architecture in streams: no hashes of code, since an edit must not redraw initial weights."""
     stream: JsonObject = to_json(architecture.without_code())
     return stream
@@ -84,7 +84,7 @@ def train_run(
     device: torch.device,
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train and test one run; `report(epoch, validation accuracy of the primary output)` after each epoch.
 
     A loss that is no longer finite ends the run: its result says `diverged` and has no accuracies. With
@@ -93,7 +93,7 @@ def train_run(
     started, recipe = time.perf_counter(), spec.recipe
     set_numerics(recipe.numerics, device)
     method, batches = start_run(spec, data, device)
-    state = new_state(method, device, started)
+    state = create_state(method, device, started)
     result = describe_network(method, batches)
     predictions = torch.zeros(len(result.outputs), 0, dtype=torch.int64)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -111,13 +111,13 @@ def train_run(
                 checkpoints.save(state.capture())
         else:
             if all(bool(torch.isfinite(p).all()) for p in method.parameters()):
-                with autocast(recipe.numerics, device):
-                    predictions, result = measure(method, batches, result)
+                with use_autocast(recipe.numerics, device):
+                    predictions, result = measure_test_outputs(method, batches, result)
             else:
                 result = replace(result, status="diverged", diverged_in_epoch=recipe.epochs - 1)
     result = replace(result, history=state.history, cosines=state.cosines)
     small = torch.uint8 if spec.dataset.classes <= 256 else torch.int16
-    return Outcome(result, predictions.to(small).cpu(), unique_tensors(method), state.cost())
+    return TrainingOutcome(result, predictions.to(small).cpu(), collect_unique_tensors(method), state.cost())
 
 
 def describe_network(method: Method, batches: Batches) -> RunResult:
@@ -125,48 +125,48 @@ def describe_network(method: Method, batches: Batches) -> RunResult:
     image = batches.normalise(batches.images[:1])
     return RunResult(
         status="finished",
-        outputs=output_names(method),
+        outputs=list_output_names(method),
         pathways=method.pathways,
-        primary=primary_output(method),
+        primary=find_primary_output(method),
         sizes=SplitSizes(**{name: len(labels) for name, labels in batches.labels.items()}),
-        parameters=sum(p.numel() for p in optimised_parameters(method)),
-        trained=trained_pathways(method, image),
+        parameters=sum(p.numel() for p in list_optimised_parameters(method)),
+        trained=find_trained_pathways(method, image),
         backward_passes=method.backward_passes,
-        cost=cost(method.stages(), image),
+        cost=compute_network_cost(method.stages(), image),
     )
 
 
-def measure(method: Method, batches: Batches, result: RunResult) -> tuple[Tensor, RunResult]:
+def measure_test_outputs(method: Method, batches: Batches, result: RunResult) -> tuple[Tensor, RunResult]:
     """Predicted classes [K + 2, N_test], and the result with the measurements of the trained network."""
-    logits = all_logits(method, batches.evaluation("test"))
+    logits = compute_logits(method, batches.evaluation("test"))
     labels = {name: indices.cpu() for name, indices in batches.labels.items()}
-    predictions = predicted_classes(method, logits)
-    chances = probabilities(method, logits).cpu()
+    predictions = predict_output_classes(method, logits)
+    chances = compute_output_probabilities(method, logits).cpu()
     result = replace(
         result,
-        test_correct=correct(predictions, batches.labels["test"]).tolist(),
-        calibration=calibration(chances, labels["test"]),
+        test_correct=count_correct(predictions, batches.labels["test"]).tolist(),
+        calibration=compute_calibration(chances, labels["test"]),
     )
     if method.primary == "last" and method.pathways > 1:
         validation = torch.zeros(method.pathways, 0, chances.shape[2])
         if len(labels["validation"]):
-            validation = all_logits(method, batches.evaluation("validation")).softmax(dim=2).cpu()
+            validation = compute_logits(method, batches.evaluation("validation")).softmax(dim=2).cpu()
         alone = chances[: method.pathways]
-        exits = inference(logits.cpu(), alone, labels["test"], validation, labels["validation"])
+        exits = evaluate_inference(logits.cpu(), alone, labels["test"], validation, labels["validation"])
         result = replace(result, inference=exits)
     return predictions, result
 
 
-def optimised_parameters(method: Method) -> set[nn.Parameter]:
+def list_optimised_parameters(method: Method) -> set[nn.Parameter]:
     """Parameters that some optimiser trains: unused heads and originals of copies do not count."""
     groups = (group for optimiser in method.optimisers.values() for group in optimiser.param_groups)
     return {p for group in groups for p in group["params"]}
 
 
-def trained_pathways(method: Method, image: Tensor) -> list[bool]:
+def find_trained_pathways(method: Method, image: Tensor) -> list[bool]:
     """For each pathway whether all that its logits depend on is trained; `image` is [1, C, H, W]."""
     method.eval()
-    parameters, trained = list(method.parameters()), optimised_parameters(method)
+    parameters, trained = list(method.parameters()), list_optimised_parameters(method)
     flags = []
     for logits in method.outputs(image):
         gradients = torch.autograd.grad(logits.sum(), parameters, retain_graph=True, allow_unused=True)
@@ -175,7 +175,7 @@ def trained_pathways(method: Method, image: Tensor) -> list[bool]:
     return flags
 
 
-def unique_tensors(method: Method) -> dict[str, Tensor]:
+def collect_unique_tensors(method: Method) -> dict[str, Tensor]:
     """The state dict on the CPU, without second names of the same tensor."""
     addresses: set[int] = set()
     tensors = {}

@@ -10,7 +10,7 @@ from guidebp.analysis.expected import compare_with_expected
 from guidebp.analysis.tuning import locate_tuned_recipes
 from guidebp.errors import UserError
 from guidebp.git import is_tracked
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.paths import PREPARED, StudyPaths
 from guidebp.runs.archive import SUFFIX, read_archive
 from guidebp.runs.index import write_index
@@ -158,7 +158,7 @@ def _read_telemetry(layout: StudyPaths) -> dict[str, bytes]:
     try:
         for line in layout.telemetry.read_text().splitlines():
             cost = json.loads(line)
-            costs[str(cost.pop("key"))] = readable_json(cost)
+            costs[str(cost.pop("key"))] = encode_readable_json(cost)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{layout.telemetry}: damaged ({error}); {_advise_repair(layout.telemetry)}"

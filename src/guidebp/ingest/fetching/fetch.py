@@ -10,7 +10,7 @@ from pathlib import Path
 
 from guidebp.errors import REMEDIES, UserError, report_disk_errors
 from guidebp.files import locked, sync_folder, write_atomic
-from guidebp.hashing import readable_json
+from guidebp.hashing import encode_readable_json
 from guidebp.ingest.fetching.checks import find_raw_file_fault, hash_raw_files
 from guidebp.ingest.fetching.download import Downloader, UnavailableError
 from guidebp.ingest.fetching.locations import COMPRESSION_SUFFIXES, FileLocations, FileWriter
@@ -45,7 +45,10 @@ def fetch_dataset(
                     if arguments is not None:
                         create_torchvision_dataset(dataset.source, folder, arguments, dataset.source.download)
         if not isinstance(dataset.source, SubsetSource):
-            note, marker = readable_json({"files": hash_raw_files(dataset, folder)}), folder / FETCH_RECORD
+            note, marker = (
+                encode_readable_json({"files": hash_raw_files(dataset, folder)}),
+                folder / FETCH_RECORD,
+            )
             if not marker.is_file() or marker.read_bytes() != note:  # else it may lie where nobody may write
                 write_atomic(marker, note)
 
