@@ -116,8 +116,10 @@ class RecipeSpec:
 
     def __post_init__(self) -> None:
         """Raise ValueError for numbers without a meaning."""
-        if min(self.epochs, self.batch_size, self.downsample) < 1:
-            raise ValueError("recipe: epochs, batch_size and downsample must be positive")
+        if min(self.epochs, self.batch_size, self.downsample) < 1 or not self.optimiser.lr > 0:
+            raise ValueError("recipe: epochs, batch_size, downsample and optimiser.lr must be positive")
+        if min(self.augmentation.crop, self.augmentation.cutout) < 0:
+            raise ValueError("recipe.augmentation: crop and cutout must not be negative")
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,11 @@ class RunSpec:
     recipe: RecipeSpec
     seed: int
     engine: int = ENGINE_VERSION
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for numbers without a meaning."""
+        if self.seed < 0 or self.dataset.classes < 1:
+            raise ValueError("seed must not be negative, dataset.classes must be positive")
 
     @cached_property
     def key(self) -> str:

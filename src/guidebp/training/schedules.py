@@ -15,6 +15,8 @@ def make_optimiser_factory(recipe: RecipeSpec) -> OptimiserFactory:
     """A function from parameters to the recipe's optimiser over them."""
     optimiser = recipe.optimiser
     kind = OPTIMISERS[optimiser.name]
+    if unknown := optimiser.settings.keys() - kind.DEFAULTS.keys():
+        raise ValueError(f"{optimiser.name} has no setting '{min(unknown)}'")
 
     def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
         return kind(parameters, lr=optimiser.lr, **optimiser.settings)
