@@ -153,10 +153,10 @@ def test_an_edited_spec_with_the_old_key_is_refused(path: str) -> None:
     [
         ({"locks": {"claim": "hash"}}, "locks.claim: expected an object, found 'hash'"),
         ({"locks": None}, "locks: expected an object, found None"),
-        ({"spec": []}, "expected an object, found []"),
+        ({"spec": []}, "spec: expected an object, found []"),
         ({"spec": {"engine": 1}}, "dataset: missing"),
         ({"key": None}, f"key: the spec has the key {SPEC.key}, not None"),
-        ({"other": 1}, "other: unknown key"),
+        ({"other": 1}, "'other': unknown key"),
     ],
 )
 def test_what_is_no_planned_run_is_refused(change: dict[str, object], message: str) -> None:
