@@ -102,6 +102,7 @@ def test_a_copy_goes_on_alike_and_leaves_the_others_alone(kind: str, settings: d
     assert torch.equal(twin.weight, net.weight) and not torch.equal(twin.weight, before)
 
 
+@pytest.mark.slow
 def test_training_leaves_torchs_compiler_alone() -> None:
     """Importing it takes longer than a small run."""
     code = """

@@ -107,6 +107,7 @@ def check_commit(folder: Path) -> None:
     assert people == f"{NAME} {EMAIL} {NAME} {EMAIL} N"
 
 
+@pytest.mark.slow
 def test_tests_started_from_a_hook_leave_the_caller_alone(caller: Caller, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path}/inner"]
     done = subprocess.run(
