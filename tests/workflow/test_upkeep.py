@@ -248,6 +248,7 @@ def test_restore_names_the_command_that_brings_records_back(
     archive = StudyPaths("made").archive("made", "columns-digits")
 
     def refusal() -> str:
+        capsys.readouterr()
         assert main(["restore"]) == 2
         return capsys.readouterr().err
 
