@@ -17,7 +17,7 @@ from guidebp.errors import REMEDIES, StopRequested, UserError, report_disk_error
 Verb = Callable[[argparse.Namespace], int | None]
 
 
-def fetch_dataset(args: argparse.Namespace) -> None:
+def fetch(args: argparse.Namespace) -> None:
     """Download raw files to data/raw/ and verify them against the catalogue."""
     from guidebp.ingest.fetching.download import Downloader
     from guidebp.ingest.fetching.fetch import fetch_dataset
@@ -39,7 +39,7 @@ def fetch_dataset(args: argparse.Namespace) -> None:
         raise UserError("\n".join(faults))
 
 
-def prepare_dataset(args: argparse.Namespace) -> None:
+def prepare(args: argparse.Namespace) -> None:
     """Convert raw files into one prepared file and one manifest per dataset."""
     from guidebp.ingest.prepare import prepare_dataset
     from guidebp.paths import PREPARED, RAW
@@ -48,7 +48,7 @@ def prepare_dataset(args: argparse.Namespace) -> None:
         prepare_dataset(name, dataset, RAW, PREPARED)
 
 
-def verify_dataset(args: argparse.Namespace) -> None:
+def verify(args: argparse.Namespace) -> None:
     """Verify the checksums of all raw and prepared files that are present; fail if one is damaged."""
     from guidebp.ingest.verify import verify_dataset
     from guidebp.paths import PREPARED, RAW
@@ -113,7 +113,7 @@ def claims(args: argparse.Namespace) -> None:
     print(format_claims(load_verdicts(load_study(args.study))))
 
 
-def collect_records(args: argparse.Namespace) -> None:
+def collect(args: argparse.Namespace) -> None:
     """Collect the records of a study into tidy tables and archives."""
     from guidebp.collect.collect import collect_records
     from guidebp.study.resolve import load_study
@@ -222,7 +222,7 @@ def status(args: argparse.Namespace) -> None:
     print(format_status(load_study(args.study), RunStore(RUNS)))
 
 
-def check_config_value(args: argparse.Namespace) -> None:
+def check(args: argparse.Namespace) -> None:
     """Check the configuration of a study and print its number of runs."""
     from guidebp.study.resolve import load_study
 
@@ -270,14 +270,14 @@ def build_parser() -> argparse.ArgumentParser:
             verb_parser.add_argument("datasets", nargs=datasets, metavar="DATASET")
         return verb_parser
 
-    fetcher = add(fetch_dataset, datasets="+")
+    fetcher = add(fetch, datasets="+")
     fetcher.add_argument(
         "--allow-unverified",
         action="store_true",
         help="also download files whose owner publishes no checksum",
     )
-    add(prepare_dataset, datasets="+")
-    add(verify_dataset, datasets="*")
+    add(prepare, datasets="+")
+    add(verify, datasets="*")
     trainer = add(train, study=True)
     trainer.add_argument("--pack", required=True, help="id of the pack")
     for verb_parser in (trainer, add(time, study=True)):
@@ -289,7 +289,7 @@ def build_parser() -> argparse.ArgumentParser:
     trainer.add_argument(
         "--keep-weights", action="store_true", help="store the final weights of newly trained runs"
     )
-    add(collect_records, study=True).add_argument(
+    add(collect, study=True).add_argument(
         "--partial",
         action="store_true",
         help="report packs that are not trained as missing instead of failing",
@@ -305,7 +305,7 @@ def build_parser() -> argparse.ArgumentParser:
     add(restore, study=True).add_argument(
         "--records-only", action="store_true", help="neither render nor compare"
     )
-    for verb in (specs, analyse, claims, render, tune, report, doctor, status, check_config_value):
+    for verb in (specs, analyse, claims, render, tune, report, doctor, status, check):
         add(verb, study=True)
     add(generate)
     return top
