@@ -137,7 +137,7 @@ def test_steps_follow_the_deconflicted_sum(
     parameters = list(net.parameters())
     optimiser = Sgd(parameters)
     rule_acted = False
-    for seed in range(2):
+    for seed in range(4):
         images, labels = make_double_batch(seed=seed)
         losses = compute_losses_by_hand(options, net, images, labels)
         exits = compute_exit_gradients(losses, parameters)
@@ -166,6 +166,8 @@ def test_steps_follow_the_deconflicted_sum(
         shared = flatten_rows(exits, list_trunk_indices(net))
         torch.testing.assert_close(step.gradient_products, shared @ shared.T, rtol=1e-9, atol=1e-12)
         assert_equal_modules(instance.network, net, rtol=1e-7)
+        if rule_acted and seed >= 1:
+            break
     assert rule_acted  # else the test says nothing of the rule
 
 

@@ -14,7 +14,6 @@ from guidebp.methods.local_critic import LocalCritic
 from guidebp.methods.sub_models import SubModels
 from guidebp.models import build_network
 from guidebp.models.contract import Chain
-from guidebp.runs.json_fields import to_json
 from guidebp.runs.spec import FamilySpec
 from guidebp.training.trainer import start_run
 from tests.support.manual_training import (
@@ -84,7 +83,7 @@ class GroupsByHand:
 
 
 @pytest.mark.parametrize(
-    ("architecture", "options", "parts"),
+    ("architecture", "options", "unit_groups"),
     [
         ("vgg", {"critics": 3}, [[0], [1, 2], [3], [4, 5]]),
         ("vgg", {"critics": 1}, [[0, 1, 2], [3, 4, 5]]),
@@ -186,7 +185,7 @@ def test_critics_rest_between_their_updates(every: int) -> None:
         assert same == (step % every != 0)
 
 
-@pytest.mark.parametrize("taken", [1, 2, 3])
+@pytest.mark.parametrize("steps", [1, 2, 3])
 def test_the_counter_is_stored(steps: int) -> None:
     method, other = make_local_critic(every=3), make_local_critic(every=3)
     for step in range(steps):
@@ -260,7 +259,7 @@ def test_sub_models_train_as_if_alone(architecture: str, critics: int) -> None:
 
 def start_method(name: str) -> Method:
     changed = replace(METHODS[name], options=METHODS[name].options | {"channels": 5})
-    return start_run(spec(name, "vgg", 2, method=to_json(changed)), prepared(), torch.device("cpu"))[0]
+    return start_run(spec(name, "vgg", 2, method=changed), prepared(), torch.device("cpu"))[0]
 
 
 def test_sub_models_start_as_those_of_local_critics() -> None:
