@@ -42,7 +42,7 @@ from tests.support.valid_files import (
     zipped,
 )
 
-FEWER_EXAMPLES = settings(max_examples=500 if FULL else 10)
+FEWER_EXAMPLES = settings(max_examples=500 if FULL else min(10, settings().max_examples))
 IMAGES, LABELS = noise(6, 3, 4, 4), digits(6)
 GREY = IMAGES[:, :1]
 MEMBERS = {"d/one": b"1" * 700, "good": IMAGES.tobytes(), "d/two": b"2"}

@@ -26,6 +26,8 @@ from tests.support.arrays_on_disk import MEASURABLE, extra_memory, needs_proc
 from tests.support.hostile_files import FULL
 from tests.support.tiny import ROOT
 
+pytestmark = pytest.mark.slow
+
 DATASETS = read_datasets(ROOT)
 FOLDERS = [Path(name.strip()) for name in os.environ.get("GUIDEBP_MIRRORS", "").split(",") if name.strip()]
 

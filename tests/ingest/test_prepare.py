@@ -444,6 +444,7 @@ def idx(path: Path, array: Images) -> None:
     path.write_bytes(head + array.tobytes())
 
 
+@pytest.mark.slow
 @needs_proc
 def test_preparing_needs_less_memory_than_the_dataset(tmp_path: Path) -> None:
     count, test = 60_000, 10_000

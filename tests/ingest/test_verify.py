@@ -330,6 +330,7 @@ def test_command_where_nothing_was_fetched(command: Path, capsys: pytest.Capture
     assert not command.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [NPZ, NOTE, PREPARED, MANIFEST])
 def test_command_on_a_file_that_may_not_be_read(command: Path, commands: CommandRunner, path: str) -> None:
     (command / path).chmod(0)

@@ -101,6 +101,7 @@ def test_bad_answer(
         assert contents(tmp_path) == {"a.bin": CONTENT, "b.bin": OTHER}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("silent", [True, False], ids=["silence", "trickle"])
 def test_slow_source(tmp_path: Path, server: Server, silent: bool) -> None:
     """It is given up after the time limit and resumed at the next; a host without any answer is asked no more."""

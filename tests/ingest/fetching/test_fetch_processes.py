@@ -32,7 +32,7 @@ from tests.support.http_server import (
     write,
 )
 
-pytestmark = pytest.mark.usefixtures("nothing_of_this_machine")
+pytestmark = [pytest.mark.usefixtures("nothing_of_this_machine"), pytest.mark.slow]
 
 GUIDEBP = ("-m", "guidebp.cli")
 # Everything is imported before anything happens.

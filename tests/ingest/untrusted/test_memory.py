@@ -41,7 +41,10 @@ from tests.support.valid_files import (
     tar,
 )
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such limit"),
+    pytest.mark.slow,
+]
 
 HEADROOM = 128 << 20
 MUCH = 192 << 20  # bytes, which would not fit
