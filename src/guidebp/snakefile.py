@@ -100,7 +100,6 @@ def _select_packs(study: Study, claim: str | None) -> list[Pack]:
 def _list_rule_files(study: Study, packs: list[Pack]) -> dict[str, Any]:
     """Input and output files of the rules as strings; `packs` are those to report on."""
     layout = StudyPaths(study.name)
-    catalogue = study.all_datasets
     curves = dict.fromkeys(layout.curve(run.dataset, run.architecture) for run in study.runs)
     sections = [asdict(section) for section in study.sections]
     figures = [
@@ -132,11 +131,7 @@ def _list_rule_files(study: Study, packs: list[Pack]) -> dict[str, Any]:
     records = sorted(map(str, archives))
     shown = tuned if study.file.tunes else [layout.report, *for_dvc, *figures, *tables, *notebooks]
     sources = ["config", "datasets", "architectures", "methods", "claims", "published"]
-    return {
-        "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],
-        "sheets": [str(PREPARED / f"{name}.png") for name in study.datasets],
-        "manifest of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.json") for p in study.packs},
-        "data of pack": {p.id: str(PREPARED / f"{p.runs[0].dataset}.safetensors") for p in study.packs},
+    return _list_data_files(study) | {
         "needs": PackResources(study, RunStore(RUNS)),
         "packs": [str(layout.pack(pack.id)) for pack in packs],
         "records": records,
@@ -145,14 +140,9 @@ def _list_rule_files(study: Study, packs: list[Pack]) -> dict[str, Any]:
             *(f"config/{name}.yaml" for name in sources),
             *(str(path) for path in [STEP_TIMES] if path.exists()),
         ],
-        # an edited figure is drawn again; an edited method is another key, see `study/runs.py`
-        "data code": _list_sources("ingest", "data"),
+        # an edited figure is drawn again; an edited method is another key, see `study/keys.py`
         "collect code": _list_sources("collect", "runs"),
         "analysis code": _list_sources("analysis"),
-        "fetch of": {name: entry.source.model_dump_json() for name, entry in catalogue.items()},
-        "own files of": lambda name: _find_newest_own_file(catalogue[name]) if name in catalogue else [],
-        "prepare of": {name: _describe_preparation(entry) for name, entry in catalogue.items()},
-        "source of": {name: _find_source(name, entry) for name, entry in catalogue.items()},
         "rendering code": _list_sources("rendering"),
         "collected": [path for path in collected if not path.endswith(".parquet")],
         "collected, cached": [path for path in collected if path.endswith(".parquet")],
@@ -168,6 +158,22 @@ def _list_rule_files(study: Study, packs: list[Pack]) -> dict[str, Any]:
         "tuning code": _list_sources("analysis"),
         "tuned": [str(path) for path in tuned] if study.file.tunes else [],
         "shown": records + [str(path) for path in shown],
+    }
+
+
+def _list_data_files(study: Study) -> dict[str, Any]:
+    """Input and output files of the rules that fetch and prepare, by dataset or pack."""
+    catalogue = study.all_datasets
+    return {
+        "manifests": [str(PREPARED / f"{name}.json") for name in study.datasets],
+        "sheets": [str(PREPARED / f"{name}.png") for name in study.datasets],
+        "manifest of pack": {pack.id: str(PREPARED / f"{pack.dataset}.json") for pack in study.packs},
+        "data of pack": {pack.id: str(PREPARED / f"{pack.dataset}.safetensors") for pack in study.packs},
+        "data code": _list_sources("ingest", "data"),
+        "fetch of": {name: entry.source.model_dump_json() for name, entry in catalogue.items()},
+        "own files of": lambda name: _find_newest_own_file(catalogue[name]) if name in catalogue else [],
+        "prepare of": {name: _describe_preparation(entry) for name, entry in catalogue.items()},
+        "source of": {name: _find_source(name, entry) for name, entry in catalogue.items()},
     }
 
 
