@@ -15,9 +15,9 @@ from benchmarks.measure import Case
 from guidebp.methods import build_method
 from guidebp.methods.exits import compute_exit_losses
 from guidebp.models import build_network
+from guidebp.optimisers import make_optimiser_factory
 from guidebp.study.resolve import resolve_run
 from guidebp.training.numerics import set_numerics
-from guidebp.training.schedules import make_optimiser_factory
 
 METHODS = [
     "deconfliction",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from guidebp.data.manifest import ClassCounts, CopyCounts, Manifest
+from guidebp.data.manifest import Manifest, ManifestClassCounts, ManifestCopyCounts
 from guidebp.data.prepared import Prepared, load_prepared
 from guidebp.errors import UserError
 from guidebp.runs.spec import RunSpec
@@ -42,10 +42,10 @@ def random_manifest(count: int) -> Manifest:
         official_test_images=0,
         shape=(3, 32, 32),
         classes=tuple(map(str, range(10))),
-        per_class=ClassCounts((), ()),
+        per_class=ManifestClassCounts((), ()),
         mean=(),
         deviation=(),
-        copies=CopyCounts(0, 0, (), 0),
+        copies=ManifestCopyCounts(0, 0, (), 0),
         files={},
     )
 

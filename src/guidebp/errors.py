@@ -1,8 +1,9 @@
 """Errors that a command can end with, and the request to stop."""
 
+import difflib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,3 +48,17 @@ def report_disk_errors(folder: Path) -> Iterator[None]:
         raise UserError(
             f"{os.fspath(where)}: {error.strerror}; {REMEDIES[error.errno]} and run the same again"
         ) from error
+
+
+def summarise_error(error: BaseException) -> str:
+    """Return an exception's message, short and on one line; a hostile file may have chosen the words."""
+    text = "".join(letter if letter.isprintable() else " " for letter in str(error)[:2000])
+    return " ".join(text.split())[:200] or type(error).__name__
+
+
+def suggest_name(name: str, valid: Iterable[str]) -> str:
+    """Return a clause for error messages: the nearest valid name if there is one, and all valid names."""
+    names = sorted(valid)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}known: {', '.join(names) or 'none'}"

@@ -13,8 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from guidebp.runs.spec import RecipeSpec
 
-class ParameterGroup(TypedDict, total=False):
+OptimiserFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class OptimiserGroup(TypedDict, total=False):
     """The one group of an optimiser: its parameters, and the settings that its kind has."""
 
     params: list[nn.Parameter]
@@ -75,7 +79,7 @@ class LeanOptimiser(Optimizer, ABC):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Update the parameters that have a gradient."""
-        group = cast(ParameterGroup, self.param_groups[0])
+        group = cast(OptimiserGroup, self.param_groups[0])
         parameters = [p for p in group["params"] if p.grad is not None]
         fresh = [p for p in parameters if p not in self.state]
         if not fresh:
@@ -85,7 +89,7 @@ class LeanOptimiser(Optimizer, ABC):
         self._update_all(fresh, group, first=True)
         self._update_all(older, group, first=False)
 
-    def _update_all(self, parameters: list[nn.Parameter], group: ParameterGroup, first: bool) -> None:
+    def _update_all(self, parameters: list[nn.Parameter], group: OptimiserGroup, first: bool) -> None:
         if parameters:
             for p in parameters:
                 self.state.setdefault(p, {})
@@ -93,7 +97,7 @@ class LeanOptimiser(Optimizer, ABC):
 
     @abstractmethod
     def update(
-        self, parameters: list[Tensor], gradients: list[Tensor], group: ParameterGroup, first: bool
+        self, parameters: list[Tensor], gradients: list[Tensor], group: OptimiserGroup, first: bool
     ) -> None:
         """One step of parameters that all have been updated before, or that all have their first step."""
 
@@ -127,7 +131,7 @@ class Sgd(LeanOptimiser):
     DEFAULTS: ClassVar = LeanOptimiser.DEFAULTS | {"momentum": 0.0, "nesterov": False}
 
     def update(
-        self, parameters: list[Tensor], gradients: list[Tensor], group: ParameterGroup, first: bool
+        self, parameters: list[Tensor], gradients: list[Tensor], group: OptimiserGroup, first: bool
     ) -> None:
         """With momentum, the velocity starts as the first gradient."""
         torch._fused_sgd_(
@@ -152,7 +156,7 @@ class RmsProp(LeanOptimiser):
     DEFAULTS: ClassVar = LeanOptimiser.DEFAULTS | {"alpha": 0.99, "momentum": 0.0}
 
     def update(
-        self, parameters: list[Tensor], gradients: list[Tensor], group: ParameterGroup, first: bool
+        self, parameters: list[Tensor], gradients: list[Tensor], group: OptimiserGroup, first: bool
     ) -> None:
         """Divide the gradient by the root of its running mean square, plus 1e-8."""
         if group["weight_decay"]:
@@ -177,7 +181,7 @@ class Adam(LeanOptimiser):
     DEFAULTS: ClassVar = LeanOptimiser.DEFAULTS | {"betas": (0.9, 0.999)}
 
     def update(
-        self, parameters: list[Tensor], gradients: list[Tensor], group: ParameterGroup, first: bool
+        self, parameters: list[Tensor], gradients: list[Tensor], group: OptimiserGroup, first: bool
     ) -> None:
         """Use running means of gradients and their squares, both corrected for their start at zero."""
         for p in parameters:
@@ -204,3 +208,16 @@ class Adam(LeanOptimiser):
 
 
 OPTIMISERS: dict[str, type[LeanOptimiser]] = {"sgd": Sgd, "rmsprop": RmsProp, "adam": Adam}
+
+
+def make_optimiser_factory(recipe: RecipeSpec) -> OptimiserFactory:
+    """A function from parameters to the recipe's optimiser over them."""
+    optimiser = recipe.optimiser
+    kind = OPTIMISERS[optimiser.name]
+    if unknown := optimiser.settings.keys() - kind.DEFAULTS.keys():
+        raise ValueError(f"{optimiser.name} has no setting '{min(unknown)}'")
+
+    def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return kind(parameters, lr=optimiser.lr, **optimiser.settings)
+
+    return make

@@ -22,6 +22,8 @@ from contextlib import contextmanager
 import torch
 
 from guidebp.hashing import encode_canonical_json
+from guidebp.runs.json_fields import JsonObject, to_json
+from guidebp.runs.spec import FamilySpec
 
 
 def derive_stream_seed(purpose: str, *parts: object) -> int:
@@ -42,3 +44,9 @@ def draw_permutation(n: int, purpose: str, *parts: object) -> torch.Tensor:
     """A random order of range(n), int64 on the CPU, drawn from the named stream."""
     generator = torch.Generator().manual_seed(derive_stream_seed(purpose, *parts))
     return torch.randperm(n, generator=generator)
+
+
+def name_architecture_stream(architecture: FamilySpec) -> JsonObject:
+    """The name of an architecture in streams. It has no hashes of code: an edit must not redraw initial weights."""
+    stream: JsonObject = to_json(architecture.without_code())
+    return stream

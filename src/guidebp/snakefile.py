@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from guidebp.errors import UserError
+from guidebp.errors import UserError, suggest_name
 from guidebp.jobs.resources import PackResources
 from guidebp.paths import (
     ANALYSED_FILES,
@@ -25,7 +25,7 @@ from guidebp.rendering.placements import list_placements
 from guidebp.rendering.table_catalogue import list_table_entries
 from guidebp.runs.store import RunStore
 from guidebp.schema.datasets import Dataset, FolderSource, NpzSource, SubsetSource, expand_user_path
-from guidebp.schema.yaml_files import check_config_value, read_config_file, suggest_name
+from guidebp.schema.yaml_files import check_config_value, read_config_file
 from guidebp.study.resolve import load_study
 from guidebp.study.step_times import STEP_TIMES
 from guidebp.study.study import Pack, Study, restrict_to_packs

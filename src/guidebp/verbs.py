@@ -240,8 +240,8 @@ def generate(args: argparse.Namespace) -> None:
 
 def _select_datasets(names: Sequence[str]) -> dict[str, Any]:
     """Return the datasets of these names, or all."""
+    from guidebp.errors import suggest_name
     from guidebp.schema.catalogue import read_datasets
-    from guidebp.schema.yaml_files import suggest_name
 
     datasets = read_datasets()
     for name in names:

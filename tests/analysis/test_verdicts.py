@@ -20,7 +20,7 @@ from guidebp.analysis.verdicts import (
     combine_cells,
     combine_readings,
     combine_with_unfailed,
-    find_lowest_interval,
+    find_verdict_interval,
     judge_cell,
     name_verdict,
 )
@@ -243,6 +243,6 @@ def test_how_a_verdict_is_printed(
 
 def test_the_lowest_interval() -> None:
     parts = [around(1.0, 0.1), around(1.0, 0.7), around(0.8, 0.2), compute_interval(np.empty(0))]
-    assert find_lowest_interval(parts) == 1
-    assert find_lowest_interval(parts[::-1]) == 2
-    assert find_lowest_interval([compute_interval(np.empty(0))] * 2) == 0
+    assert find_verdict_interval(parts) == 1
+    assert find_verdict_interval(parts[::-1]) == 2
+    assert find_verdict_interval([compute_interval(np.empty(0))] * 2) == 0

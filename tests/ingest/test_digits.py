@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
-from guidebp.data.manifest import ClassCounts, CopyCounts, compute_content_hash, read_manifest
+from guidebp.data.manifest import ManifestClassCounts, ManifestCopyCounts, compute_content_hash, read_manifest
 from guidebp.data.prepared import load_prepared
 from guidebp.errors import UserError
 from guidebp.files import file_hash
@@ -63,10 +63,10 @@ def test_manifest_says_what_the_file_holds(made: Path) -> None:
     assert manifest.dataset == "digits" and manifest.sha256 == compute_content_hash(arrays)
     assert manifest.images == 1797 and manifest.shape == (1, 8, 8)
     counts = tuple(np.bincount(load_digits().target).tolist())
-    assert manifest.per_class == ClassCounts(training=counts, test=(0,) * 10)
+    assert manifest.per_class == ManifestClassCounts(training=counts, test=(0,) * 10)
     assert manifest.classes == tuple(str(digit) for digit in range(10))
     assert manifest.official_test_images == 0
-    assert manifest.copies == CopyCounts(0, 0, (), dropped=0)
+    assert manifest.copies == ManifestCopyCounts(0, 0, (), dropped=0)
     assert manifest.files == {FILE.path: file_hash(made / RAW)} == {FILE.path: FILE.sha256}
 
 

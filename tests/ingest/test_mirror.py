@@ -14,7 +14,7 @@ import pytest
 import torchvision
 from safetensors.numpy import load_file
 
-from guidebp.data.manifest import ClassCounts, CopyCounts, read_manifest
+from guidebp.data.manifest import ManifestClassCounts, ManifestCopyCounts, read_manifest
 from guidebp.ingest.fetching.fetch import fetch_dataset
 from guidebp.ingest.fetching.locations import COMPRESSION_SUFFIXES
 from guidebp.ingest.prepare import prepare_dataset
@@ -133,7 +133,7 @@ def test_cifar_contents_are_torchvisions(fetched: Prepare, made: Prepare) -> Non
 @pytest.mark.parametrize("name", named("mnist", "fashion-mnist", "cifar-10"))
 def test_no_image_stands_twice(made: Prepare, name: str) -> None:
     manifest = read_manifest(made(name).parent, name)
-    assert manifest.copies == CopyCounts(0, 0, (), dropped=0)
+    assert manifest.copies == ManifestCopyCounts(0, 0, (), dropped=0)
     test = manifest.official_test_images
     assert sum(manifest.per_class.training) == manifest.images - test
     assert sum(manifest.per_class.test) == test == 10_000
@@ -165,7 +165,7 @@ def test_preparing_needs_less_memory_than_the_dataset(
 @only_in_full
 def test_subset_of_real_images(made: Prepare) -> None:
     manifest = read_manifest(made("cifar-10-10k").parent, "cifar-10-10k")
-    assert manifest.per_class == ClassCounts((1_000,) * 10, (1_000,) * 10)
+    assert manifest.per_class == ManifestClassCounts((1_000,) * 10, (1_000,) * 10)
     assert list(manifest.classes) == DATASETS["cifar-10-10k"].classes
 
 

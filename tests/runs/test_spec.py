@@ -24,7 +24,7 @@ from guidebp.runs.spec import (
     spec_from_json,
     spec_to_json,
 )
-from guidebp.training.trainer import name_architecture_stream
+from guidebp.seeds import name_architecture_stream
 
 COLUMN = FamilySpec("columns", {"kernels": [[3, 3]], "widths": [4, 8]}, code="c1")
 SPEC = RunSpec(

@@ -7,12 +7,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from guidebp.data.manifest import ClassCounts, CopyCounts, Manifest, compute_content_hash
+from guidebp.data.manifest import Manifest, ManifestClassCounts, ManifestCopyCounts, compute_content_hash
 from guidebp.data.prepared import Prepared
 from guidebp.methods import build_method
-from guidebp.methods.contract import Method, OptimiserFactory
+from guidebp.methods.contract import Method
 from guidebp.models import build_network
 from guidebp.models.contract import Network
+from guidebp.optimisers import OptimiserFactory, make_optimiser_factory
 from guidebp.runs.spec import (
     AugmentationSpec,
     DatasetSpec,
@@ -29,7 +30,6 @@ from guidebp.schema.families import explain_mismatch, options_to_json, read_fami
 from guidebp.schema.recipes import Recipe
 from guidebp.schema.yaml_files import read_config_file
 from guidebp.seeds import use_stream
-from guidebp.training.schedules import make_optimiser_factory
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 4
@@ -166,10 +166,10 @@ def make_manifest(sha256: str, dataset: str = "tiny") -> Manifest:
         official_test_images=0,
         shape=SHAPE,
         classes=tuple(map(str, range(CLASSES))),
-        per_class=ClassCounts((), ()),
+        per_class=ManifestClassCounts((), ()),
         mean=(),
         deviation=(),
-        copies=CopyCounts(0, 0, (), 0),
+        copies=ManifestCopyCounts(0, 0, (), 0),
         files={},
     )
 

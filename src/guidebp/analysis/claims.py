@@ -22,7 +22,7 @@ from guidebp.analysis.verdicts import (
     combine_cells,
     combine_readings,
     combine_with_unfailed,
-    find_lowest_interval,
+    find_verdict_interval,
     judge_cell,
     name_verdict,
 )
@@ -243,7 +243,7 @@ def _judge_setting(claim: Json, setting: Json, name: Any, table: pd.DataFrame, r
     """The verdict in one setting, and what it rests on."""
     decides = table[table["role"] == DECIDES]
     judged = _combine_outcomes(claim, setting, decides, table[table["role"] == READING])
-    lowest = decides.iloc[find_lowest_interval(list(decides["interval"]))]
+    lowest = decides.iloc[find_verdict_interval(list(decides["interval"]))]
     return {
         "outcome": judged.outcome,
         "verdict": name_verdict(name, judged.outcome, judged.partial, rules_changed),

@@ -36,7 +36,7 @@ class RunName(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RunOutcome:
+class ExpectedRun:
     """What a run gave, and on which machine.
 
     Attributes:
@@ -148,7 +148,7 @@ def compare_with_expected(paths: StudyPaths) -> ExpectedComparison | None:
     """
     if not paths.expected.exists():
         return None
-    expected: dict[RunName, dict[str, RunOutcome]] = {}
+    expected: dict[RunName, dict[str, ExpectedRun]] = {}
     table = _read_table(paths.expected)
     for instructions, rows in table.groupby("instructions", sort=False):
         for run, outcome in _read_outcomes(rows.assign(device_class="cpu")).items():
@@ -173,7 +173,9 @@ def _count_runs(runs: Collection[RunName], singular: str, plural: str) -> str:
 
 
 def _compare_outcomes(
-    table: Path, expected: Mapping[RunName, Mapping[str, RunOutcome]], outcomes: Mapping[RunName, RunOutcome]
+    table: Path,
+    expected: Mapping[RunName, Mapping[str, ExpectedRun]],
+    outcomes: Mapping[RunName, ExpectedRun],
 ) -> ExpectedComparison:
     """The comparison of trained runs with the table's outcomes, which are given per instruction set."""
     trained = {run: outcome for run, outcome in outcomes.items() if outcome.status != "missing"}
@@ -212,7 +214,7 @@ def _compare_outcomes(
     )
 
 
-def _describe_incomparable(outcome: RunOutcome, reference: RunOutcome) -> str:
+def _describe_incomparable(outcome: ExpectedRun, reference: ExpectedRun) -> str:
     """Why counts of correctly classified images cannot be compared; empty where they can."""
     if outcome.status != reference.status:
         return f"{outcome.status}, expected {reference.status}"
@@ -223,7 +225,7 @@ def _describe_incomparable(outcome: RunOutcome, reference: RunOutcome) -> str:
     return ""
 
 
-def _likely_reason(outcome: RunOutcome, reference: RunOutcome) -> str:
+def _likely_reason(outcome: ExpectedRun, reference: ExpectedRun) -> str:
     """The first thing in which the machine differs from that of the table, or else the code."""
     if UNKNOWN in (outcome.device, outcome.instructions):
         return "unknown; the machine of these runs is not recorded"
@@ -249,14 +251,14 @@ def _tabulate_outputs(metrics: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFram
     return table.assign(correct=correct.round().astype("Int64"), test_images=images.astype("Int64"))
 
 
-def _read_outcomes(table: pd.DataFrame) -> dict[RunName, RunOutcome]:
+def _read_outcomes(table: pd.DataFrame) -> dict[RunName, ExpectedRun]:
     """The outcome of every run in a table with one row per run and output."""
-    outcomes: dict[RunName, RunOutcome] = {}
+    outcomes: dict[RunName, ExpectedRun] = {}
     for names, rows in table.groupby(RUN_COLUMNS, sort=False):
         dataset, architecture, method, seed = names
         first = rows.iloc[0]
         outputs = rows[rows["output"].notna()]
-        outcomes[RunName(str(dataset), str(architecture), str(method), int(str(seed)))] = RunOutcome(
+        outcomes[RunName(str(dataset), str(architecture), str(method), int(str(seed)))] = ExpectedRun(
             status=str(first["status"]),
             correct=dict(zip(outputs["output"], _list_integers(outputs["correct"]), strict=True)),
             test_images=_list_integers(rows["test_images"])[0],

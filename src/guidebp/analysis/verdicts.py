@@ -75,7 +75,7 @@ def combine_readings(primary: Outcome, readings: Sequence[Outcome | None]) -> Ou
     return "open" if primary == "fails" and any(outcome != "fails" for outcome in readings) else primary
 
 
-def find_lowest_interval(intervals: Sequence[Interval]) -> int:
+def find_verdict_interval(intervals: Sequence[Interval]) -> int:
     """Index of the lowest interval, which the verdict follows; those without bounds come last."""
     return int(np.argmin([np.inf if np.isnan(interval.low) else interval.low for interval in intervals]))
 

@@ -28,7 +28,7 @@ PARSE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, RecursionErr
 
 
 @dataclass(frozen=True)
-class ClassCounts:
+class ManifestClassCounts:
     """Number of images per class, in the order of the labels.
 
     Attributes:
@@ -41,7 +41,7 @@ class ClassCounts:
 
 
 @dataclass(frozen=True)
-class CopyCounts:
+class ManifestCopyCounts:
     """Exact copies among the images.
 
     Attributes:
@@ -78,10 +78,10 @@ class Manifest:
     official_test_images: int
     shape: tuple[int, int, int]
     classes: tuple[str, ...]
-    per_class: ClassCounts
+    per_class: ManifestClassCounts
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
-    copies: CopyCounts
+    copies: ManifestCopyCounts
     files: dict[str, str]
 
     def to_json(self) -> dict[str, object]:

@@ -42,12 +42,6 @@ class DatasetContents(NamedTuple):
     names: list[str] | None = None
 
 
-def summarise_error(error: BaseException) -> str:
-    """Return an exception's message, short and on one line; a hostile file may have chosen the words."""
-    text = "".join(letter if letter.isprintable() else " " for letter in str(error)[:2000])
-    return " ".join(text.split())[:200] or type(error).__name__
-
-
 def count_chunk_rows(shape: tuple[int, int, int]) -> int:
     """Return how many images of a shape a chunk holds at most."""
     return max(1, min(CHUNK_ROWS, CHUNK_BYTES // prod(shape)))

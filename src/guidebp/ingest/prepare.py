@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.data.manifest import ClassCounts, Manifest, format_array_line, read_manifest
+from guidebp.data.manifest import Manifest, ManifestClassCounts, format_array_line, read_manifest
 from guidebp.errors import UserError, report_disk_errors
 from guidebp.files import atomic_file, sync_folder, write_atomic
 from guidebp.ingest.contents import Chunk, DatasetContents, Images, Labels
@@ -134,7 +134,7 @@ def _write_prepared_file(
         official_test_images=int(test.sum()),
         shape=dataset.shape,
         classes=tuple(names),
-        per_class=ClassCounts(
+        per_class=ManifestClassCounts(
             training=_count_classes(labels[~test], dataset.class_count),
             test=_count_classes(labels[test], dataset.class_count),
         ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.data.manifest import CopyCounts
+from guidebp.data.manifest import ManifestCopyCounts
 from guidebp.ingest.contents import Chunk, Images
 
 
@@ -74,10 +74,10 @@ class ExactCopies:
             self.within[is_test] += digest in seen[is_test]
             seen[is_test].add(digest)
 
-    def count_copies(self, dropped: int) -> CopyCounts:
+    def count_copies(self, dropped: int) -> ManifestCopyCounts:
         """Return the counts for the manifest, of which `dropped` images were left out."""
         order = np.cumsum(self.test) - 1
-        return CopyCounts(
+        return ManifestCopyCounts(
             within_training=self.within[False],
             within_test=self.within[True],
             test_in_training=tuple(int(order[position]) for position in self.across),

@@ -1,12 +1,11 @@
 """Train one pack of a study and write its index: the job of one Snakemake rule."""
 
-from guidebp.errors import UserError
+from guidebp.errors import UserError, suggest_name
 from guidebp.jobs.pack import train_pack
 from guidebp.jobs.progress import Progress
 from guidebp.jobs.worker import TrainingOptions
 from guidebp.paths import PREPARED, StudyPaths
 from guidebp.runs.index import write_index
-from guidebp.schema.yaml_files import suggest_name
 from guidebp.study.packs import open_store, read_data_hashes
 from guidebp.study.study import Study
 

@@ -7,8 +7,9 @@ architecture says so in `Options.requirement() -> Requirement`. Others import `b
 
 from importlib import import_module
 
-from guidebp.methods.contract import Method, OptimiserFactory
+from guidebp.methods.contract import Method
 from guidebp.models.contract import Network
+from guidebp.optimisers import OptimiserFactory
 from guidebp.runs.spec import FamilySpec
 
 

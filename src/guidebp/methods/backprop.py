@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from guidebp.methods.contract import Method, OptimiserFactory
+from guidebp.methods.contract import Method
+from guidebp.optimisers import OptimiserFactory
 from guidebp.requirements import Requirement
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from guidebp.methods.contract import MergeMethod, OptimiserFactory
+from guidebp.methods.contract import MergeMethod
+from guidebp.optimisers import OptimiserFactory
 
 
 @dataclass(frozen=True)

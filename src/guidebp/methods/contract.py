@@ -6,7 +6,6 @@ name.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
@@ -15,8 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from guidebp.models.contract import Network
-
-OptimiserFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
+from guidebp.optimisers import OptimiserFactory
 
 
 class Step(NamedTuple):

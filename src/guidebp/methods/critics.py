@@ -45,6 +45,6 @@ def build_critics(
     return critics
 
 
-def name_pathways(critic_count: int) -> list[str]:
+def name_critic_pathways(critic_count: int) -> list[str]:
     """Names of the pathways: the critics, then the network's own output."""
     return [*(f"critic {i + 1}" for i in range(critic_count)), "main"]

@@ -25,7 +25,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from guidebp.methods.contract import Method, OptimiserFactory, Step, compute_pathway_norms
+from guidebp.methods.contract import Method, Step, compute_pathway_norms
 from guidebp.methods.exits import (
     compute_ensemble_distances,
     compute_equilibrium_outputs,
@@ -39,6 +39,7 @@ from guidebp.methods.rules import (
     draw_random_order,
 )
 from guidebp.models.contract import Chain
+from guidebp.optimisers import OptimiserFactory
 from guidebp.requirements import Requirement
 
 

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from guidebp.methods.contract import Method, OptimiserFactory, Step, compute_pathway_norms
-from guidebp.methods.critics import build_critics, cut_trunk, name_pathways
+from guidebp.methods.contract import Method, Step, compute_pathway_norms
+from guidebp.methods.critics import build_critics, cut_trunk, name_critic_pathways
 from guidebp.models.contract import Chain
-from guidebp.optimisers import Adam
+from guidebp.optimisers import Adam, OptimiserFactory
 from guidebp.requirements import Requirement
 
 
@@ -58,7 +58,7 @@ class LocalCritic(Method):
         self.critics = nn.ModuleList(
             build_critics(self.network, self.groups, options.depth, options.channels)
         )
-        self.pathway_names = name_pathways(options.critics)
+        self.pathway_names = name_critic_pathways(options.critics)
         # the second pass, through the critics alone, happens in every `every`-th step
         self.backward_passes = 1 + 1 / options.every if options.critics else 1
         self.steps = 0

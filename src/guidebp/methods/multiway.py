@@ -23,9 +23,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from guidebp.methods.contract import Method, OptimiserFactory, Step, compute_pathway_norms
+from guidebp.methods.contract import Method, Step, compute_pathway_norms
 from guidebp.methods.exits import compute_depth_weights, compute_exit_losses
 from guidebp.models.contract import Chain
+from guidebp.optimisers import OptimiserFactory
 from guidebp.requirements import Requirement
 
 

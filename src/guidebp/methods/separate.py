@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from guidebp.methods.contract import Method, OptimiserFactory, Step, compute_pathway_norms
+from guidebp.methods.contract import Method, Step, compute_pathway_norms
 from guidebp.models.contract import find_shared_parameters
+from guidebp.optimisers import OptimiserFactory
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from guidebp.methods.contract import Method, OptimiserFactory
-from guidebp.methods.critics import build_critics, cut_trunk, name_pathways
+from guidebp.methods.contract import Method
+from guidebp.methods.critics import build_critics, cut_trunk, name_critic_pathways
 from guidebp.methods.exits import compute_exit_losses
 from guidebp.models.contract import Chain
+from guidebp.optimisers import OptimiserFactory
 from guidebp.requirements import Requirement
 
 
@@ -57,7 +58,7 @@ class SubModels(Method):
         self.alone = nn.ModuleList(
             copy.deepcopy(nn.Sequential(*groups[: i + 1], end)) for i, end in enumerate(ends)
         )
-        self.pathway_names = name_pathways(options.critics)
+        self.pathway_names = name_critic_pathways(options.critics)
 
     def make_optimisers(self, make_optimiser: OptimiserFactory) -> dict[str, Optimizer]:
         """One per sub-model."""

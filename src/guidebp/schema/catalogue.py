@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from guidebp.errors import UserError
+from guidebp.errors import UserError, suggest_name
 from guidebp.schema.architectures import Architecture
 from guidebp.schema.claims import Claim
 from guidebp.schema.config import Config
@@ -22,7 +22,7 @@ from guidebp.schema.methods import Method
 from guidebp.schema.published import PaperTable
 from guidebp.schema.recipe_files import Recipes, TunedIn, read_recipes
 from guidebp.schema.recipes import Recipe, TunedRecipe
-from guidebp.schema.yaml_files import read_config_file, suggest_name
+from guidebp.schema.yaml_files import read_config_file
 
 # The reader of each source that needs no choice of one.
 SOURCE_READERS = {FolderSource: "image_folder", NpzSource: "npz", TorchvisionSource: "torchvision_class"}

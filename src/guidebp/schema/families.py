@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated_dataclass
@@ -27,6 +27,13 @@ from guidebp.runs.json_fields import JsonObject, to_json
 from guidebp.schema.yaml_files import explain_validation
 
 PACKAGE = Path(__file__).parent.parent
+
+
+class ArchitectureOptions(Protocol):
+    """The `Options` of an architecture that does not copy another one."""
+
+    def smallest_image(self) -> int:
+        """Pixels a side of the smallest image that it takes."""
 
 
 @dataclass(frozen=True)

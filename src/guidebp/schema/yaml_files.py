@@ -1,9 +1,7 @@
 """Read YAML files and check them against the schema, with messages that a person can act on."""
 
 import copy
-import difflib
 import json
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -38,14 +36,6 @@ class _UniqueKeys(yaml.SafeLoader):
             if isinstance(key, str):
                 seen.add(key)
         return super().construct_mapping(node, deep)
-
-
-def suggest_name(name: str, valid: Iterable[str]) -> str:
-    """Return a clause for error messages: the nearest valid name if there is one, and all valid names."""
-    names = sorted(valid)
-    close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean '{close[0]}'? " if close else ""
-    return f"{hint}known: {', '.join(names) or 'none'}"
 
 
 def read_yaml(path: Path) -> Any:

@@ -6,10 +6,10 @@ of it.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, TypeVar
 
 from guidebp import ENGINE_VERSION
-from guidebp.errors import MissingRateError, UserError
+from guidebp.errors import MissingRateError, UserError, suggest_name
 from guidebp.runs.json_fields import JsonObject
 from guidebp.runs.spec import (
     AugmentationSpec,
@@ -27,6 +27,7 @@ from guidebp.schema.catalogue import Catalogues
 from guidebp.schema.claims import settings_of
 from guidebp.schema.datasets import AugmentationEntry, Dataset
 from guidebp.schema.families import (
+    ArchitectureOptions,
     Family,
     explain_mismatch,
     has_several_exits,
@@ -34,7 +35,6 @@ from guidebp.schema.families import (
     read_families,
 )
 from guidebp.schema.recipes import Recipe, TunedRecipe, at_rate
-from guidebp.schema.yaml_files import suggest_name
 
 Entry = TypeVar("Entry")
 
@@ -66,13 +66,6 @@ class Run:
         return f"{self.dataset}/{self.architecture}/{self.method}/{self.recipe}/seed {self.seed}"
 
 
-class SizedOptions(Protocol):
-    """The `Options` of an architecture that does not copy another one."""
-
-    def smallest_image(self) -> int:
-        """Pixels a side of the smallest image that it takes."""
-
-
 @dataclass(frozen=True)
 class ResolvedFamily:
     """A catalogue entry of a method or an architecture with its family and validated options.
@@ -85,7 +78,7 @@ class ResolvedFamily:
     spec: FamilySpec
     family: Family
     options: object
-    sized: SizedOptions
+    sized: ArchitectureOptions
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from itertools import groupby, product
 from pathlib import Path
 from typing import TypeVar
 
-from guidebp.errors import UserError
+from guidebp.errors import UserError, suggest_name
 from guidebp.schema.catalogue import Catalogues
 from guidebp.schema.recipe_files import Recipes
 from guidebp.schema.recipes import Recipe, TunedRecipe, at_rate
 from guidebp.schema.studies import Block, StudyFile
-from guidebp.schema.yaml_files import read_config_file, suggest_name
+from guidebp.schema.yaml_files import read_config_file
 from guidebp.study.keys import Exits, Resolver, Run
 from guidebp.study.study import Pack, Section, Study
 

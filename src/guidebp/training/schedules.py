@@ -1,27 +1,10 @@
 """Learning-rate schedules and optimisers of a recipe."""
 
 import math
-from collections.abc import Iterable
 
-from torch import nn
 from torch.optim import Optimizer
 
-from guidebp.methods.contract import OptimiserFactory
-from guidebp.optimisers import OPTIMISERS
-from guidebp.runs.spec import RecipeSpec, ScheduleSpec
-
-
-def make_optimiser_factory(recipe: RecipeSpec) -> OptimiserFactory:
-    """A function from parameters to the recipe's optimiser over them."""
-    optimiser = recipe.optimiser
-    kind = OPTIMISERS[optimiser.name]
-    if unknown := optimiser.settings.keys() - kind.DEFAULTS.keys():
-        raise ValueError(f"{optimiser.name} has no setting '{min(unknown)}'")
-
-    def make(parameters: Iterable[nn.Parameter]) -> Optimizer:
-        return kind(parameters, lr=optimiser.lr, **optimiser.settings)
-
-    return make
+from guidebp.runs.spec import ScheduleSpec
 
 
 def compute_lr_factor(schedule: ScheduleSpec, step: int, steps: int) -> float:

@@ -11,8 +11,9 @@ import torch
 
 from guidebp import ENGINE_VERSION
 from guidebp.errors import UserError
+from guidebp.optimisers import make_optimiser_factory
 from guidebp.runs.spec import FamilySpec, PlannedRun, RunSpec, planned_run_from_json
-from guidebp.training.schedules import compute_lr_factor, make_optimiser_factory
+from guidebp.training.schedules import compute_lr_factor
 
 DATASET_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")  # it becomes names of files
 

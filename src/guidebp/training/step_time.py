@@ -7,9 +7,9 @@ import torch
 
 from guidebp.methods import build_method
 from guidebp.models import build_network
+from guidebp.optimisers import make_optimiser_factory
 from guidebp.runs.spec import RunSpec
 from guidebp.training.numerics import set_numerics, use_autocast
-from guidebp.training.schedules import make_optimiser_factory
 
 ON_CPU = 16  # images; a step of the whole batch is taken to cost in proportion
 SECONDS, STEPS = 1.0, 20  # at most, after one step to warm up

@@ -28,14 +28,14 @@ from guidebp.evaluation.outputs import (
 from guidebp.methods import build_method
 from guidebp.methods.contract import Method
 from guidebp.models import build_network
-from guidebp.runs.json_fields import JsonObject, to_json
+from guidebp.optimisers import make_optimiser_factory
+from guidebp.runs.json_fields import JsonObject
 from guidebp.runs.result import RunResult, SplitSizes
-from guidebp.runs.spec import FamilySpec, RunSpec
-from guidebp.seeds import use_stream
+from guidebp.runs.spec import RunSpec
+from guidebp.seeds import name_architecture_stream, use_stream
 from guidebp.training.checkpoints import Checkpoints
 from guidebp.training.epoch import train_epoch
 from guidebp.training.numerics import set_numerics, use_autocast
-from guidebp.training.schedules import make_optimiser_factory
 from guidebp.training.state import create_state
 
 Report = Callable[[int, float], None]
@@ -70,12 +70,6 @@ def start_run(spec: RunSpec, data: Prepared, device: torch.device) -> tuple[Meth
         method = build_method(spec.method, network, make_optimiser_factory(spec.recipe))
     split = draw_split(data.labels, data.official_test, spec.dataset, spec.seed)
     return method, Batches(data, split, spec, device)
-
-
-def name_architecture_stream(architecture: FamilySpec) -> JsonObject:
-    """What names an architecture in streams: no hashes of code, since an edit must not redraw initial weights."""
-    stream: JsonObject = to_json(architecture.without_code())
-    return stream
 
 
 def train_run(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from guidebp.errors import UserError
-from guidebp.ingest.contents import Chunk, DatasetContents, summarise_error
+from guidebp.errors import UserError, summarise_error
+from guidebp.ingest.contents import Chunk, DatasetContents
 from guidebp.ingest.readers import list_raw_paths
 from guidebp.schema.datasets import Dataset
 

@@ -13,14 +13,8 @@ from typing import IO
 
 import numpy as np
 
-from guidebp.errors import UserError
-from guidebp.ingest.contents import (
-    Chunk,
-    DatasetContents,
-    count_chunk_rows,
-    move_channels_first,
-    summarise_error,
-)
+from guidebp.errors import UserError, summarise_error
+from guidebp.ingest.contents import Chunk, DatasetContents, count_chunk_rows, move_channels_first
 from guidebp.ingest.readers import list_raw_paths
 from guidebp.ingest.untrusted.archives import UnsafeArchiveError, get_unpacked_limit
 from guidebp.schema.datasets import Dataset

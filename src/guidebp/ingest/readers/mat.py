@@ -15,8 +15,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.errors import UserError
-from guidebp.ingest.contents import Chunk, DatasetContents, count_chunk_rows, summarise_error
+from guidebp.errors import UserError, summarise_error
+from guidebp.ingest.contents import Chunk, DatasetContents, count_chunk_rows
 from guidebp.ingest.readers import list_raw_paths
 from guidebp.ingest.untrusted.archives import get_unpacked_limit
 from guidebp.schema.datasets import Dataset

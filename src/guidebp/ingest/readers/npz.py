@@ -12,14 +12,13 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.errors import UserError
+from guidebp.errors import UserError, summarise_error
 from guidebp.ingest.contents import (
     Chunk,
     DatasetContents,
     convert_labels,
     count_chunk_rows,
     move_channels_first,
-    summarise_error,
 )
 from guidebp.ingest.readers import list_raw_paths
 from guidebp.ingest.untrusted.archives import ARCHIVE_DAMAGE, check_zip_archive

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from guidebp.errors import UserError
-from guidebp.ingest.contents import Chunk, DatasetContents, count_chunk_rows, summarise_error
+from guidebp.errors import UserError, suggest_name, summarise_error
+from guidebp.ingest.contents import Chunk, DatasetContents, count_chunk_rows
 from guidebp.ingest.untrusted.pictures import convert_picture
 from guidebp.schema.datasets import Dataset, TorchvisionSource, expand_user_path
-from guidebp.schema.yaml_files import suggest_name
 
 
 def read_torchvision_class(folder: Path, dataset: Dataset) -> DatasetContents:

@@ -19,8 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
-from guidebp.errors import UserError
-from guidebp.ingest.contents import summarise_error
+from guidebp.errors import UserError, summarise_error
 
 MAX_MEMBERS = 100_000
 MAX_UNPACKED_BYTES = 16 << 30  # of all members together

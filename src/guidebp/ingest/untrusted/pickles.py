@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from guidebp.errors import UserError
-from guidebp.ingest.contents import summarise_error
+from guidebp.errors import UserError, summarise_error
 
 LIMIT = 1 << 30  # bytes of a file
 INSTRUCTIONS = """

@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image, ImageOps
 from PIL.Image import Resampling
 
-from guidebp.errors import UserError
-from guidebp.ingest.contents import Images, summarise_error
+from guidebp.errors import UserError, summarise_error
+from guidebp.ingest.contents import Images
 from guidebp.schema.datasets import PictureFit
 
 PICTURE_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
