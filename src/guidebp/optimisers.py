@@ -6,7 +6,7 @@ weights and gradients by their position in memory, whatever their strides, so `_
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, TypedDict, cast
 
 import torch

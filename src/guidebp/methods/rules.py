@@ -46,12 +46,12 @@ def build_fixed_order(rule: str, count: int) -> Tensor:
     """
     rows: list[list[int]] = []
     for i in range(count):
-        others = {
+        other_rows = {
             "deeper-first": list(range(i + 1, count)),
             "earlier-first": list(range(i - 1, -1, -1)),
             "adjacent": [j for j in (i - 1, i + 1) if 0 <= j < count],
         }[rule]
-        rows.append(others + [i] * (max(2, count) - len(others)))
+        rows.append(other_rows + [i] * (max(2, count) - len(other_rows)))
     return torch.tensor(rows)
 
 

@@ -110,11 +110,11 @@ class _DenseLayer(nn.Module):
             self.finer
         )  # 1 where the finest scale of all is among the outputs
         for i, same in enumerate(self.same):
-            own = maps[i + self.dropped]
-            features = [own]
+            own_map = maps[i + self.dropped]
+            features = [own_map]
             if i >= without_finer:
                 features.append(self.finer[i - without_finer](maps[i + self.dropped - 1]))
-            outputs.append(torch.cat([*features, same(own)], dim=1))
+            outputs.append(torch.cat([*features, same(own_map)], dim=1))
         return outputs
 
 

@@ -74,8 +74,8 @@ def hash_code(source: str) -> str:
         elif before.rstrip().endswith(";"):
             before = before.rstrip()[:-1]
         lines[start[0] : end[0] + 1] = [before + after] + [""] * (end[0] - start[0])
-    kept = [line.rstrip() for line in lines if line.strip()]
-    return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
+    code = [line.rstrip() for line in lines if line.strip()]
+    return hashlib.sha256("\n".join(code).encode()).hexdigest()[:16]
 
 
 Position = tuple[int, int]  # line and character, both from 0
