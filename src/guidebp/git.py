@@ -23,7 +23,7 @@ def run_git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def is_tracked(path: Path) -> bool:
-    """Whether git has the file, or files of the folder; the path is relative to the current folder."""
+    """Return True if git tracks the file, or files of the folder; `path` is relative to the current folder."""
     try:
         return not run_git(Path(), "ls-files", "--error-unmatch", str(path)).returncode
     except OSError:  # git is not installed

@@ -211,7 +211,10 @@ OPTIMISERS: dict[str, type[LeanOptimiser]] = {"sgd": Sgd, "rmsprop": RmsProp, "a
 
 
 def make_optimiser_factory(recipe: RecipeSpec) -> OptimiserFactory:
-    """A function from parameters to the recipe's optimiser over them."""
+    """Return a function that makes the recipe's optimiser of given parameters.
+
+    Raises ValueError for a setting that the optimiser does not have.
+    """
     optimiser = recipe.optimiser
     kind = OPTIMISERS[optimiser.name]
     if unknown := optimiser.settings.keys() - kind.DEFAULTS.keys():

@@ -43,7 +43,7 @@ class StudyPaths:
 
     @property
     def expected(self) -> Path:
-        """What the study should give: in git, of the few studies that have such a table."""
+        """The expected results of the study; git tracks them. Few studies have such a table."""
         return EXPECTED / f"{self.study}.csv"
 
     @property

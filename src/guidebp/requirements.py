@@ -1,4 +1,4 @@
-"""What a method needs of an architecture, and what an architecture offers.
+"""Requirements of a method on an architecture, and the offer of an architecture.
 
 `Options` of methods return a `Requirement` from `requirement()`, those of architectures an `Offer` from `offer()`.
 Only the standard library: the study matches pairs without importing torch, and methods do not import pydantic.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Offer:
-    """What the networks of an architecture have.
+    """Exits and units of an architecture's networks.
 
     Attributes:
         exits: exits along one trunk, the last of which is the output of the whole network; 0 without a trunk.
@@ -30,5 +30,5 @@ class Requirement:
     reason: str = ""
 
     def is_met_by(self, offer: Offer) -> bool:
-        """Whether the architecture has enough of everything."""
+        """Return True if the architecture has enough exits and units."""
         return offer.exits >= self.exits and offer.units >= self.units

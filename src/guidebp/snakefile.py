@@ -1,4 +1,4 @@
-"""What the Snakefile needs: a study's files by the names that the rules use, and the message at the end."""
+"""Helpers of the Snakefile: a study's files by the names that the rules use, and the message at the end."""
 
 from collections.abc import Mapping
 from contextlib import suppress

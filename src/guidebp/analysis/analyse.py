@@ -65,7 +65,10 @@ def escape_formulas(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_formula(cell: Any) -> bool:
-    """Whether a spreadsheet would compute it; a signed number, alone or with its interval, is none."""
+    """Return True if a spreadsheet would read the cell as a formula.
+
+    A signed number is no formula, alone or with its interval.
+    """
     return isinstance(cell, str) and bool(_FORMULA.match(cell)) and not _NUMBERS.fullmatch(cell)
 
 

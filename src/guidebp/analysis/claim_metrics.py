@@ -84,7 +84,7 @@ class MethodRuns:
 
     @property
     def failed(self) -> int:
-        """How many runs diverged or crashed."""
+        """The number of runs that diverged or crashed."""
         return sum(status in FAILED for status in self.status.values())
 
     def value(self, output: str, run: RunIndex, chance: float) -> float:

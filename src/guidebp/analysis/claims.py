@@ -143,7 +143,7 @@ def apply_substitutes(claim: Json, substitutes: dict[str, str]) -> Json:
 
 
 def have_rules_changed(lock: Json, claim: str, setting: str) -> bool:
-    """Whether a run of the claim in the setting was trained under another rule than today's, or under none.
+    """Return True if a run of the claim in the setting was trained under another rule than today's, or under none.
 
     Args:
         lock: claims.lock.json.
@@ -213,7 +213,7 @@ def _describe_differences(pairs: PairedDifferences) -> Json:
 
 @dataclass(frozen=True)
 class SettingOutcome:
-    """How the outcome of a claim in a setting came about.
+    """The outcome of a claim in a setting, with the outcomes and gaps that explain it.
 
     Attributes:
         cells: outcome by values of CELL, of the primary reading.
@@ -235,7 +235,7 @@ class SettingOutcome:
 
     @property
     def partial(self) -> bool:
-        """Whether planned runs are absent."""
+        """Return True if planned runs are absent."""
         return self.absent > 0 or self.missing > 0 or self.lacking > 0
 
 

@@ -37,7 +37,7 @@ class RunName(NamedTuple):
 
 @dataclass(frozen=True)
 class ExpectedRun:
-    """What a run gave, and on which machine.
+    """The results of a run, and the machine that trained it.
 
     Attributes:
         correct: test images that each output classifies correctly; None where the run has no final evaluation.
@@ -56,7 +56,7 @@ class ExpectedRun:
 
 @dataclass(frozen=True)
 class ExpectedComparison:
-    """How the runs of a study compare with its expected results.
+    """Comparison of the runs of a study with its expected results.
 
     Attributes:
         table: the file with the expected results.

@@ -22,7 +22,7 @@ MEASURES = (MERGED, PRIMARY, SOFTMAX_AVERAGE, PATHWAYS, WEAKEST)
 
 @dataclass(frozen=True)
 class Results:
-    """What `collect` and, for rendering, `analyse` wrote.
+    """The tables and JSON files that `collect` wrote and, for rendering, those that `analyse` wrote.
 
     Attributes:
         about: study.json: titles and order.

@@ -81,7 +81,7 @@ def find_verdict_interval(intervals: Sequence[Interval]) -> int:
 
 
 def _meets_rule(interval: Interval, rule: Rule, margin: float) -> bool:
-    """Whether one comparison holds."""
+    """Return True if one comparison holds."""
     if interval.n < 2:
         return False
     if rule == "superiority":
@@ -90,7 +90,7 @@ def _meets_rule(interval: Interval, rule: Rule, margin: float) -> bool:
 
 
 def _miss_rule(intervals: Sequence[Interval], rule: Rule, margin: float) -> bool:
-    """Whether some comparison is shown to miss what the rule asks: its interval lies below that, after Holm."""
+    """Return True if some comparison is shown to miss the rule: its interval lies below the least, after Holm."""
     least = margin if rule == "superiority" else -margin
     p = [_compute_p_of_reaching(interval, least) for interval in intervals if interval.n >= 2]
     return bool(p) and min(p) * len(p) <= LEVEL / 2  # Holm rejects some, if the smallest

@@ -1,1 +1,1 @@
-"""Collecting: the records of a study to tidy tables."""
+"""Collecting: convert the records of a study to tidy tables."""

@@ -1,7 +1,7 @@
 """Read the records of a study into tidy tables, and pack them into archives.
 
-Refuses what does not belong: a record that is damaged, was trained on other data than the manifest's, or
-is not the one its pack was indexed with.
+A record is refused if it is damaged, was trained on other data than the manifest's, or differs from the one in its
+pack's index.
 """
 
 import json
@@ -32,8 +32,8 @@ from guidebp.study.study import Study, restrict_to_packs
 def collect_records(study: Study, partial: bool = False) -> None:
     """Write study.json, the tables of `rows.TABLES`, claims.lock.json, telemetry.jsonl and records/.
 
-    Their checksums come last. Runs of packs that are not trained are an error or, if `partial`, have the status
-    "missing".
+    Their checksums are written last. Runs of packs that are not trained raise UserError or, if `partial`, have the
+    status "missing".
     """
     layout, store = StudyPaths(study.name), open_store(study)
     planned, pairs = len(study.runs), {(run.dataset, run.architecture) for run in study.runs}
@@ -77,7 +77,7 @@ def collect_records(study: Study, partial: bool = False) -> None:
 
 
 def read_accepted_record(run: Run, store: RunStore, index: dict[str, str], data: str) -> RunRecord:
-    """The run's record, if it is what the spec, the pack index and the data manifest say; else UserError."""
+    """Return the run's record. Raises UserError unless it matches the spec, pack index and data manifest."""
     folder, what = store.folder(run.key), f"run {run.label} ({run.key})"
     remedy = "Run: rm -r results/*/packs && snakemake"
     if not store.has(run.key):
@@ -100,13 +100,13 @@ def read_accepted_record(run: Run, store: RunStore, index: dict[str, str], data:
 
 
 def count_locks(now: Locks, runs: Iterable[tuple[Locks, Locks, str]]) -> Row:
-    """Per claim and setting the hash of the rule now, and those under which its runs were trained.
+    """Return, per claim and setting, the present hash of the rule and those under which its runs were trained.
 
     Each rule has the number of its runs and the commits of their code. Runs without a lock count under "none".
 
     Args:
         now: claim to setting to hash.
-        runs: of every run the locks that the study gives it now, those of its record, and the commit of its code.
+        runs: for every run its present locks, the locks in its record, and the commit of its code.
     """
     locks: Row = {}
     for wanted, recorded, commit in runs:
@@ -125,7 +125,7 @@ def count_locks(now: Locks, runs: Iterable[tuple[Locks, Locks, str]]) -> Row:
 def write_archives(
     layout: StudyPaths, store: RunStore, runs: Iterable[Run], pairs: set[tuple[str, str]]
 ) -> list[Path]:
-    """Write an archive per dataset and architecture; returns their paths.
+    """Write an archive per dataset and architecture; return their paths.
 
     Archives of other pairs than `pairs`, which the study plans, are removed.
     """
@@ -140,9 +140,9 @@ def write_archives(
 
 
 def describe_study(study: Study, planned: int) -> Row:
-    """What rendering needs to know of the configuration, in the order in which it is to be shown.
+    """Return the parts of the configuration that rendering needs, in display order.
 
-    `planned`: runs of the whole study, of which this may be a part.
+    `planned` is the number of runs of the whole study; `study` may be a part of it.
     """
 
     def order(attribute: str) -> list[str]:
@@ -170,9 +170,9 @@ def describe_study(study: Study, planned: int) -> Row:
 
 
 def _describe_recipe(study: Study, name: str) -> Row:
-    """A recipe; of one that is tuned only the rates that the study trains at: others may change.
+    """Return a recipe as JSON; a tuned one has only the rates that the study trains at, as others may change.
 
-    `downsample` only where it does something, as in keys: older studies stay as they are.
+    `downsample` is left out if it is 1, as in keys, so that the files of older studies do not change.
     """
     entry = study.recipes[name]
     found: Row = json.loads(entry.model_dump_json())

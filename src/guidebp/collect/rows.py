@@ -1,4 +1,4 @@
-"""From one run record to rows of the tidy tables."""
+"""Conversion of one run's result to rows of the tidy tables."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
@@ -23,21 +23,24 @@ COSINES = [*NAMES, "first", "second", "cosine"]
 
 
 def name_run_columns(run: Run) -> Row:
-    """The columns that name a run in every table."""
+    """Return the values of the columns that name a run in every table."""
     return {name: getattr(run, name) for name in NAMES}
 
 
 class TableColumns:
-    """A table that grows by the rows of one run after the other, as a list per column.
+    """A table as a list per column, to which the rows of each run are added.
 
-    The rows of 10,000 runs, kept as dictionaries, would fill gigabytes.
+    A dictionary per row would need gigabytes for 10,000 runs.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
         self.values: dict[str, list[Any]] = {name: [] for name in columns}
 
     def add(self, names: Row, rows: Iterable[Row]) -> None:
-        """Rows that share the values in `names`; what neither has is None, what is no column is left out."""
+        """Add rows that share the values in `names`.
+
+        A missing value is None. A value without a column is left out.
+        """
         own = [(name, values) for name, values in self.values.items() if name not in names]
         count = 0
         for row in rows:
@@ -50,9 +53,10 @@ class TableColumns:
 
 
 def list_metric_rows(result: RunResult) -> Iterator[Row]:
-    """One row per output: test accuracy and calibration error in percent, empty for a run without one.
+    """Yield one row per output: test accuracy and calibration error in percent, None for a run without them.
 
-    Parameters and operations are those of a pathway by itself; of all of them for the merged outputs.
+    Parameters and operations are those of a pathway by itself; merged outputs have those of all pathways.
+    A crashed run has one row with its status.
     """
     status = {"status": result.status}
     if result.sizes is None:  # crashed: nothing is known but that
@@ -80,7 +84,10 @@ def list_metric_rows(result: RunResult) -> Iterator[Row]:
 
 
 def compute_calibration_errors(bins: Calibration | None) -> list[float]:
-    """Expected calibration error in percent per output: mean distance of confidence and accuracy over the bins."""
+    """Return the expected calibration error per output, in percent.
+
+    It is the mean distance of confidence and accuracy over the bins, weighted by images.
+    """
     if bins is None:
         return []
     return [
@@ -90,7 +97,7 @@ def compute_calibration_errors(bins: Calibration | None) -> list[float]:
 
 
 def list_history_rows(result: RunResult) -> Iterator[Row]:
-    """One row per epoch, output and quantity: loss, gradient share, cosine, conflict, validation accuracy."""
+    """Yield a row per epoch, output and quantity: loss, gradient share, cosine, conflict, validation accuracy."""
     history = result.history
     for epoch, loss in enumerate(history.loss):
         row = {"epoch": epoch + 1, "output": None, "primary": False}
@@ -108,7 +115,10 @@ def list_history_rows(result: RunResult) -> Iterator[Row]:
 
 
 def list_inference_rows(result: RunResult) -> Iterator[Row]:
-    """One row per way of using several exits and its level: test accuracy in percent, mean operations per image."""
+    """Yield one row per way of using several exits and level.
+
+    A row has the test accuracy in percent and the mean operations per image.
+    """
     ways, sizes = result.inference, result.sizes
     if ways is None or sizes is None:
         return
@@ -132,9 +142,10 @@ def list_inference_rows(result: RunResult) -> Iterator[Row]:
 
 
 def list_calibration_rows(result: RunResult) -> Iterator[Row]:
-    """One row per output and bin of confidence that holds test images.
+    """Yield one row per output and bin of confidence that holds test images.
 
-    `correct` of its `images` were right; `confidence` is the sum of the largest probabilities.
+    `images` counts the images and `correct` the correct predictions. `confidence` is the sum of their largest
+    probabilities.
     """
     bins = result.calibration
     if bins is None:
@@ -147,7 +158,10 @@ def list_calibration_rows(result: RunResult) -> Iterator[Row]:
 
 
 def list_cosine_rows(result: RunResult) -> Iterator[Row]:
-    """One row per pair of pathways that share parameters: the mean cosine of their gradients in the last epoch."""
+    """Yield one row per pair of pathways: the mean cosine of their gradients in the last epoch.
+
+    The gradients are those of shared parameters. There are no rows where the gradients were not compared.
+    """
     if result.cosines is None:
         return
     names = result.outputs[: result.pathways]

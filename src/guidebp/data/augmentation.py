@@ -1,11 +1,11 @@
-"""Augmentation of training images: whole batches on the device, every image with parameters of its own.
+"""Augmentation of training images: whole batches on the device, with separate parameters for every image.
 
 Parameters are drawn for all images of an epoch at once, on the CPU, from streams named by purpose, dataset,
-seed, epoch and stream number: any image of any epoch can be replayed alone, and switching one change on
-leaves the draws of the others as they were. The order is torchvision's usual one: RandomCrop(padding),
-RandomHorizontalFlip, Normalize; then Cutout (DeVries and Taylor, arXiv 1708.04552): a square around any pixel, cut
-off at the border, set to the mean, which is zero after normalisation. Their square of odd side loses a row and a
-column to integer division; ours does not.
+seed, epoch and stream number. So any image of any epoch can be reproduced alone, and one change does not alter the
+draws of the others. The order is torchvision's usual one: RandomCrop(padding),
+RandomHorizontalFlip, Normalize. Cutout follows (DeVries and Taylor, arXiv 1708.04552): a square around any pixel,
+cut off at the border, is set to the mean, which is zero after normalisation. Their square of odd side loses a row
+and a column to integer division; ours does not.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class AugmentationDraws:
     """Parameters of all images of an epoch, int64 [N] or bool [N]; None where a change is off.
 
     Attributes:
-        flip: whether the image is mirrored.
+        flip: [N], True if the image is mirrored.
         crop: [2, N], row and column of the cut-out in the padded image, from 0 to twice the padding.
         cutout: [2, N], row and column of the square's first pixel; may lie outside the image.
     """
@@ -32,7 +32,7 @@ class AugmentationDraws:
     cutout: Tensor | None
 
     def to(self, device: torch.device) -> "AugmentationDraws":
-        """The same on the device."""
+        """Return the parameters on the device."""
         found = (None if part is None else part.to(device) for part in (self.flip, self.crop, self.cutout))
         return AugmentationDraws(*found)
 
@@ -40,7 +40,7 @@ class AugmentationDraws:
 def draw_augmentation(
     augmentation: AugmentationSpec, count: int, size: tuple[int, int], *stream: object
 ) -> AugmentationDraws:
-    """Parameters for `count` images of `size` (height, width); `stream` names what they may depend on."""
+    """Draw parameters for `count` images of `size` (height, width); they depend on `stream` alone."""
 
     def integers(purpose: str, low: int, high: int) -> Tensor:
         generator = torch.Generator().manual_seed(derive_stream_seed(f"augmentation: {purpose}", *stream))
@@ -61,7 +61,7 @@ def draw_augmentation(
 
 
 def join_draws(parts: list[AugmentationDraws]) -> AugmentationDraws:
-    """The draws of several streams, one after another."""
+    """Concatenate the draws of several streams."""
 
     def cat(name: str) -> Tensor | None:
         found = [getattr(part, name) for part in parts]
@@ -73,7 +73,7 @@ def join_draws(parts: list[AugmentationDraws]) -> AugmentationDraws:
 def crop_and_flip(
     images: Tensor, augmentation: AugmentationSpec, draws: AugmentationDraws, index: Tensor
 ) -> Tensor:
-    """Crop and flip uint8 images [B, C, H, W]; `index` [B] says which images of the epoch they are."""
+    """Crop and flip uint8 images [B, C, H, W]; `index` [B] holds their positions in the epoch's draws."""
     if draws.flip is None and draws.crop is None:
         return images
     count, channels, height, width = images.shape

@@ -1,4 +1,4 @@
-"""Batches of a run: the data stays as it is; a batch is gathered, augmented and normalised on the device."""
+"""Batches of a run, gathered, augmented and normalised on the device. The data itself is not changed."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ BLOCK = 1 << 22  # bytes of images looked at together, so that nothing of a data
 
 
 def compute_channel_statistics(images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation per channel, float32 [C], of the uint8 images [N, C, H, W] at `index`.
+    """Return mean and standard deviation per channel, float32 [C], of the uint8 images [N, C, H, W] at `index`.
 
-    From counts of the 256 values, so exact and the same on every machine.
+    They are computed from counts of the 256 values, so they are exact and equal on every machine.
     """
     values = torch.arange(256, dtype=torch.float64)
     counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
@@ -34,10 +34,13 @@ def compute_channel_statistics(images: Tensor, index: Tensor) -> tuple[Tensor, T
 
 
 class Batches:
-    """The images of one run on its device, and its batches in an order that follows from streams."""
+    """The images of one run on its device, and its batches in an order drawn from named streams."""
 
     def __init__(self, data: Prepared, split: Split, spec: RunSpec, device: torch.device) -> None:
-        """`data` lies on the device; the statistics are those of the run's training images."""
+        """Compute the statistics of the run's training images; `data` must be on the device.
+
+        Raises UserError when the training images do not fill one batch.
+        """
         self.dataset, self.seed = spec.dataset.name, spec.seed
         self.size = spec.recipe.batch_size
         self.augmentation = spec.recipe.augmentation
@@ -56,12 +59,12 @@ class Batches:
             )
 
     def normalise(self, images: Tensor) -> Tensor:
-        """uint8 [N, C, H, W] to float32 of zero mean and unit variance, channels last."""
+        """Convert uint8 [N, C, H, W] to float32 of zero mean and unit variance, channels last."""
         floats = images.to(torch.float32, memory_format=torch.channels_last)
         return floats.mul_(self.scale).add_(self.shift)
 
     def epoch(self, epoch: int, streams: int, first: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """(images, labels) for each step from `first`; with several streams their batches one after another."""
+        """Yield (images, labels) for each step from `first`; the batches of several streams are concatenated."""
         count, size = len(self.labels["train"]), (self.images.shape[2], self.images.shape[3])
         names = [(self.dataset, self.seed, epoch, stream) for stream in range(streams)]
         orders = torch.stack([draw_permutation(count, "batch order", *name) for name in names]).to(
@@ -85,6 +88,6 @@ class Batches:
             yield images, self.labels["train"][index]
 
     def evaluation(self, part: str, size: int = 1000) -> Iterator[Tensor]:
-        """The images of "validation" or "test" in order, in large batches."""
+        """Yield the normalised images of "validation" or "test" in order, in batches of `size`."""
         for rows in self.index[part].split(size):
             yield self.normalise(self.images[rows])

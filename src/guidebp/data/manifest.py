@@ -1,6 +1,6 @@
-"""Manifests: the small JSON files, kept in git, that say what a prepared file must contain.
+"""Manifests: small JSON files in git that describe the required contents of prepared files.
 
-Imports no torch: preparing and verifying need none.
+This module does not import torch: preparing and verifying do not need it.
 """
 
 import hashlib
@@ -59,16 +59,16 @@ class ManifestCopyCounts:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Description of a prepared dataset; the fields stand in the JSON file in this order.
+    """Description of a prepared dataset; the JSON file has the fields in this order.
 
     Attributes:
         dataset: name in the catalogue.
         sha256: content hash of the prepared arrays; runs identify their data by it.
         images: number of all images.
-        official_test_images: how many of them are the official test set.
+        official_test_images: number of images in the official test set.
         shape: channels, height, width.
         classes: names in the order of the labels.
-        mean, deviation: per channel of the training images, for values from 0 to 255.
+        mean, deviation: statistics per channel of the training images, for values from 0 to 255.
         files: sha256 of each file that the dataset was prepared from.
     """
 
@@ -94,7 +94,7 @@ class Manifest:
 
 
 def read_manifest(folder: Path, dataset: str) -> Manifest:
-    """Read the manifest of a prepared dataset; UserError when it is missing or damaged."""
+    """Read the manifest of a prepared dataset. Raises UserError when it is missing or damaged."""
     path = folder / f"{dataset}.json"
     command = f"run: snakemake {path}"
     if not path.exists():
@@ -118,7 +118,10 @@ def _refuse_constant(text: str) -> None:
 
 
 def compute_content_hash(arrays: Mapping[str, PreparedArray]) -> str:
-    """Return the sha256 over names, types, shapes and bytes, in name order: independent of the file's layout."""
+    """Return the sha256 over names, types, shapes and bytes of the arrays, sorted by name.
+
+    It does not depend on the file's layout.
+    """
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -128,12 +131,12 @@ def compute_content_hash(arrays: Mapping[str, PreparedArray]) -> str:
 
 
 def format_array_line(name: str, dtype: PreparedType, shape: tuple[int, ...]) -> bytes:
-    """Return the line that a content hash takes in before an array's bytes."""
+    """Return the line that is hashed before an array's bytes."""
     return f"{name} {dtype.str} {shape}\n".encode()
 
 
 class _ArraySpan(NamedTuple):
-    """Where an array of a prepared file begins, in bytes, and its type and shape."""
+    """The start of an array in a prepared file, in bytes, with its type and shape."""
 
     start: int
     dtype: PreparedType
@@ -141,7 +144,7 @@ class _ArraySpan(NamedTuple):
 
 
 class PreparedFile:
-    """A prepared file read block by block: memory-mapping it would count as memory of the reader.
+    """A prepared file, read block by block: a memory map would count as memory of the reader.
 
     Raises UserError when it is not a safetensors file as preparing writes it.
     """
@@ -160,7 +163,7 @@ class PreparedFile:
             raise UserError(f"{path}: not a prepared dataset ({error}); {explain_remake(path)}") from error
 
     def read_blocks(self, name: str) -> Iterator[PreparedArray]:
-        """Yield the rows of an array, some at a time."""
+        """Yield the rows of an array in blocks."""
         start, dtype, shape = self._spans[name]
         size = prod(shape[1:])
         rows = max(1, READ_BLOCK // (size * dtype.itemsize))
@@ -172,7 +175,7 @@ class PreparedFile:
                 yield np.frombuffer(content, dtype).reshape(count, *shape[1:])
 
     def compute_content_hash(self) -> str:
-        """Return the hash that the function of this name gives for the arrays in memory."""
+        """Return the hash that the module's `compute_content_hash` returns for the same arrays in memory."""
         digest = hashlib.sha256()
         for name, (_, dtype, shape) in sorted(self._spans.items()):
             digest.update(format_array_line(name, dtype, shape))
@@ -182,9 +185,9 @@ class PreparedFile:
 
 
 def _read_array_spans(header: object, start: int, end: int) -> dict[str, _ArraySpan]:
-    """Return where each array of the header is; together they fill the file from `start` to `end`.
+    """Return the span of each array in the header; together they fill the file from `start` to `end`.
 
-    ValueError and the like when the header does not describe a prepared file.
+    Raises ValueError or another of PARSE_ERRORS when the header does not describe a prepared file.
     """
     if not isinstance(header, dict) or header.keys() != ARRAY_TYPES.keys():
         raise ValueError(f"it does not hold the arrays {', '.join(ARRAY_TYPES)}")
@@ -208,7 +211,7 @@ def _read_array_spans(header: object, start: int, end: int) -> dict[str, _ArrayS
 
 
 def check_content_hash(content_hash: str, manifest: Manifest, path: Path) -> None:
-    """Raise UserError when the hash of a prepared file's contents is not that of its manifest."""
+    """Raise UserError when the content hash of a prepared file differs from its manifest's."""
     if content_hash != manifest.sha256:
         raise UserError(
             f"{path}: its contents differ from the manifest {path.with_suffix('.json')}; {explain_remake(path)}"

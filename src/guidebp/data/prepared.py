@@ -1,9 +1,8 @@
 """A prepared dataset as training reads it: uint8 images, labels, official split.
 
 On the CPU the images stay in the file, mapped into memory: processes that train on one dataset share a single copy.
-(Downsampled ones are a process's own.)
-Training reads the file only if it is what its manifest says. Imports only torch, numpy and safetensors: it travels
-with training.
+Downsampled images are not shared. Training uses the file only if it matches its manifest. This module is part of
+training, so it imports only torch, numpy and safetensors.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +29,7 @@ DOWNSAMPLE_BLOCK = 1 << 22  # bytes of images downsampled together
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """One dataset.
+    """A prepared dataset.
 
     Attributes:
         images: uint8 [N, C, H, W].
@@ -81,7 +80,7 @@ def _downsample_images(data: Prepared, side: int) -> Prepared:
 def load_prepared(folder: Path, dataset: str) -> Prepared:
     """Open a prepared dataset and check it against its manifest.
 
-    Raises UserError when the file is missing, unreadable or not what the manifest says.
+    Raises UserError when the file is missing, unreadable or different from its manifest.
     """
     manifest = read_manifest(folder, dataset)
     path = folder / f"{dataset}.safetensors"

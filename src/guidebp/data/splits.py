@@ -1,8 +1,8 @@
-"""Which images a run trains on, validates on and is tested on.
+"""The split of a dataset into the training, validation and test images of a run.
 
-`test: official` takes the dataset's own test set. `test: SHARE` draws a stratified test set anew for each
-seed: for small sets without a hallowed split. The validation set is a stratified share of the rest, drawn
-by seed where the test set is, and fixed for the dataset otherwise.
+`test: official` takes the dataset's own test set. `test: SHARE` draws a new stratified test set for each
+seed, for small datasets without an established split. The validation set is a stratified share of the rest. It is
+drawn by seed if the test set is, and fixed for the dataset otherwise.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from guidebp.seeds import draw_permutation
 
 
 class Split(NamedTuple):
-    """Indices into the prepared images, int64, ascending."""
+    """Ascending int64 indices of the prepared images in each part."""
 
     train: Tensor
     validation: Tensor
@@ -23,7 +23,10 @@ class Split(NamedTuple):
 
 
 def draw_stratified(labels: Tensor, among: Tensor, share: float, purpose: str, *parts: object) -> Tensor:
-    """Bool [N]: a random `share` of the images of each class among `among`, rounded per class, at least 1."""
+    """Draw a random `share` of the images of each class among `among`, as bool [N].
+
+    The number is rounded per class and is at least 1, except that a share of 0 draws none.
+    """
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for label in labels.unique().tolist():
         members = torch.nonzero(among & (labels == label)).flatten()
@@ -35,7 +38,7 @@ def draw_stratified(labels: Tensor, among: Tensor, share: float, purpose: str, *
 
 
 def draw_split(labels: Tensor, official_test: Tensor, dataset: DatasetSpec, seed: int) -> Split:
-    """The split of one run, from labels [N], the official test mask [N] and the resolved dataset."""
+    """Return the split of one run, from labels [N], the official test mask [N] and the resolved dataset."""
     split = dataset.split
     stream: list[object] = [dataset.name]
     test = official_test

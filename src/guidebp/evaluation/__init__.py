@@ -1,1 +1,1 @@
-"""Evaluation of a network: its outputs, their calibration and cost, early exit, conflicts between gradients."""
+"""Evaluation of a network: its outputs, their calibration and cost, early exit, and conflicts between gradients."""

@@ -1,4 +1,4 @@
-"""How far the confidence of an output is from its accuracy."""
+"""Calibration: the distance between the confidence of an output and its accuracy."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,10 @@ BINS = 15  # equal widths, as in Guo et al., "On calibration of modern neural ne
 
 
 def compute_calibration(probabilities: Tensor, labels: Tensor) -> Calibration:
-    """Images, correct predictions and sum of confidences per output and bin of confidence.
+    """Return images, correct predictions and sum of confidences per output and bin of confidence.
 
-    From probabilities [K, N, classes] and labels [N]. Bin b holds confidences in (b / BINS, (b + 1) / BINS].
+    The input is probabilities [K, N, classes] and labels [N]. Bin b holds
+    confidences in (b / BINS, (b + 1) / BINS].
     """
     confidences, predicted = probabilities.double().max(dim=2)
     bins = (confidences * BINS).ceil().long().clamp(1, BINS) - 1

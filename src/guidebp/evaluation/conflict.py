@@ -1,4 +1,4 @@
-"""Do the gradients of the pathways' own losses agree? Inner products over the parameters that pathways share."""
+"""Conflicts between the gradients of the pathways' own losses: inner products over their shared parameters."""
 
 import torch
 from torch import Tensor
@@ -10,10 +10,10 @@ from guidebp.models.contract import find_shared_parameters
 
 
 def probe_conflict(method: Method, images: Tensor, labels: Tensor) -> Tensor | None:
-    """[K, K] inner products on one batch, of each pathway's cross-entropy, whatever loss the method trains by.
+    """Return the [K, K] inner products of the gradients of the pathways' cross-entropies on one batch.
 
-    None where no parameter has gradients from two pathways. Leaves the method as it was: no step is taken, and
-    running statistics are put back.
+    The losses are cross-entropies whatever loss the method trains by. Return None if no parameter has gradients
+    from two pathways. The method is not changed: no step is taken, and running statistics are restored.
     """
     stages = method.stages()
     shared = find_shared_parameters(stages)
@@ -32,12 +32,12 @@ def probe_conflict(method: Method, images: Tensor, labels: Tensor) -> Tensor | N
 
 
 def compute_cosines(products: Tensor) -> Tensor:
-    """[K, K] cosines of the angles between the gradients; 0 where one of them is zero."""
+    """Return the [K, K] cosines of the angles between the gradients; 0 where one of them is zero."""
     lengths = products.diagonal().clamp(min=0).sqrt()
     scale = lengths.outer(lengths)
     return torch.where(scale > 0, products / scale.where(scale > 0, 1.0), 0.0)
 
 
 def has_conflict(products: Tensor) -> Tensor:
-    """Whether any two gradients have a negative inner product: a scalar, true or false."""
+    """Return a scalar bool tensor: True if any two gradients have a negative inner product."""
     return (products.triu(diagonal=1) < 0).any()

@@ -1,9 +1,9 @@
-"""What every output of a network costs: parameters and operations for one image.
+"""Cost of every output of a network: parameters and operations for one image.
 
 Operations are counted as the public counter for MSDNet counts them (docs/methods/deconfliction.md; the
-published counts are a test): one per multiply-add of a convolution or a linear layer, one per bias of a linear
-layer, one per element of a ReLU, and the window's elements per value of a pooling; batch normalisation is free
-(it folds into the convolution). What people call FLOPs of these networks is this number, not twice it.
+published counts are a test). A convolution or linear layer has one per multiply-add; a linear layer also has one
+per bias. A ReLU has one per element, a pooling the window's elements per value. Batch normalisation is free
+(it folds into the convolution). Papers on these networks report this number as FLOPs, not twice this number.
 """
 
 import math
@@ -17,7 +17,10 @@ from guidebp.runs.result import NetworkCost, PathwayCounts
 
 
 def count_layer_operations(module: nn.Module, given: Tensor, found: Tensor) -> int:
-    """Operations of one layer for one image, from its input [1, ...] and output [1, ...]; 0 for what is free."""
+    """Return the operations of one layer for one image, from its input [1, ...] and output [1, ...].
+
+    Layers that are not counted have 0.
+    """
     if isinstance(module, nn.Conv2d):
         return module.weight.numel() * found.shape[2] * found.shape[3]
     if isinstance(module, nn.Linear):
@@ -35,9 +38,9 @@ def count_layer_operations(module: nn.Module, given: Tensor, found: Tensor) -> i
 
 @torch.inference_mode()
 def compute_network_cost(stages: Sequence[Sequence[nn.Module]], image: Tensor) -> NetworkCost:
-    """Parameters and operations of each pathway, from its modules in order and an image [1, C, H, W].
+    """Return parameters and operations of each pathway, from its modules in order and an image [1, C, H, W].
 
-    The counts `together` are what has been computed when the image leaves at this pathway.
+    The counts `together` include everything computed before the image leaves at this pathway.
     """
     operations: dict[nn.Module, int] = {}
 

@@ -1,8 +1,8 @@
-"""Inference with several exits of one trunk: when to stop, what to average, which sub-model to keep.
+"""Inference with several exits of one trunk: early exit, ensembles of exits, and the smallest accurate exit.
 
-Everything comes from probabilities [K, N, classes], exits from the shallowest to the deepest, and is stored as
-counts: how many predictions are right, how many images leave at each exit. With the operations of `cost` they
-give curves.
+Everything is computed from probabilities [K, N, classes], with exits from the shallowest to the deepest. Results
+are counts of correct predictions and of images that leave at each exit. The analysis combines them with the
+operations of `cost` to draw curves.
 """
 
 import math
@@ -22,21 +22,21 @@ POINTS = (0.5, 1.0, 2.0, 5.0)
 
 
 def compute_confidence(probabilities: Tensor) -> Tensor:
-    """The largest probability [K, N]."""
+    """Return the largest probability [K, N]."""
     return probabilities.amax(dim=2)
 
 
 def compute_certainty(probabilities: Tensor) -> Tensor:
-    """One minus the entropy as a share of the largest possible one [K, N]."""
+    """Return [K, N] one minus the entropy, as a share of the largest possible entropy."""
     entropy = torch.special.entr(probabilities).sum(dim=2)
     found: Tensor = 1 - entropy / math.log(probabilities.shape[2])
     return found
 
 
 def choose_exits(scores: Tensor, thresholds: Tensor) -> Tensor:
-    """The exit [N], from 0, where each image leaves.
+    """Return the exit [N], from 0, where each image leaves.
 
-    It is the first one whose score [K, N] exceeds its threshold [K], else the last.
+    It is the first exit whose score [K, N] exceeds its threshold [K], else the last.
     """
     stops = scores > thresholds.unsqueeze(1)
     stops[-1] = True
@@ -44,13 +44,19 @@ def choose_exits(scores: Tensor, thresholds: Tensor) -> Tensor:
 
 
 def tally_exits(chosen: Tensor, right: Tensor) -> tuple[int, list[int]]:
-    """Right predictions, and images leaving at each exit, from the exits [N] and which are right [K, N]."""
+    """Count the correct predictions, and the images that leave at each exit.
+
+    `chosen` [N] holds the exits of the images; `right` [K, N] is True where an exit's prediction is correct.
+    """
     correct = right.gather(0, chosen.unsqueeze(0)).sum()
     return int(correct), torch.bincount(chosen, minlength=len(right)).tolist()
 
 
 def evaluate_thresholds(scores: Tensor, right: Tensor, levels: tuple[float, ...]) -> EarlyExit:
-    """One threshold for all exits: an image leaves where its score first exceeds it (BranchyNet, local critics)."""
+    """Evaluate early exit with one threshold for all exits, for each of `levels` (BranchyNet, local critics).
+
+    An image leaves at the first exit whose score exceeds the threshold.
+    """
     tallies = [
         tally_exits(choose_exits(scores, torch.full((len(scores),), level)), right) for level in levels
     ]
@@ -58,11 +64,12 @@ def evaluate_thresholds(scores: Tensor, right: Tensor, levels: tuple[float, ...]
 
 
 def compute_budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
-    """Thresholds [K] by which exit k keeps its share, in proportion to ratio^k, of the images behind scores [K, N].
+    """Return the thresholds [K] by which a share of the images with `scores` [K, N] leaves at each exit.
 
-    MSDNet's procedure (Huang et al. 2018): exit by exit, the most confident of those still in leave. The threshold
-    is the largest score that stays, so equal scores stay together; the last exit takes all. (The authors' code
-    has the smallest score that leaves: the same images leave on the set the thresholds come from.)
+    The share of exit k (from 1) is in proportion to ratio^k. This is MSDNet's procedure (Huang et al. 2018).
+    Exit by exit, the most confident of the remaining images leave. The threshold is the largest score that
+    stays, so equal scores stay together; the last exit takes all. The authors' code has the smallest score that
+    leaves: on the set that gives the thresholds the same images leave.
     """
     count, images = scores.shape
     shares = torch.tensor([ratio**k for k in range(1, count + 1)], dtype=torch.float64)
@@ -80,20 +87,26 @@ def compute_budget_thresholds(scores: Tensor, ratio: float) -> Tensor:
 
 
 def evaluate_budgets(scores: Tensor, right: Tensor, validation: Tensor) -> EarlyExit:
-    """For each of RATIOS: thresholds from validation scores [K, V], tallies of test scores and hits [K, N]."""
+    """Evaluate early exit with a budget, for each of RATIOS.
+
+    Thresholds come from the validation scores [K, V], counts from test scores and correct predictions [K, N].
+    """
     thresholds = [compute_budget_thresholds(validation, ratio) for ratio in RATIOS]
     tallies = [tally_exits(choose_exits(scores, levels), right) for levels in thresholds]
     return EarlyExit(list(RATIOS), [correct for correct, _ in tallies], [counts for _, counts in tallies])
 
 
 def evaluate_ensembles(scores: Tensor, labels: Tensor) -> list[int]:
-    """Right predictions of the mean scores of exits 1 to k, for each k; scores are [K, N, classes]."""
+    """Count the correct predictions of the mean scores of exits 1 to k, for each k; scores are [K, N, classes]."""
     sums = scores.cumsum(dim=0)
     return [int(found) for found in (sums.argmax(dim=2) == labels).sum(dim=1)]
 
 
 def find_smallest_exits(right: list[int], images: int) -> list[int]:
-    """For each of POINTS the first exit (from 0) within so many points of the last one; `right` [K] of `images`."""
+    """Return, for each of POINTS, the first exit (from 0) within that many percentage points of the last one.
+
+    `right` [K] counts the correct predictions for `images` images.
+    """
     accuracies = [100 * found / images for found in right]
     return [next(k for k, a in enumerate(accuracies) if a >= accuracies[-1] - points) for points in POINTS]
 
@@ -101,10 +114,10 @@ def find_smallest_exits(right: list[int], images: int) -> list[int]:
 def evaluate_inference(
     logits: Tensor, probabilities: Tensor, labels: Tensor, validation: Tensor, validation_labels: Tensor
 ) -> Inference:
-    """All ways of using several exits; everything lies on the CPU.
+    """Evaluate all ways of using several exits; all tensors are on the CPU.
 
-    From the pathways' logits and probabilities [K, N, classes] and labels [N] on test images, and the probabilities
-    [K, V, classes] and labels [V] on validation images. What needs validation images is None without any.
+    Test images have the pathways' logits and probabilities [K, N, classes] and labels [N]. Validation images have
+    probabilities [K, V, classes] and labels [V]. Without any, the results that need them are None.
     """
     right = probabilities.argmax(dim=2) == labels
     budgets = smallest_exit = None

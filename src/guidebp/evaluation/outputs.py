@@ -1,7 +1,7 @@
 """The outputs of a method's network and their predicted classes.
 
-Beside its K pathways a network has two outputs that merge them without labels: `merged` (the method's own
-merge of the logits) and `softmax average` (the mean of the pathways' probabilities). One of all these is
+In addition to its K pathways a network has two outputs that merge them without labels. `merged` is the method's own
+merge of the logits; `softmax average` is the mean of the pathways' probabilities. One of all these outputs is
 primary: the last exit of a chain, else the merge.
 """
 
@@ -16,25 +16,25 @@ MERGED, SOFTMAX_AVERAGE = "merged", "softmax average"
 
 
 def list_output_names(method: Method) -> list[str]:
-    """Names of the K + 2 outputs, in the order of `predicted_classes`."""
+    """Return the names of the K + 2 outputs, in the order of `predict_output_classes`."""
     return [*method.pathway_names, MERGED, SOFTMAX_AVERAGE]
 
 
 def find_primary_output(method: Method) -> str:
-    """The name of the output that speaks for the network."""
+    """Return the name of the primary output, whose accuracy counts as the network's."""
     return method.pathway_names[-1] if method.primary == "last" else MERGED
 
 
 @torch.inference_mode()
 def compute_logits(method: Method, batches: Iterable[Tensor]) -> Tensor:
-    """Logits of every pathway for every image, float32 [K, N, classes]; leaves the method in eval mode."""
+    """Return the logits of every pathway and image, float32 [K, N, classes]; the method stays in eval mode."""
     method.eval()
     return torch.cat([method.logits(images).float() for images in batches], dim=1)
 
 
 @torch.inference_mode()
 def compute_output_probabilities(method: Method, logits: Tensor) -> Tensor:
-    """Probabilities of every output, float32 [K + 2, N, classes], of the logits [K, N, classes]."""
+    """Return the probabilities of every output, float32 [K + 2, N, classes], from the logits [K, N, classes]."""
     alone = logits.softmax(dim=2)
     merged = method.predict(logits).float().softmax(dim=1)
     return torch.cat([alone, merged.unsqueeze(0), alone.mean(dim=0, keepdim=True)])
@@ -42,12 +42,15 @@ def compute_output_probabilities(method: Method, logits: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def predict_output_classes(method: Method, logits: Tensor) -> Tensor:
-    """Predicted class of every output for every image, int64 [K + 2, N]."""
+    """Return the predicted class of every output for every image, int64 [K + 2, N]."""
     merged = method.predict(logits).argmax(dim=1)
     average = logits.softmax(dim=2).mean(dim=0).argmax(dim=1)
     return torch.cat([logits.argmax(dim=2), torch.stack([merged, average])])
 
 
 def count_correct(predictions: Tensor, labels: Tensor) -> Tensor:
-    """Number of right predictions per output, int64 [K + 2], from [K + 2, N] and [N]."""
+    """Return the number of correct predictions per output, int64 [K + 2].
+
+    Predictions are [K + 2, N] and labels [N].
+    """
     return (predictions == labels).sum(dim=1)

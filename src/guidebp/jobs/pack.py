@@ -1,9 +1,9 @@
 """Train a pack: train missing runs in a child process and survive its crashes.
 
-A child process pays for importing torch only when there is something to train. A run that takes its process down
-(out of memory, a crash in a kernel) costs the pack that run alone: at the second death without a new checkpoint in
-between it is recorded as crashed, and the others continue. Signals that ask to stop are forwarded to the child,
-which leaves a checkpoint.
+A child process pays for importing torch only when there is something to train. A run can kill its process (out of
+memory, a crash in a kernel); this affects no other run of the pack. At the second death without a new checkpoint in
+between the run is recorded as crashed, and the others continue. Signals that ask to stop are forwarded to the
+child, which writes a checkpoint.
 """
 
 import json
@@ -41,7 +41,7 @@ def train_pack(
     """Train the runs that the store does not hold, calling `follow` with each event.
 
     `hashes` maps dataset names to the content hashes of their manifests. Raises UserError when the child fails
-    other than by being killed, and StopRequested when it was asked to stop or when runs are handed back.
+    without being killed. Raises StopRequested when it was asked to stop or when runs are handed back.
     """
     handed_back: set[str] = set()
     missing_before = -1  # when the last child that ended well had started
@@ -71,7 +71,7 @@ def train_pack(
 
 
 def _name_cause(code: int) -> str:
-    """An exit code of the worker in words; negative codes are signals."""
+    """The cause of the worker's exit in words; negative codes are signals."""
     if code < 0:
         return signal.Signals(-code).name
     return "out of memory" if code == OUT_OF_MEMORY else f"exit code {code}"
@@ -85,7 +85,10 @@ def _record_death(
     cause: str,
     follow: Callable[[TrainingEvent], None],
 ) -> bool:
-    """Count a death of the run's process, at the last one allowed as its result; whether it may be tried again."""
+    """Count a death of the run's process; return True if the run may be tried again.
+
+    At the last death allowed the run is recorded as crashed.
+    """
     data = hashes[run.spec.dataset.name]
     if store.holds(run.spec, data):  # died right after, or another process has trained it since
         return False
@@ -98,7 +101,7 @@ def _record_death(
 
 
 def _count_death(store: RunStore, key: str) -> int:
-    """How often the run has died since its newest checkpoint, this time included."""
+    """Count a death of the run; return the number of deaths since its newest checkpoint."""
     path, checkpoint = store.unfinished(key) / DEATHS, str(store.newest_checkpoint(key) or "")
     count = 0
     with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):  # none yet, or damaged

@@ -1,4 +1,4 @@
-"""Progress of a study for people: finished runs of all runs, what runs now, its accuracy, time left."""
+"""Progress of a study for people: finished and planned runs, present runs, accuracy, time left."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ QUIET_SECONDS = 30.0
 
 
 class Progress:
-    """Prints the events of one pack on standard error, with counts over the whole study."""
+    """Printer of the events of one pack on standard error, with counts over the whole study."""
 
     def __init__(self, study: Study, store: RunStore) -> None:
         self.study = study
@@ -23,7 +23,7 @@ class Progress:
         self.accuracy: dict[str, float] = {}
 
     def follow(self, event: TrainingEvent) -> None:
-        """Print a finished run, a death, or an epoch of a long run."""
+        """Print a resumed or finished run, a death, or an epoch of a long run."""
         run = self.runs[event.key]
         name = _name_run(run)
         if event.kind == "epoch":
@@ -40,11 +40,11 @@ class Progress:
             self._print(f"{name}: {event.status}{accuracy}")
 
     def _count_finished(self) -> int:
-        """Finished runs of the study, whichever process trained them."""
+        """The number of finished runs of the study, whichever process trained them."""
         return sum(self.store.has(key) for key in self.runs)
 
     def _print(self, text: str) -> None:
-        """One line that begins with the state of the study."""
+        """Print one line that begins with the state of the study."""
         self.printed = time.monotonic()
         finished, total = self._count_finished(), len(self.runs)
         trained = finished - self.finished_at_start
@@ -56,14 +56,14 @@ class Progress:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as m:ss or h:mm:ss."""
+    """Format a duration in seconds as m:ss or h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def format_status(study: Study, store: RunStore) -> str:
-    """A table for a person: per dataset and architecture, finished runs and what runs now."""
+    """A text for a person: finished runs per dataset and architecture, and the runs in training now."""
     running = store.running_keys()
     lines = [
         f"{study.name}: {sum(store.has(run.key) for run in study.runs)} of {len(study.runs)} runs finished"

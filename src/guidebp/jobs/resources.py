@@ -1,7 +1,7 @@
-"""What a pack needs of a scheduler: memory and time, from what such runs have cost before.
+"""Memory and time that a pack requests from a scheduler, estimated from the cost of finished runs.
 
-Runs of another seed say it best (their telemetry); else the time of a step on the slowest machine that was
-timed (`guidebp time`); else a guess on the safe side.
+The best estimate is the telemetry of runs with other seeds. Without any, time follows from the step time on the
+slowest timed machine (`guidebp time`). Otherwise the estimate is a safe constant.
 """
 
 from collections.abc import Iterable
@@ -21,20 +21,20 @@ Kind = tuple[str, str, str, str]
 
 
 class PackResources:
-    """Of the packs of a study; looks at the store when first asked, once."""
+    """Memory and time of the packs of a study. Costs are read from the store once, at the first request."""
 
     def __init__(self, study: Study, store: RunStore) -> None:
         self.study, self.store = study, store
         self.packs = {pack.id: pack for pack in study.packs}
 
     def minutes(self, pack_id: str, attempt: int) -> int:
-        """Time for the runs that the store lacks, with a margin that grows with the attempt."""
+        """Minutes for the runs that the store lacks, with a margin that grows with the attempt."""
         left = [run for run in self.packs[pack_id].runs if not self.store.has(run.key)]
         seconds = sum(map(self.seconds, left)) * MARGIN * attempt
         return max(LEAST_MINUTES, START_MINUTES + round(seconds / 60))
 
     def megabytes(self, pack_id: str, attempt: int) -> int:
-        """Memory of the largest process that trained such runs, with a margin that grows with the attempt."""
+        """Megabytes of the largest process that trained such runs, with a margin that grows with the attempt."""
         known = [
             self.costs[kind]["host_memory"] for kind in _list_kinds(self.packs[pack_id]) if kind in self.costs
         ]
@@ -42,7 +42,7 @@ class PackResources:
         return round(largest * attempt)
 
     def seconds(self, run: Run) -> float:
-        """Of one run."""
+        """Estimated seconds of one run."""
         if _kind_of(run) in self.costs:
             return self.costs[_kind_of(run)]["seconds"]
         machines = self.step_times.values()
@@ -51,7 +51,7 @@ class PackResources:
 
     @cached_property
     def costs(self) -> dict[Kind, dict[str, float]]:
-        """The largest seconds and memory of finished runs, by what all seeds have in common."""
+        """The largest seconds and bytes of memory of finished runs, by kind: the run without its seed."""
         found: dict[Kind, dict[str, float]] = {}
         for run in self.study.runs:
             if self.store.has(run.key):
@@ -66,15 +66,15 @@ class PackResources:
 
     @cached_property
     def step_times(self) -> dict[str, MachineStepTimes]:
-        """By machine."""
+        """The step times by machine."""
         return read_step_times()
 
 
 def _kind_of(run: Run) -> Kind:
-    """All but the seed."""
+    """The names of a run except its seed: dataset, architecture, method, recipe."""
     return run.dataset, run.architecture, run.method, run.recipe
 
 
 def _list_kinds(pack: Pack) -> Iterable[Kind]:
-    """Of a pack's runs."""
+    """The different kinds of a pack's runs."""
     return dict.fromkeys(map(_kind_of, pack.runs))

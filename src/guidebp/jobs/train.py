@@ -11,7 +11,7 @@ from guidebp.study.study import Study
 
 
 def train_and_index(study: Study, pack_id: str, options: TrainingOptions) -> None:
-    """Train what the store lacks of a pack and write its index."""
+    """Train the runs of a pack that the store lacks and write its index."""
     packs = {pack.id: pack for pack in study.packs}
     if pack_id not in packs:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The child process that trains runs: started, followed by its events, stopped with us."""
+"""The child process that trains runs: start it, follow its events, and stop it with this process."""
 
 import json
 import math
@@ -18,13 +18,13 @@ from guidebp.training.stop import CONTINUE, forward_signals
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How to train, whatever the runs.
+    """Settings of a training process that apply to all runs.
 
     Attributes:
         device: auto, cpu or cuda.
-        keep_weights: whether to store the final weights.
-        checkpoint_epochs, checkpoint_minutes: when checkpoints are due.
-        hand_back: leave a run that died to whoever starts this again, with more memory: a scheduler.
+        keep_weights: store the final weights.
+        checkpoint_epochs, checkpoint_minutes: epochs and minutes between checkpoints; None for no such limit.
+        hand_back: do not retry a run that died here; a scheduler starts the pack again with more memory.
     """
 
     device: str = "auto"
@@ -34,7 +34,7 @@ class TrainingOptions:
     hand_back: bool = False
 
     def arguments(self) -> list[str]:
-        """On the command line of the worker."""
+        """Return the settings as arguments of the worker's command line."""
         minutes = math.inf if self.checkpoint_minutes is None else self.checkpoint_minutes
         arguments = ["--device", self.device, "--checkpoint-minutes", str(minutes)]
         if self.checkpoint_epochs is not None:
@@ -51,7 +51,7 @@ def run_worker(
 ) -> tuple[int, TrainingEvent | None]:
     """Train in a child process, calling `follow` with each of its events.
 
-    Returns its exit code (negative: the signal that killed it) and the start event of the run that it was at.
+    Returns its exit code (negative: the signal that killed it) and the start event of the run in training, or None.
     """
     current: TrainingEvent | None = None
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:

@@ -1,4 +1,4 @@
-"""What methods for networks with several exits share: losses per exit, weights by depth, gradient equilibrium."""
+"""Shared parts of methods for networks with several exits: exit losses, weights by depth, gradient equilibrium."""
 
 from collections.abc import Iterable, Sequence
 

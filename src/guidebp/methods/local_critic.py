@@ -23,7 +23,7 @@ from guidebp.requirements import Requirement
 
 @dataclass(frozen=True)
 class Options:
-    """How many critics, their convolutions and channels, their rate, and every how many steps they learn."""
+    """The number of critics, their convolutions, channels and learning rate, and the number of steps per update."""
 
     critics: int = 3
     depth: int = 1

@@ -23,7 +23,7 @@ from guidebp.requirements import Requirement
 
 @dataclass(frozen=True)
 class Options:
-    """How many critics, their convolutions and channels."""
+    """The number of critics, and their convolutions and channels."""
 
     critics: int = 3
     depth: int = 1

@@ -1,4 +1,4 @@
-"""Where figures and tables of a study belong: to a dataset, a section, both of them, or the whole study."""
+"""Placement of a study's figures and tables: with a dataset, a section, both of them, or the whole study."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple

@@ -1,1 +1,1 @@
-"""Runs: what one run is (`spec`), what it yields (`result`, `record`) and where finished runs are kept."""
+"""Runs: the specification of a run (`spec`), its result (`result`, `record`) and the store of finished runs."""

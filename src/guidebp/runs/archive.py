@@ -1,4 +1,4 @@
-"""Archives of runs: their records, most with predictions, in files whose bytes follow from these alone."""
+"""Archives of runs: their records, most with predictions. The bytes of an archive depend on these alone."""
 
 import io
 import lzma
@@ -17,7 +17,10 @@ PRESET = 2  # of xz: two thirds of the time of its default, a fifth more bytes
 
 
 def write_archive(path: Path, store: RunStore, keys: Sequence[str]) -> None:
-    """An xz-compressed tar of the runs' records and, where the store requires them, predictions; empty metadata."""
+    """Write an xz-compressed tar of the runs' records and, where the store requires them, predictions.
+
+    The metadata of its members are empty.
+    """
     # rates are chosen from records alone, and predictions are nine tenths of an archive
     names = (RECORD, PREDICTIONS) if store.predictions else (RECORD,)
     with (
@@ -37,7 +40,7 @@ def write_archive(path: Path, store: RunStore, keys: Sequence[str]) -> None:
 
 
 def read_archive(path: Path, keys: set[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """(key, files) of the archived runs whose key is in `keys`; nothing is written.
+    """Yield (key, files) of the archived runs whose key is in `keys`; nothing is written.
 
     Raises UserError for a damaged archive and for any member that an archive of ours cannot have.
     """

@@ -9,12 +9,12 @@ _PATTERN = re.compile(r"(\d{6,})-(\d{8,})\.([0-9a-f]{64})\.safetensors")
 
 @dataclass(frozen=True)
 class CheckpointName:
-    """Where a run was when the checkpoint was written, and the checksum of its contents.
+    """The position of a run when its checkpoint was written, and the checksum of the checkpoint's contents.
 
     Attributes:
-        epoch: from 0.
+        epoch: number of the epoch, from 0.
         step: next step of that epoch, from 0.
-        sha256: of the file's contents.
+        sha256: checksum of the file's contents.
     """
 
     epoch: int

@@ -11,7 +11,7 @@ from guidebp.runs.store import RunStore
 
 
 def write_index(path: Path, keys: Sequence[str], store: RunStore, keep_time: bool = False) -> None:
-    """Write a pack's index, key to record checksum, and remove those it had under other ids.
+    """Write a pack's index, key to record checksum, and remove its indexes with other ids.
 
     `path` is FOLDER/NAME.ID.json. With `keep_time` a file with the same content keeps its time stamp.
     """
@@ -25,7 +25,7 @@ def write_index(path: Path, keys: Sequence[str], store: RunStore, keep_time: boo
 
 
 def read_index(path: Path, keys: Sequence[str]) -> dict[str, str]:
-    """Key to record checksum of these runs.
+    """Return the record checksum of each of these runs, by key.
 
     Raises FileNotFoundError without the file and UserError for one that is damaged or lacks a key.
     """

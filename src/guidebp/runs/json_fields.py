@@ -1,4 +1,4 @@
-"""Frozen dataclasses to JSON values and back: the one place that omits defaults and checks types.
+"""Conversion of frozen dataclasses to JSON values and back. Only this module omits defaults and checks types.
 
 A field that equals its default is left out, so a field that is added later changes neither keys nor older files.
 Only the standard library: training imports this.
@@ -17,7 +17,7 @@ JsonObject = dict[str, object]
 
 
 def to_json(value: object) -> Any:
-    """The JSON value of a dataclass, without the fields that equal their defaults; tuples become lists.
+    """Return the JSON value of a dataclass, without the fields that equal their defaults; tuples become lists.
 
     Integers in float fields become floats: JSON tells 1 and 1.0 apart, but equal values must have equal keys.
     """
@@ -39,7 +39,7 @@ def to_json(value: object) -> Any:
 
 
 def from_json(kind: type[T], value: object, key: str = "") -> T:
-    """The dataclass `kind` from its JSON value. `key` names the value in errors.
+    """Return the dataclass `kind` that the JSON value describes. `key` names the value in errors.
 
     Raises ValueError for a missing or unknown key, for a value of another type, and for NaN and infinity where a
     float is expected. Integers may stand for floats.
@@ -125,7 +125,7 @@ def _sequence(origin: Any, arguments: tuple[Any, ...], value: Any, key: str) -> 
 
 
 def _describe(kind: Any) -> str:
-    """A type in the words of an error message."""
+    """The description of a type for an error message."""
     if get_origin(kind) is Literal:
         return " or ".join(map(repr, get_args(kind)))
     return "an object" if is_dataclass(kind) else str(kind.__name__)
@@ -138,7 +138,7 @@ def _types(kind: type) -> dict[str, Any]:
 
 @cache
 def _float_fields(kind: type) -> frozenset[str]:
-    """The fields that hold floats and no integers, in lists too."""
+    """The names of fields that hold floats and no integers, directly or in lists."""
     return frozenset(
         name for name, hint in _types(kind).items() if _mentions(hint, float) and not _mentions(hint, int)
     )
@@ -163,7 +163,7 @@ def _default(field: "Field[Any]") -> object:
 
 
 def _join(key: str, name: str) -> str:
-    """The key of an entry within `key`; foreign names that are not printable appear as escapes."""
+    """The key of an entry within `key`; names with characters that are not printable are escaped."""
     name = name if name.isprintable() else repr(name)
     return f"{key}.{name}" if key else name
 

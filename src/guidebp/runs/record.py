@@ -16,12 +16,12 @@ RECORD_VERSION = 4
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is stored of a run.
+    """The stored record of a run.
 
     Attributes:
         data: content hash of the prepared dataset that it was trained on.
         files: checksums of the run's other files, by name.
-        locks: the rules of the claims as they were when the run was trained. They are no part of the key.
+        locks: hashes of the claims' rules when the run was trained. They are no part of the key.
         sha256: checksum of all of the above.
     """
 
@@ -49,8 +49,8 @@ def encode_record(run: PlannedRun, data: str, result: RunResult, files: dict[str
 def decode_record(content: bytes, key: str, path: Path, remedy: str) -> RunRecord:
     """The record in the bytes of a record.json.
 
-    Raises UserError, naming `path` and `remedy`, when the bytes are no record of this version, when they do not
-    match their checksum, or when the spec does not hash to `key`.
+    Raises UserError when the bytes are no record of this version, do not match their checksum, or hold a spec that
+    does not hash to `key`. The error names `path` and `remedy`.
     """
     try:
         value = json.loads(content)

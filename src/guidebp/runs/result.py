@@ -1,4 +1,4 @@
-"""What one run yields: numbers that follow from spec, data and numerics alone. Only the standard library."""
+"""The result of one run: numbers that depend on spec, data and numerics alone. Only the standard library."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,8 +20,8 @@ class PathwayCounts:
     """One number per pathway.
 
     Attributes:
-        alone: of the pathway by itself, as a sub-model.
-        together: of this and all earlier pathways, each module counted once.
+        alone: the count of the pathway by itself, as a sub-model.
+        together: the count of this and all earlier pathways, each module counted once.
     """
 
     alone: list[int] = field(default_factory=list)
@@ -44,8 +44,9 @@ class History:
         loss: mean training loss.
         gradient_share: [K] per epoch, share of each pathway in the gradient at the logits.
         cosine: mean cosine of the pathways' gradients; None where they were not compared.
-        conflict: share of the compared steps with a negative inner product; None likewise.
-        validation_correct: [K + 2] per epoch, correct validation predictions per output; empty without images.
+        conflict: share of the compared steps with a negative inner product; None where none was compared.
+        validation_correct: [K + 2] per epoch, correct validation predictions per output.
+            Empty without validation images.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -57,7 +58,7 @@ class History:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Per output and bin of confidence: images, correct predictions, sum of confidences."""
+    """Counts of images and correct predictions, and sum of confidences, per output and bin of confidence."""
 
     images: list[list[int]]
     correct: list[list[int]]
@@ -66,7 +67,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class EarlyExit:
-    """Per level (a threshold or a budget): correct predictions, and images that leave at each exit."""
+    """Correct predictions, and images that leave at each exit, per level (a threshold or a budget)."""
 
     level: list[float]
     correct: list[int]
@@ -75,7 +76,7 @@ class EarlyExit:
 
 @dataclass(frozen=True)
 class SmallestExit:
-    """For so many points: the first exit (from 0) within that distance of the last one on validation images."""
+    """The first exit (from 0) whose validation accuracy is within `points` percentage points of the last one's."""
 
     points: list[float]
     exit: list[int]
@@ -87,7 +88,7 @@ class Inference:
 
     Attributes:
         ensembles: correct predictions of the mean probabilities of exits 1 to k, for each k.
-        logit_ensembles: the same of the mean logits.
+        logit_ensembles: correct predictions of the mean logits of exits 1 to k, for each k.
     """
 
     confidence: EarlyExit
@@ -100,18 +101,18 @@ class Inference:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The result of one run. A crashed run has a status alone; a diverged one has no test measurements.
+    """The result of one run. A crashed run has only a status; a diverged run has no test measurements.
 
     Attributes:
         outputs: names of the K pathways, then "merged" and "softmax average".
-        pathways: K.
-        primary: the output that speaks for the network.
-        parameters: trained parameters, of the method's own modules too.
+        pathways: their number K.
+        primary: name of the output whose accuracy counts as the network's.
+        parameters: number of trained parameters, those of the method's own modules included.
         trained: per pathway whether everything that its logits depend on is trained.
-        backward_passes: mean number per step.
+        backward_passes: mean number of backward passes per step.
         cosines: [K, K] mean cosines of the pathways' gradients in the last epoch.
         test_correct: correct test predictions per output.
-        diverged_in_epoch: from 0.
+        diverged_in_epoch: number of the epoch, from 0, in which the loss was no longer finite.
     """
 
     status: Status

@@ -19,7 +19,7 @@ Locks = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class SplitSpec:
-    """How the test and validation images are chosen.
+    """The choice of test and validation images.
 
     Attributes:
         test: "official", or the stratified share that each seed draws anew.
@@ -32,7 +32,7 @@ class SplitSpec:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """What of a dataset decides results; its bytes are identified by the record's `data` hash."""
+    """The settings of a dataset that decide results; the record's `data` hash identifies its bytes."""
 
     name: str
     split: SplitSpec
@@ -46,7 +46,7 @@ class FamilySpec:
     Attributes:
         family: the file's name with "-" for "_".
         options: every field of the file's `Options`, defaults filled in.
-        code: hash of the file's code; "" in specs that nobody keys.
+        code: hash of the file's code; "" in specs whose key is not used.
         base: the architecture that this one copies, for families with an option `base`.
     """
 
@@ -61,7 +61,7 @@ class FamilySpec:
         return self.family.replace("-", "_")
 
     def without_code(self) -> "FamilySpec":
-        """The same without hashes of code: an edit must not redraw initial weights."""
+        """Return the family without hashes of code: an edit of code must not change the initial weights."""
         return replace(self, code="", base=self.base.without_code() if self.base else None)
 
 
@@ -76,7 +76,7 @@ class OptimiserSpec:
 
 @dataclass(frozen=True)
 class ScheduleSpec:
-    """How the learning rate moves over a run; see `guidebp.training.schedules.lr_factor`."""
+    """The course of the learning rate over a run; see `guidebp.training.schedules.compute_lr_factor`."""
 
     name: Literal["constant", "cosine", "step"] = "constant"
     warmup: float = 0.0
@@ -93,16 +93,16 @@ class AugmentationSpec:
     cutout: int = 0
 
     def __bool__(self) -> bool:
-        """Whether anything changes."""
+        """Return True if any change of images is switched on."""
         return self.flip or self.crop > 0 or self.cutout > 0
 
 
 @dataclass(frozen=True)
 class RecipeSpec:
-    """How to train, whatever the method.
+    """Training settings that do not depend on the method.
 
     Attributes:
-        downsample: images are averaged over squares of so many pixels a side.
+        downsample: side in pixels of the squares that images are averaged over.
         numerics: "exact" (fp32) or "fast" (bf16 autocast).
     """
 
@@ -143,18 +143,18 @@ class RunSpec:
 
     @cached_property
     def key(self) -> str:
-        """20 hexadecimal digits."""
+        """The key of the run: 20 hexadecimal digits."""
         return hash_json(spec_to_json(self), KEY_DIGITS)
 
 
 def spec_to_json(spec: RunSpec) -> JsonObject:
-    """The JSON object of a spec; the engine is always in it."""
+    """The JSON object of a spec. It always holds the engine version."""
     value: JsonObject = to_json(spec)
     return value | {"engine": spec.engine}
 
 
 def spec_from_json(value: object) -> RunSpec:
-    """The spec of a JSON object. Raises ValueError that names the key at fault."""
+    """The spec that a JSON object describes. Raises ValueError that names the wrong key."""
     if not isinstance(value, dict):
         raise ValueError(f"spec: expected an object, found {value!r:.60}")
     if "engine" not in value:
@@ -164,7 +164,7 @@ def spec_from_json(value: object) -> RunSpec:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run to be trained: its spec and, beside it, the rules of the claims that it may help to decide."""
+    """A run to be trained: its spec, and the hashes of the rules of the claims that it may help to decide."""
 
     spec: RunSpec
     locks: Locks = field(default_factory=dict)
@@ -181,7 +181,10 @@ def planned_run_to_json(run: PlannedRun) -> JsonObject:
 
 
 def planned_run_from_json(value: object) -> PlannedRun:
-    """The planned run of a JSON object. Raises ValueError for a spec that does not hash to its key, or is none."""
+    """The planned run that a JSON object describes.
+
+    Raises ValueError for an invalid spec, and for one that does not hash to its key.
+    """
     if not isinstance(value, dict):
         raise ValueError("expected an object")
     for name in ("key", "spec", "locks"):

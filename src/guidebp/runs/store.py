@@ -1,10 +1,10 @@
-"""The run store: one folder per finished run, shared by all studies, complete or absent.
+"""The run store: one folder per finished run, shared by all studies. A folder is complete or absent.
 
 `results/runs/<key>/` holds `record.json`, `predictions.safetensors`, `telemetry.json` (what depends on the machine)
-and, if kept, `weights.safetensors`. A folder is written beside its final place, flushed to disk and renamed.
+and, if kept, `weights.safetensors`. A folder is written next to its final place, flushed to disk and renamed.
 
-Beside the runs lie `.locks/` (a file per run that is or was trained), `.unfinished/<key>/` (the checkpoints of a
-run) and `.users/` (a file per other project whose `results/runs` is a link to this store).
+The store also holds `.locks/` (a file per run that is or was trained) and `.unfinished/<key>/` (the checkpoints of
+a run). `.users/` has a file per other project whose `results/runs` is a link to this store.
 """
 
 import fcntl
@@ -46,11 +46,11 @@ class RunStore:
         return self.root / key
 
     def has(self, key: str) -> bool:
-        """Whether the run is finished; its files are not read."""
+        """Return True if the run is finished. Its files are not read."""
         return (self.folder(key) / RECORD).exists()
 
     def holds(self, spec: RunSpec, data: str) -> bool:
-        """Whether the run of this spec is finished, intact and was trained on the data with this content hash."""
+        """Return True if the run of this spec is finished, intact and trained on data with this content hash."""
         try:
             record = self.read(spec.key) if self.has(spec.key) else None
         except UserError:
@@ -79,7 +79,10 @@ class RunStore:
         return record
 
     def telemetry(self, key: str) -> JsonObject:
-        """What the run cost and where it ran; empty when that is unknown."""
+        """Costs of the run and the machine that trained it; empty when they are unknown.
+
+        Raises UserError when the file is damaged.
+        """
         path = self.folder(key) / TELEMETRY
         if not path.exists():
             return {}
@@ -93,7 +96,7 @@ class RunStore:
         return telemetry
 
     def publish(self, key: str, files: dict[str, bytes]) -> None:
-        """Make the run's folder appear at once, with all its files, replacing what was there."""
+        """Create the run's folder with all its files in one step, replacing an older one."""
         self.root.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=self.root, prefix=f".{key}."))
         try:
@@ -122,7 +125,7 @@ class RunStore:
             write_atomic(self.root / ".users" / hashlib.sha256(here.encode()).hexdigest()[:16], here.encode())
 
     def is_shared(self) -> bool:
-        """Whether other projects may use the store: it lies in another one, or others have registered."""
+        """Return True if other projects may use the store: it lies in another one, or others have registered."""
         elsewhere = not self.root.resolve().is_relative_to(Path.cwd().resolve())
         return elsewhere or any((self.root / ".users").glob("*"))
 

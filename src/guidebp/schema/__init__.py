@@ -1,1 +1,1 @@
-"""What people write: one module per YAML file of config/, and the catalogue of all entries."""
+"""Schemas of the YAML files that people write, one module per file of config/, and the catalogue of all entries."""

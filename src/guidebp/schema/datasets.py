@@ -49,7 +49,7 @@ class RawFile(Entry):
 
     @property
     def verifiable(self) -> bool:
-        """Whether a copy can be checked."""
+        """Return True if a copy can be checked."""
         return self.md5 is not None or self.sha256 is not None
 
     @property
@@ -176,7 +176,7 @@ Source = Annotated[
 
 
 class DatasetSplit(Entry):
-    """How test and validation images are chosen."""
+    """The choice of test and validation images."""
 
     test: Annotated[
         Annotated[Literal["official"], Tag("<word>")] | Annotated[Share, Tag("<share>")],
@@ -246,7 +246,7 @@ class Dataset(Entry):
 
     @property
     def train_images(self) -> int | None:
-        """How many images a run trains on, where the entry says how many there are; copies are not left out."""
+        """The number of images that a run trains on, copies included; None where the entry does not give counts."""
         if self.counts is None:
             return None
         outside = self.counts.training * (1 if self.split.test == "official" else 1 - self.split.test)

@@ -1,4 +1,4 @@
-"""What every entry of a YAML file is made of."""
+"""Base class and field types of the entries of YAML files."""
 
 from typing import Annotated
 

@@ -159,7 +159,10 @@ def explain_mismatch(method: object, architecture: object) -> str | None:
 
 
 def has_several_exits(method: object, architecture: object) -> bool:
-    """Whether runs of the two have several exits along one trunk: the architecture's, or ones the method adds."""
+    """Return True if runs of the two have several exits along one trunk.
+
+    The exits belong to the architecture, or the method adds them.
+    """
     return _get_offer(architecture).exits > 1 or _get_requirement(method).units > 1
 
 

@@ -51,7 +51,7 @@ dependencies:
 
 
 def contents(root: Path) -> dict[Path, str]:
-    """What every generated file should hold, by its path below the project's folder `root`."""
+    """The content of every generated file, by its path below the project's folder `root`."""
     made = {SCHEMAS / f"{kind}.schema.json": _text(json_schema(kind)) for kind in FILES}
     made[Path("environment.yml")] = environment(tomllib.loads((root / "pyproject.toml").read_text("utf-8")))
     for script in sorted((root / NOTEBOOKS).glob("*.py")):

@@ -84,7 +84,7 @@ class Row(Entry):
 
 
 class Place(Entry):
-    """Where our figures come from: what stands in for the table's names. Nothing: the published protocol."""
+    """The source of our figures: the names that replace the table's. Without any, the published protocol."""
 
     datasets: dict[Name, Name] = Field(default_factory=dict)
     architectures: dict[Name, Name] = Field(default_factory=dict)
@@ -151,7 +151,7 @@ class PaperTable(Entry):
 
     @property
     def caption(self) -> str:
-        """What it is, and what to compare with caution."""
+        """The table's title and source, and the comparisons that need caution."""
         sentences = [
             f"{self.title}.",
             f"Published: {self.source} (H: read there; M: second-hand or inferred).",
@@ -175,7 +175,7 @@ def from_json(tables: Mapping[str, Any]) -> dict[str, PaperTable]:
 
 
 def _fault(cell: Selector) -> str | None:
-    """What a cell lacks or has too much of."""
+    """The mistake in a cell: what is missing or must not be there; None for a correct cell."""
     missing = [kind for kind in KINDS if getattr(cell, kind) is None]
     if missing:
         return f"no {' and no '.join(missing)} is named"

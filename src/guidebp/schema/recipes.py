@@ -44,7 +44,7 @@ class Adam(Entry):
 
 
 class Schedule(Entry):
-    """How the learning rate moves over a run."""
+    """The course of the learning rate over a run."""
 
     name: Literal["constant", "cosine", "step"] = "constant"
     warmup: float = Field(

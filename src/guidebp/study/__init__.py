@@ -1,1 +1,1 @@
-"""Studies: the schema of the YAML files, and their resolution into runs with keys."""
+"""Studies: the resolution of their YAML files into runs with keys."""

@@ -1,8 +1,8 @@
-"""One run's spec from the catalogues: every name looked up, every combination checked.
+"""Resolution of one run's spec from the catalogues, with a check of every name and combination.
 
-A run's key is the hash of its spec: dataset, architecture and method with their resolved options and the code of
-their own files, recipe, seed, and the engine version for all shared code. Titles, claims and the study are not part
-of it.
+A run's key is the hash of its spec: dataset, architecture, method, recipe, seed and engine version. Architecture
+and method have their resolved options and the code of their own files. The engine version stands for all shared
+code. Titles, claims and the study are not part of the key.
 """
 
 from dataclasses import dataclass
@@ -57,12 +57,12 @@ class Run:
 
     @property
     def key(self) -> str:
-        """20 hexadecimal digits."""
+        """The key of the run: 20 hexadecimal digits."""
         return self.spec.key
 
     @property
     def label(self) -> str:
-        """The names in one line, for messages."""
+        """The run's names in one line, for messages."""
         return f"{self.dataset}/{self.architecture}/{self.method}/{self.recipe}/seed {self.seed}"
 
 
@@ -72,7 +72,7 @@ class ResolvedFamily:
 
     Attributes:
         options: the family's `Options` object.
-        sized: of an architecture, the `Options` that know its smallest image: those of its base, if it has one.
+        sized: for an architecture, the `Options` with its smallest image: its base's, if it has a base.
     """
 
     spec: FamilySpec
@@ -83,24 +83,29 @@ class ResolvedFamily:
 
 @dataclass(frozen=True)
 class Exits:
-    """Whether runs have several exits along one trunk, and whether these belong to the architecture itself."""
+    """Exits along one trunk.
+
+    Attributes:
+        several: True if runs have several exits along one trunk.
+        of_architecture: True if the architecture itself has several.
+    """
 
     several: bool
     of_architecture: bool
 
 
 class Resolver:
-    """Specs of datasets, architectures, methods and recipes; `where` begins the messages of its errors."""
+    """Resolver of datasets, architectures, methods and recipes. Its error messages begin with `where`."""
 
     def __init__(self, catalogues: Catalogues, where: str, claims: bool = True) -> None:
-        """With `claims=False` runs decide none, as in tuning studies."""
+        """Read the catalogues; with `claims=False` runs decide no claims, as in tuning studies."""
         self.catalogues = catalogues
         self.claims = catalogues.claims if claims else {}
         self.where = where
         self._families: dict[tuple[str, str], ResolvedFamily] = {}
 
     def resolve_run(self, dataset: str, architecture: str, method: str, recipe: str, seed: int) -> Run:
-        """A run with its spec and, beside it, the locks of the claims that it may help to decide."""
+        """Return a run with its spec, and the locks of the claims that it may help to decide."""
         spec = RunSpec(
             dataset=self.resolve_dataset(dataset),
             architecture=self.resolve_architecture(architecture).spec,
@@ -113,13 +118,13 @@ class Resolver:
         return Run(dataset, architecture, method, recipe, seed, PlannedRun(spec, locks))
 
     def resolve_dataset(self, name: str) -> DatasetSpec:
-        """What of a dataset decides results."""
+        """Return the settings of a dataset that decide results."""
         entry = self._dataset(name)
         split = SplitSpec(entry.split.test, entry.split.validation)
         return DatasetSpec(name, split, entry.class_count)
 
     def resolve_recipe(self, name: str, dataset: str, architecture: str, method: str) -> RecipeSpec:
-        """The recipe with its tuned rate and the dataset's augmentation filled in."""
+        """Return the recipe with its tuned rate and the dataset's augmentation filled in."""
         entry = self._plain_recipe(name, dataset, architecture, method)
         settings: JsonObject = entry.optimiser.model_dump(mode="json", exclude={"name", "lr"})
         schedule = entry.schedule
@@ -136,11 +141,11 @@ class Resolver:
         )
 
     def resolve_method(self, name: str) -> ResolvedFamily:
-        """A method's entry with family, options and code."""
+        """Return a method's entry with family, options and code."""
         return self._resolve_family("methods", name)
 
     def resolve_architecture(self, name: str) -> ResolvedFamily:
-        """An architecture's entry with family, options and code, those of its base included."""
+        """Return an architecture's entry with family, options and code, those of its base included."""
         return self._resolve_family("architectures", name)
 
     def check_fit(self, dataset: str, architecture: str, method: str, downsample: int = 1) -> None:
@@ -166,14 +171,14 @@ class Resolver:
             )
 
     def find_exits(self, architecture: str, method: str) -> Exits:
-        """Whether runs of the two have several exits along one trunk."""
+        """Return the exits of runs of this architecture and method."""
         options = self.resolve_architecture(architecture).options
         return Exits(
             has_several_exits(self.resolve_method(method).options, options), has_several_exits(None, options)
         )
 
     def find_downsampling(self, recipe: str) -> int:
-        """How many pixels a side a recipe averages over."""
+        """Return the side in pixels of the squares that a recipe averages images over."""
         entry = self._recipe(recipe)
         if isinstance(entry, TunedRecipe):
             entry = self.catalogues.get_plain_recipe(entry.base, f"{self.where}.recipe")
@@ -198,7 +203,7 @@ class Resolver:
         return catalogue[name]
 
     def _plain_recipe(self, name: str, dataset: str, architecture: str, method: str) -> Recipe:
-        """The recipe at the rate of this combination."""
+        """Return the recipe at the rate of this combination. Raises MissingRateError if it has no rate."""
         entry = self._recipe(name)
         if isinstance(entry, Recipe):
             return entry
@@ -211,7 +216,7 @@ class Resolver:
         return at_rate(self.catalogues.get_plain_recipe(entry.base, f"{self.where}.recipe"), rate)
 
     def _augmentation(self, recipe: Recipe, dataset: str) -> AugmentationSpec:
-        """The recipe's augmentation or the dataset's, in pixels of the downsampled image."""
+        """Return the recipe's or the dataset's augmentation, in pixels of the downsampled image."""
         chosen = recipe.augmentation
         if chosen == "dataset":
             chosen = self._dataset(dataset).augmentation

@@ -1,4 +1,4 @@
-"""What of a study is trained: the run store as it sees it, and the indexes of its packs."""
+"""The trained part of a study: its run store, and the indexes of its packs."""
 
 from collections.abc import Iterable
 
@@ -11,23 +11,23 @@ from guidebp.study.study import Pack, Study
 
 
 def read_data_hashes(datasets: Iterable[str]) -> dict[str, str]:
-    """Dataset to the content hash of its manifest."""
+    """Return the content hash in the manifest of each dataset, by name."""
     return {name: read_manifest(PREPARED, name).sha256 for name in datasets}
 
 
 def open_store(study: Study) -> RunStore:
-    """The run store; runs of a tuning study may lack predictions."""
+    """Return the run store for a study; runs of a tuning study may lack predictions."""
     return RunStore(RUNS, predictions=study.file.tunes is None)
 
 
 def list_trained_packs(study: Study) -> list[Pack]:
-    """The packs that have an index."""
+    """Return the packs that have an index."""
     layout = StudyPaths(study.name)
     return [pack for pack in study.packs if layout.pack(pack.id).exists()]
 
 
 def read_indexes(study: Study, partial: bool = False) -> dict[str, str]:
-    """Key to record checksum over all packs of the study.
+    """Return the record checksums of all packs of the study, by run key.
 
     Raises UserError for a missing index unless `partial`.
     """

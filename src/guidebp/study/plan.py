@@ -15,7 +15,7 @@ from guidebp.study.study import Study
 
 @dataclass(frozen=True)
 class SettingPlan:
-    """What it takes to test a claim in one setting; `hours` has the machines on which every step was timed."""
+    """Plan to test a claim in one setting; `hours` has the machines on which every step was timed."""
 
     setting: SettingName
     study: str
@@ -25,9 +25,9 @@ class SettingPlan:
 
 
 def plan_claims(study: Study) -> dict[str, JsonObject]:
-    """Every claim as JSON with its plans: one for each deciding setting that names a study.
+    """Return every claim as JSON with its plans, one for each deciding setting that names a study.
 
-    A study that waits for learning rates has no plan: else the one that tunes them could not be described.
+    A study that lacks learning rates has no plan. An error would also stop the study that tunes them.
     """
     times, studies = read_step_times(), {study.name: study}
     named = {
@@ -57,7 +57,7 @@ def plan_claims(study: Study) -> dict[str, JsonObject]:
 def plan_setting(
     name: str, claim: Claim, setting: SettingName, study: Study, times: dict[str, MachineStepTimes]
 ) -> SettingPlan:
-    """Runs and hours of a claim in a setting of a study, with the command."""
+    """Return the plan of a claim in a setting of a study: runs, hours and command."""
     runs = list(select_deciding_runs(claim, setting, study.runs))
     hours = {}
     for machine, timed in times.items():
@@ -69,7 +69,7 @@ def plan_setting(
 
 
 def select_deciding_runs(claim: Claim, setting: SettingName, runs: Iterable[Run]) -> Iterator[Run]:
-    """The runs that count for a claim in a setting."""
+    """Yield the runs that count for a claim in a setting."""
     for run in runs:
         if setting in settings_of(claim, run.dataset, run.architecture, run.method, run.recipe, run.seed):
             yield run

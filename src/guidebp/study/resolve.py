@@ -1,4 +1,4 @@
-"""From the name of a study to its runs, packs and sections; `keys.py` resolves the single run."""
+"""Resolution of a study's name to its runs, packs and sections; `keys.py` resolves single runs."""
 
 from collections.abc import Iterator
 from itertools import groupby, product
@@ -40,14 +40,17 @@ def load_study(name: str, root: Path = Path()) -> Study:
 
 
 def load_all_studies() -> list[Study]:
-    """Every study of config/studies; UserError when one of them has a mistake."""
+    """Return every study of config/studies. Raises UserError when one of them has a mistake."""
     return [load_study(path.stem) for path in sorted(Path("config/studies").glob("*.yaml"))]
 
 
 def resolve_run(
     dataset: str, architecture: str, method: str, recipe: str, seed: int, root: Path = Path()
 ) -> Run:
-    """One run of no study, from the catalogues below root/config. Raises UserError as `load_study` does."""
+    """Return a run outside any study, from the catalogues below root/config.
+
+    Raises UserError as `load_study` does.
+    """
     resolver = Resolver(Catalogues(root), "run")
     resolver.check_fit(dataset, architecture, method, resolver.find_downsampling(recipe))
     return resolver.resolve_run(dataset, architecture, method, recipe, seed)
@@ -88,7 +91,10 @@ class _Blocks:
 
 
 def candidate_recipes(catalogues: Catalogues, block: Block, where: str) -> list[str]:
-    """The recipes of a block by name: its own or, for tuning, one for each rate, added to the catalogue."""
+    """Return the names of a block's recipes: its own or, for tuning, one per rate.
+
+    Recipes for tuning are added to the catalogue. Raises UserError if a name is taken by another recipe.
+    """
     if not block.rates:
         return [block.recipe]
     base = catalogues.get_plain_recipe(block.recipe, f"{where}.recipe")
@@ -100,14 +106,14 @@ def candidate_recipes(catalogues: Catalogues, block: Block, where: str) -> list[
 
 
 def _pairs(file: StudyFile) -> Iterator[tuple[Block, str, str]]:
-    """(block, dataset, architecture) of every block."""
+    """Yield (block, dataset, architecture) for every pair of every block."""
     for block in file.blocks:
         for dataset, architecture in product(block.datasets, block.architectures):
             yield block, dataset, architecture
 
 
 def _check_recipes(file: StudyFile, path: Path) -> None:
-    """UserError when an architecture is trained on a dataset by two recipes or at two lists of rates."""
+    """Raise UserError when an architecture is trained on a dataset by two recipes or at two lists of rates."""
     recipe_of: dict[tuple[str, str], tuple[str, list[float]]] = {}
     for block, dataset, architecture in _pairs(file):
         own = block.recipe, sorted(block.rates)
@@ -121,7 +127,7 @@ def _check_recipes(file: StudyFile, path: Path) -> None:
 
 
 def _check_tuning(file: StudyFile, path: Path, catalogues: Catalogues) -> None:
-    """UserError when a tuning study cannot write its rates, or a dataset has no validation images."""
+    """Raise UserError when a tuning study cannot write its rates, or a dataset has no validation images."""
     target = path.parent.parent / "recipes" / f"{file.tunes}.tuned.yaml"
     for block, dataset, architecture in _pairs(file):
         recipe, where = f"{block.recipe}-tuned", f"{path}: tunes"
@@ -186,13 +192,13 @@ def _build_study(name: str, file: StudyFile, catalogues: Catalogues, blocks: _Bl
 
 
 def _add_bases(recipes: Recipes, catalogue: Recipes) -> Recipes:
-    """The recipes and the bases of those that are tuned."""
+    """Return the recipes, with the bases of tuned ones added."""
     bases = [entry.base for entry in recipes.values() if isinstance(entry, TunedRecipe)]
     return recipes | {name: catalogue[name] for name in bases}
 
 
 def _group_packs(runs: list[Run], size: int) -> list[Pack]:
-    """Packs of the runs that share dataset, architecture and a block of `size` seeds."""
+    """Return packs of the runs that share dataset, architecture and a block of `size` seeds."""
 
     def group(run: Run) -> tuple[str, str, int]:
         return run.dataset, run.architecture, run.seed // size * size

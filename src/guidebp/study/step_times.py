@@ -1,6 +1,6 @@
 """Seconds of one training step by machine: results/step-times.json, measured by `guidebp time`.
 
-They predict the hours of runs that nobody has trained; testing, loading and other overhead are not in them.
+They predict the hours of runs that nobody has trained. They do not include testing, loading and other overhead.
 """
 
 import json
@@ -19,12 +19,12 @@ STEP_TIMES = Path("results/step-times.json")
 
 @dataclass(frozen=True)
 class MachineStepTimes:
-    """What was timed on one machine.
+    """Step times measured on one machine.
 
     Attributes:
-        seconds: hash of a step (`hash_step`) to seconds of a step of the recipe's whole batch.
-        measured: how.
-        commit: of the code that was timed; None outside a git checkout.
+        seconds: seconds of a step of the recipe's whole batch, by the hash of the step (`hash_step`).
+        measured: description of the measurement.
+        commit: git commit of the code that was timed; None outside a git checkout.
     """
 
     seconds: dict[str, float]
@@ -37,7 +37,7 @@ class MachineStepTimes:
 
 
 def hash_step(study: Study, run: Run) -> str:
-    """The hash of everything that decides how long a step takes.
+    """Return the hash of everything that decides the duration of a step.
 
     Data, number of steps, schedule, seed and the code of families are left out.
     """
@@ -57,14 +57,17 @@ def hash_step(study: Study, run: Run) -> str:
 
 
 def compute_image_shape(study: Study, run: Run) -> tuple[int, int, int]:
-    """Channels, height and width of the images as the network sees them."""
+    """Return channels, height and width of the network's input images."""
     channels, height, width = study.datasets[run.dataset].shape
     side = run.spec.recipe.downsample
     return channels, height // side, width // side
 
 
 def predict_run_seconds(study: Study, run: Run, step_seconds: dict[str, float]) -> float | None:
-    """Predicted seconds of a run's steps; None where its step was not timed or its images are not counted."""
+    """Return the predicted seconds of a run's steps.
+
+    Return None if its step was not timed or the number of its images is not known.
+    """
     images, step = study.datasets[run.dataset].train_images, step_seconds.get(hash_step(study, run))
     if images is None or step is None:
         return None
@@ -73,7 +76,7 @@ def predict_run_seconds(study: Study, run: Run, step_seconds: dict[str, float]) 
 
 
 def read_step_times(path: Path = STEP_TIMES) -> dict[str, MachineStepTimes]:
-    """Machine to its step times; empty without the file, UserError when it is damaged."""
+    """Return the step times by machine, empty without the file. Raises UserError when it is damaged."""
     if not path.exists():
         return {}
     try:

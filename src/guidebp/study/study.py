@@ -1,4 +1,4 @@
-"""A resolved study: its runs, the packs that train them and the sections that show them."""
+"""A resolved study: its runs, the packs that train them and the sections of its report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -18,24 +18,24 @@ from guidebp.study.keys import Run
 
 @dataclass(frozen=True)
 class Pack:
-    """Runs of one dataset and architecture that one process trains; `id` changes whenever a key does."""
+    """Runs of one dataset and architecture that one process trains. `id` changes whenever a run's key does."""
 
     name: str
     runs: list[Run]
 
     @property
     def id(self) -> str:
-        """NAME.HASH of the keys."""
+        """The name of the pack and the hash of its keys: NAME.HASH."""
         return f"{self.name}.{hash_json([run.key for run in self.runs], 12)}"
 
     @property
     def dataset(self) -> str:
-        """The dataset of all its runs."""
+        """The dataset of all runs of the pack."""
         return self.runs[0].dataset
 
     @property
     def architecture(self) -> str:
-        """The architecture of all its runs."""
+        """The architecture of all runs of the pack."""
         return self.runs[0].architecture
 
 
@@ -43,7 +43,9 @@ class Pack:
 class Section:
     """A section of the report: (dataset, architecture, method) combinations that share figures and tables.
 
-    `exits`: some have several exits. `trunk`: some of those exits are the architecture's own and share gradients.
+    Attributes:
+        exits: some combinations have several exits.
+        trunk: some of those exits are the architecture's own and share gradients.
     """
 
     name: str
@@ -55,11 +57,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Study:
-    """A resolved study; the catalogues hold only what it uses, but for `all_datasets`.
+    """A resolved study. Except for `all_datasets`, `claims` and `published`, its catalogues hold only used entries.
 
     Attributes:
-        claim_locks: claim to setting to the hash of the rule that decides the claim there.
-        all_datasets: a dataset that is used may be a subset of one that is not.
+        claim_locks: hash of the rule that decides a claim, by claim and setting.
+        all_datasets: the whole catalogue, because a used dataset may be a subset of an unused one.
     """
 
     name: str

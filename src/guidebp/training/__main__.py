@@ -1,10 +1,10 @@
 """Train planned runs one after another in this process: `python -m guidebp.training SPECS.json`.
 
-`guidebp specs` prints SPECS.json. Training needs torch, numpy and safetensors, nothing else, so runs can be trained
+`guidebp specs` prints SPECS.json. Training needs only torch, numpy and safetensors, so runs can be trained
 on any machine and their folders copied into the store. Events appear as JSON, one a line, on standard output.
 
-Asked to stop, by a signal or by the end of its parent, the process leaves a checkpoint and ends with code 75: the
-same command resumes. Code 71: a run needs more memory.
+When a signal or the end of its parent asks it to stop, the process writes a checkpoint and exits with code 75. The
+same command then resumes. Exit code 71 means that a run needs more memory.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def train_planned_runs(
     keep_weights: bool,
     policy: CheckpointPolicy | None = None,
 ) -> None:
-    """Train what the store does not hold yet; runs that another process trains meanwhile are waited for.
+    """Train the runs that the store does not hold yet; wait for runs that another process trains meanwhile.
 
     Resumes from checkpoints and writes them as `policy` says. Raises StopRequested when asked to stop, and
     UserError naming the runs whose checkpoints belong to another kind of machine.
@@ -89,7 +89,7 @@ def train_planned_runs(
 def encode_run_files(
     run: PlannedRun, data: str, outcome: TrainingOutcome, here: dict[str, object], keep_weights: bool
 ) -> dict[str, bytes]:
-    """The files of a finished run by name; `here` describes this machine."""
+    """The contents of a finished run's files, by file name; `here` describes this machine."""
     files = {PREDICTIONS: save({"predictions": outcome.predictions})}
     files[RECORD] = encode_record(run, data, outcome.result, files)
     cost = outcome.telemetry | {"host_memory": measure_host_memory(), "ended": outcome.result.status}
@@ -100,7 +100,7 @@ def encode_run_files(
 
 
 def measure_host_memory() -> int:
-    """The most bytes that this process has had in memory so far."""
+    """The peak memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -111,12 +111,12 @@ def report_epoch(key: str, epoch: int, accuracy: float) -> None:
 
 
 def print_warning(text: str) -> None:
-    """Print a line for a person."""
+    """Print a line for a person on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m guidebp.training", description=__doc__)
     parser.add_argument("specs", type=Path)
     parser.add_argument("--data", type=Path, default=Path("data/prepared"))
@@ -132,7 +132,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Parse the command line and train; a user's mistake ends with one line and code 2."""
+    """Parse the command line and train. A user's mistake ends the process with one line and exit code 2."""
     args = parse_arguments()
     stop = StopRequest(args.parent)
     policy = CheckpointPolicy(args.checkpoint_epochs, args.checkpoint_minutes, stop, print_warning)

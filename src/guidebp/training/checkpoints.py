@@ -1,7 +1,7 @@
-"""The checkpoints of one run: when one is due, how it is written and read.
+"""The checkpoints of one run: the policy that says when one is due, writing and reading.
 
-A file is named after its own contents (`CheckpointName`): a damaged one is recognised, and the one before it, which
-is kept, takes its place. What a checkpoint must fit is inside.
+The name of a file contains the checksum of its contents (`CheckpointName`), so a damaged file is recognised. The
+previous checkpoint is kept and used instead. The file names the run, data and machine that it belongs to.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ KEPT = 2
 
 
 class MachineMismatchError(UserError):
-    """A checkpoint was made on another kind of machine; resuming here would give other bytes."""
+    """Error for a checkpoint made on another kind of machine: resuming here would give different bytes."""
 
 
 class Checkpoint(NamedTuple):
@@ -44,7 +44,7 @@ class Checkpoint(NamedTuple):
 
 @dataclass(frozen=True)
 class _Header:
-    """What a checkpoint file holds beside its tensors."""
+    """The contents of a checkpoint file other than its tensors."""
 
     version: int
     key: str
@@ -55,11 +55,11 @@ class _Header:
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """When a checkpoint is due: every so many epochs or minutes, and at once when asked to stop.
+    """Rule for writing checkpoints: after `epochs` epochs or `minutes` minutes, and at once when asked to stop.
 
     Attributes:
-        stop: whether this process was asked to stop.
-        warn: told when a checkpoint could not be written; training continues.
+        stop: returns True if this process was asked to stop.
+        warn: called with a message when a checkpoint could not be written; training continues.
     """
 
     epochs: int | None = None
@@ -73,9 +73,9 @@ class Checkpoints:
     """The checkpoints of a run in the store.
 
     Attributes:
-        data: content hash of the prepared dataset; a checkpoint of other data is dropped.
-        machine: `identify_machine` here; a checkpoint of another kind of machine is refused.
-        written: when the newest one was written, by `time.monotonic`.
+        data: content hash of the prepared dataset; a checkpoint of other data is deleted.
+        machine: result of `identify_machine` here; a checkpoint of another kind of machine is refused.
+        written: time at which the newest checkpoint was written, by `time.monotonic`.
     """
 
     store: RunStore
@@ -86,7 +86,7 @@ class Checkpoints:
     written: float = field(default_factory=time.monotonic)
 
     def due(self, epochs: int = 0) -> bool:
-        """Whether to save now: between two steps or, given their number, after so many epochs."""
+        """Return True if a checkpoint is due now: between two steps, or after `epochs` finished epochs."""
         policy = self.policy
         if policy.stop():
             return True
@@ -95,7 +95,7 @@ class Checkpoints:
         return policy.minutes is not None and time.monotonic() - self.written >= 60 * policy.minutes
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint and keep the one before; raises StopRequested when we were asked to stop."""
+        """Write a checkpoint and keep the previous one. Raises StopRequested if the process was asked to stop."""
         header = _Header(VERSION, self.key, self.data, self.machine, checkpoint.about)
         content = save(checkpoint.tensors, {"run": json.dumps(to_json(header))})
         name = CheckpointName(checkpoint.epoch, checkpoint.step, hashlib.sha256(content).hexdigest())
@@ -110,9 +110,9 @@ class Checkpoints:
             raise StopRequested
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that is intact and of the same data; None without any.
+        """The newest checkpoint that is intact and of the same data; None if there is none.
 
-        Raises MachineMismatchError when it was made on another kind of machine or with another torch.
+        Raises MachineMismatchError when the checkpoint was made on another kind of machine or with another torch.
         """
         for path in self.store.checkpoints(self.key):
             name = CheckpointName.parse(path.name)
@@ -131,7 +131,7 @@ class Checkpoints:
 
 
 def _read_checkpoint(path: Path, name: CheckpointName | None) -> tuple[dict[str, Tensor], _Header | None]:
-    """Tensors and header of a file; no header where it is damaged or gone."""
+    """Tensors and header of a checkpoint file; no tensors and no header if it is damaged or gone."""
     try:
         if name and file_hash(path) == name.sha256:
             with safe_open(path, "pt") as file:
@@ -143,7 +143,7 @@ def _read_checkpoint(path: Path, name: CheckpointName | None) -> tuple[dict[str,
 
 
 def identify_machine(device_class: str) -> dict[str, str]:
-    """What of a machine decides the bytes of a result, for a person to read."""
+    """The properties of a machine that decide the bytes of a result, in readable words."""
     description = {"device_class": device_class, "torch": f"torch {torch.__version__}"}
     if device_class == "cpu":  # libraries choose their kernels by it
         capability = torch.backends.cpu.get_cpu_capability()

@@ -1,4 +1,4 @@
-"""One epoch of a run: its steps, what they report, and the validation after them."""
+"""One epoch of a run: its steps, the quantities that they report, and the validation after them."""
 
 from typing import NamedTuple
 
@@ -27,10 +27,10 @@ class Angles(NamedTuple):
 def train_epoch(
     state: TrainingState, batches: Batches, recipe: RecipeSpec, checkpoints: Checkpoints | None = None
 ) -> bool:
-    """The rest of an epoch and its validation, into `state`; whether the loss was finite.
+    """Train the rest of an epoch, validate, and update `state`; return True if the loss was finite.
 
-    Everything is summed on the device and fetched once at the end. Gradients of the pathways are compared at
-    every step by methods that have them, else on the last batch once more.
+    Everything is summed on the device and fetched once at the end. Methods that have the pathways' gradients
+    compare them at every step. For other methods they are computed once more, on the last batch.
     """
     method = state.method
     if state.step == 0:
@@ -62,7 +62,7 @@ def train_epoch(
 def run_steps(
     state: TrainingState, batches: Batches, recipe: RecipeSpec, checkpoints: Checkpoints | None
 ) -> tuple[Tensor, Tensor]:
-    """Train on the epoch's batches from `state.step` on; the images and labels of the last one."""
+    """Train on the epoch's batches from `state.step` on; return the images and labels of the last batch."""
     method, total = state.method, batches.steps * recipe.epochs
     state.start_clock()
     for images, labels in batches.epoch(state.epoch, method.streams, state.step):
@@ -83,7 +83,7 @@ def run_steps(
 def summarise_epoch(
     state: TrainingState, steps: int, angles: Angles, validation_correct: list[int]
 ) -> EpochEntry:
-    """The sums of an epoch of `steps` steps as means, rounded to what they can promise."""
+    """Return the means over an epoch of `steps` steps, rounded to the digits that are reliable."""
     loss, gradient = state.sums["loss"], state.sums["gradient"]
     share = gradient / gradient.sum().clamp(min=torch.finfo(torch.float64).tiny)
     entry = EpochEntry(
@@ -103,5 +103,5 @@ def summarise_epoch(
 
 
 def round_significant(value: float) -> float:
-    """Six significant digits: what a float32 sum can promise, and half the size of a record."""
+    """Round to six significant digits: a float32 sum has no more, and records are half as large."""
     return float(f"{value:.6g}")

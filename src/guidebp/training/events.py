@@ -1,4 +1,4 @@
-"""What a training process reports: one event a line, as JSON on its standard output."""
+"""Events that a training process reports: one JSON object a line on its standard output."""
 
 import json
 import os
@@ -11,16 +11,16 @@ from guidebp.runs.json_fields import from_json, to_json
 
 @dataclass(frozen=True)
 class TrainingEvent:
-    """Something that happened to a run.
+    """An event in the training of a run. Most attributes are set by one kind of event, named in brackets.
 
     Attributes:
-        kind: held (another process has finished it), start, epoch, done, or death of its process.
-        device_class: start: what it runs on.
-        resumed_epoch: start: the epoch, from 0, of the checkpoint that it resumes from; None without one.
-        epoch: epoch: which one has ended, from 0.
-        accuracy: epoch: validation accuracy of the primary output.
-        status: done: that of its result.
-        signal: death: what killed the process.
+        kind: held (another process has finished the run), start, epoch, done, or death of the run's process.
+        device_class: class of the device that trains the run (start).
+        resumed_epoch: epoch, from 0, of the checkpoint that the run resumes from; None without one (start).
+        epoch: number of the finished epoch, from 0 (epoch).
+        accuracy: validation accuracy of the primary output (epoch).
+        status: status of the run's result (done).
+        signal: name of the cause that killed the process (death).
     """
 
     kind: Literal["held", "start", "epoch", "done", "death"]
@@ -34,7 +34,7 @@ class TrainingEvent:
 
 
 def emit_event(event: TrainingEvent) -> None:
-    """Print an event at once; without a listener it is dropped."""
+    """Print an event at once; drop it if nobody reads standard output."""
     try:
         print(json.dumps(to_json(event)), flush=True)
     except BrokenPipeError:
@@ -42,5 +42,5 @@ def emit_event(event: TrainingEvent) -> None:
 
 
 def read_event(line: str) -> TrainingEvent:
-    """The event of a line that `emit_event` printed."""
+    """Return the event of a line that `emit_event` printed."""
     return from_json(TrainingEvent, json.loads(line))

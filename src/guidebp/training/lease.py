@@ -1,6 +1,7 @@
-"""A GPU for every process of a machine that trains, as evenly as can be.
+"""Leases of GPUs, which distribute the training processes of a machine evenly.
 
-How many packs train at once is Snakemake's to say (its resource `gpu`); here each takes the device with the fewest.
+Snakemake decides how many packs train at once (its resource `gpu`). Each process takes the device with the fewest
+leases.
 """
 
 import fcntl
@@ -17,13 +18,13 @@ from guidebp.files import locked
 
 
 def find_lease_folder() -> Path:
-    """Where this user's leases lie; not in the project: two projects share the devices of a machine."""
+    """The folder of this user's leases. It is outside the project: two projects share the devices of a machine."""
     return Path(tempfile.gettempdir()) / f"guidebp-{os.getuid()}" / "gpus"
 
 
 @contextmanager
 def lease_device(names: Sequence[str], where: Path) -> Iterator[int]:
-    """The number of the device, of those named, with the fewest other leases, held until the block ends.
+    """Lease the device with the fewest other leases until the block ends; yield its position in `names`.
 
     A lease is a locked file, DEVICE.NUMBER; the kernel unlocks it when its owner dies. The file names the owner.
     """
@@ -40,7 +41,7 @@ def lease_device(names: Sequence[str], where: Path) -> Iterator[int]:
 
 
 def is_lease_held(path: Path) -> bool:
-    """Whether some process has a lock on the file."""
+    """Return True if some process has a lock on the file."""
     if not path.exists():
         return False
     with path.open() as file:
@@ -53,7 +54,10 @@ def is_lease_held(path: Path) -> bool:
 
 @contextmanager
 def use_leased_device(device: torch.device) -> Iterator[torch.device]:
-    """The device, for "cuda" the one leased within the block; their hardware names them, not their order here."""
+    """Yield the device; for "cuda", lease one within the block.
+
+    Leases name devices by hardware identifier, because their order can differ between processes.
+    """
     if device.type != "cuda":
         yield device
         return

@@ -8,7 +8,7 @@ from guidebp.runs.spec import ScheduleSpec
 
 
 def compute_lr_factor(schedule: ScheduleSpec, step: int, steps: int) -> float:
-    """What the base learning rate is multiplied by in step `step` (from 0) of `steps`.
+    """Return the factor of the base learning rate in step `step` (from 0) of `steps`.
 
     constant: 1. step: `factor` for each milestone (a share of training) passed. cosine: half a cosine to 0.
     `warmup` (a share of training) rises linearly before any of them.

@@ -1,4 +1,4 @@
-"""The planned runs in a JSON file that anybody may have written; everything they name is looked up."""
+"""Reading of planned runs from an untrusted JSON file; everything that they name is checked."""
 
 import json
 import re
@@ -19,7 +19,7 @@ DATASET_NAME = re.compile(r"[a-z0-9]+([.-][a-z0-9]+)*")  # it becomes names of f
 
 
 def read_planned_runs(path: Path) -> list[PlannedRun]:
-    """The planned runs of a file that `guidebp specs` wrote; UserError for anything else."""
+    """Return the planned runs of a file that `guidebp specs` wrote. Raises UserError for any other content."""
     remedy = f"Run: guidebp specs > {path}"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -47,7 +47,7 @@ def read_planned_runs(path: Path) -> list[PlannedRun]:
 
 
 def _look_up(spec: RunSpec) -> None:
-    """Import and build everything that a spec names. Raises ValueError that names the key at fault."""
+    """Import and build everything that a spec names. Raises ValueError that names the wrong key."""
     if not DATASET_NAME.fullmatch(spec.dataset.name):
         raise ValueError(f"dataset.name: no name of a dataset, {spec.dataset.name!r:.60}")
     for key, package, family in (
@@ -68,7 +68,7 @@ def _look_up(spec: RunSpec) -> None:
 
 @contextmanager
 def _name_key(key: str) -> Iterator[None]:
-    """Turn the error of a look-up into a ValueError in one line that begins with the key."""
+    """Turn an error within the block into a ValueError of one line that begins with the key."""
     try:
         yield
     except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:

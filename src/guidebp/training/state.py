@@ -1,7 +1,7 @@
-"""A run between two steps: everything that what comes after depends on, as tensors and JSON.
+"""The state of a run between two steps, as tensors and JSON: everything that later steps depend on.
 
-Batches, augmentation and initial weights follow from streams by name (`guidebp.seeds`). So only torch's own
-generators have a state, and those that methods keep as extra state of their own.
+Batches, augmentation and initial weights follow from named streams (`guidebp.seeds`). Therefore only two kinds of
+generators have a state: torch's own, and those that methods keep as extra state.
 """
 
 import time
@@ -20,7 +20,7 @@ from guidebp.training.state_tree import flatten_state, unflatten_state
 
 
 class EpochEntry(NamedTuple):
-    """What the history keeps of an epoch; columns as in `History`, and [K, K] cosines."""
+    """The values that the history stores for an epoch; columns as in `History`, and [K, K] cosines."""
 
     loss: float
     gradient_share: list[float]
@@ -32,13 +32,13 @@ class EpochEntry(NamedTuple):
 
 @dataclass
 class Telemetry:
-    """What a run has cost so far.
+    """The cost of a run so far.
 
     Attributes:
-        seconds: in earlier processes and this one, everything included.
-        step_seconds: of the steps alone.
-        peak_memory: of the steps on a GPU, in bytes; None on a CPU.
-        resumed: how often it resumed from a checkpoint.
+        seconds: total time in earlier processes and this one.
+        step_seconds: time of the steps alone.
+        peak_memory: peak memory of the steps on a GPU, in bytes; None on a CPU.
+        resumed: number of times that the run resumed from a checkpoint.
     """
 
     seconds: float = 0.0
@@ -50,16 +50,16 @@ class Telemetry:
 
 @dataclass
 class TrainingState:
-    """Where a run is: before step `step` of epoch `epoch`, both from 0.
+    """The state of a run before step `step` of epoch `epoch`, both from 0.
 
     Attributes:
-        sums: what the present epoch has added up, float64 on the device.
+        sums: sums over the steps of the present epoch, float64 on the device.
         history: a column per quantity, a value per finished epoch.
-        cosines: of the last finished epoch.
-        compared: steps of the present epoch that gave inner products.
-        started: when this process began with the run, by `time.perf_counter`.
-        earlier_seconds: those of the processes before.
-        clock: when the clock of the steps was last started or stopped.
+        cosines: [K, K] cosines of the last finished epoch.
+        compared: number of steps of the present epoch that gave inner products.
+        started: time at which this process began with the run, by `time.perf_counter`.
+        earlier_seconds: seconds that the run took in earlier processes.
+        clock: time at which the clock of the steps was last started or stopped.
     """
 
     method: Method
@@ -76,7 +76,7 @@ class TrainingState:
     clock: float = 0.0
 
     def capture(self) -> Checkpoint:
-        """Everything as tensors on the CPU that share nothing, and JSON."""
+        """Return the whole state as JSON and CPU tensors that share no memory with the run."""
         generators = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             generators["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -99,7 +99,7 @@ class TrainingState:
         return Checkpoint(self.epoch, self.step, tensors, about)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Be where `capture` was, with a method made from the same spec."""
+        """Restore the state that `capture` returned; the method must be made from the same spec."""
         about = checkpoint.about
         tree = unflatten_state(about["state"], checkpoint.tensors)
         self.method.load_state_dict(tree["method"])
@@ -119,7 +119,7 @@ class TrainingState:
         self.earlier_seconds = self.telemetry.seconds
 
     def add(self, step: Step) -> None:
-        """Add up what a step reports; nothing waits for the device."""
+        """Add the values that a step reports to the sums, without waiting for the device."""
         self.step += 1
         self.telemetry.steps += 1
         self.sums["loss"] += step.loss
@@ -130,7 +130,7 @@ class TrainingState:
             self.compared += 1
 
     def end_epoch(self, entry: EpochEntry) -> None:
-        """Put the epoch's entry into the history, and be before the next one."""
+        """Add the epoch's entry to the history and move to the start of the next epoch."""
         self.history.loss.append(entry.loss)
         self.history.gradient_share.append(entry.gradient_share)
         self.history.cosine.append(entry.cosine)
@@ -148,7 +148,7 @@ class TrainingState:
         self.clock = time.perf_counter()
 
     def stop_clock(self) -> None:
-        """Count the time of the steps since the clock was started or last stopped, and their memory."""
+        """Record the time of the steps since the clock was started or last stopped, and their peak memory."""
         self.sums["loss"].item()  # waits for the device, so the time is right
         now = time.perf_counter()
         self.telemetry.step_seconds += now - self.clock
@@ -158,14 +158,14 @@ class TrainingState:
             self.telemetry.peak_memory = max(self.telemetry.peak_memory, peak)
 
     def cost(self) -> JsonObject:
-        """The telemetry as it is now, as JSON; seconds and steps are always in it."""
+        """Return the present telemetry as JSON. It always holds seconds and steps."""
         self.telemetry.seconds = self.earlier_seconds + time.perf_counter() - self.started
         cost: JsonObject = to_json(self.telemetry)
         return {"seconds": 0.0, "step_seconds": 0.0, "steps": 0} | cost
 
 
 def create_state(method: Method, device: torch.device, started: float) -> TrainingState:
-    """A run before its first step, begun at this reading of `time.perf_counter`."""
+    """Return the state of a run before its first step; `started` is its start by `time.perf_counter`."""
     pathways = method.pathways
     sizes: dict[str, tuple[int, ...]] = {
         "loss": (),

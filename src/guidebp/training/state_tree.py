@@ -1,4 +1,4 @@
-"""Nested state dictionaries as JSON and named tensors, and back: no pickling."""
+"""Conversion of nested state dictionaries to JSON and named tensors, and back, without pickling."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def flatten_state(tree: Any, tensors: dict[str, Tensor]) -> Any:
-    """The nested value as JSON; its tensors are copied to the CPU into `tensors`, a shared one once.
+    """Return the nested value as JSON; its tensors are copied to the CPU into `tensors`, shared ones once.
 
     Raises TypeError for a value that only pickling could store.
     """
@@ -14,7 +14,7 @@ def flatten_state(tree: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def unflatten_state(value: Any, tensors: dict[str, Tensor]) -> Any:
-    """The value that `flatten_state` was given."""
+    """Return the value that `flatten_state` was given."""
     if not isinstance(value, dict):
         return value
     ((kind, content),) = value.items()

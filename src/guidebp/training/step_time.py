@@ -1,4 +1,4 @@
-"""How long a training step takes on this machine, to predict the hours of runs that nobody has trained."""
+"""Time of a training step on this machine, to predict the hours of runs that nobody has trained."""
 
 import statistics
 import time
@@ -16,7 +16,10 @@ SECONDS, STEPS = 1.0, 20  # at most, after one step to warm up
 
 
 def measure_step_seconds(spec: RunSpec, shape: tuple[int, int, int], device: torch.device) -> float:
-    """Seconds of one step of a spec's method on random images of `shape`; its seed is ignored."""
+    """Return the seconds of one step of a spec's method on random images of `shape` [C, H, W].
+
+    The spec's seed is ignored.
+    """
     recipe, classes = spec.recipe, spec.dataset.classes
     set_numerics(recipe.numerics, device)
     network = build_network(spec.architecture, shape, classes)

@@ -1,4 +1,4 @@
-"""Requests that a process stop: a signal, or the end of its parent. They are polled and never interrupt."""
+"""Requests to stop a process: a signal, or the end of its parent. They are polled and never interrupt."""
 
 import os
 import signal
@@ -16,16 +16,16 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 class StopRequest:
-    """Whether this process was asked to stop: call it between two steps."""
+    """Request to stop this process. Call the object between two steps; it returns True after a request."""
 
     def __init__(self, parent: int | None = None) -> None:
-        """Signals are recorded from now on; `parent`: the process without which going on is pointless."""
+        """Record signals from now on. The end of process `parent` also counts as a request to stop."""
         self.parent = parent
         self.signalled = False
         _handle_signals(self._record)
 
     def __call__(self) -> bool:
-        """Whether a signal came or the parent is gone."""
+        """Return True if a signal came or the parent is gone."""
         return self.signalled or (self.parent is not None and os.getppid() != self.parent)
 
     def _record(self, number: int, frame: FrameType | None) -> None:
@@ -37,7 +37,10 @@ class StopRequest:
 
 @contextmanager
 def forward_signals(stop: Callable[[], None], kill: Callable[[], None]) -> Iterator[list[int]]:
-    """Within the block the first signal to stop calls `stop`, a second one `kill`; yields the signals so far."""
+    """Call `stop` at the first signal to stop within the block, and `kill` at later ones.
+
+    Yields the list of signals so far.
+    """
     signals: list[int] = []
 
     def forward(number: int, frame: FrameType | None) -> None:
@@ -53,12 +56,12 @@ def forward_signals(stop: Callable[[], None], kill: Callable[[], None]) -> Itera
 
 
 def exit_now(code: int) -> NoReturn:
-    """End the process at once; nothing is left to write, and standard output may be closed."""
+    """End the process at once. Call it when nothing is left to write; standard output may be closed."""
     sys.stderr.flush()
     os._exit(code)
 
 
 def _handle_signals(handler: Handler) -> dict[int, Handler | int | None]:
-    """Call `handler` for signals that ask to stop, except ignored ones (nohup); returns the handlers before."""
+    """Call `handler` for signals that ask to stop, except ignored ones (nohup); return the old handlers."""
     numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
     return {n: signal.signal(n, handler) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}

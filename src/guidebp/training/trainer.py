@@ -1,6 +1,6 @@
-"""Train one run and measure it: from a resolved spec and its data to everything its record holds.
+"""Train one run and measure it: from a resolved spec and its data to all contents of its record.
 
-The only place that knows the order of steps in a run; what a method or an architecture does is theirs.
+Only this module knows the order of the stages of a run. Methods and architectures define their own behaviour.
 """
 
 import time
@@ -42,14 +42,14 @@ Report = Callable[[int, float], None]
 
 
 class TrainingOutcome(NamedTuple):
-    """What a run yields.
+    """The result, predictions, weights and telemetry of a run.
 
     Attributes:
-        result: a function of spec, data and numerics alone.
+        result: measurements that depend on spec, data and numerics alone.
         predictions: uint8 or int16 [K + 2, N_test], the predicted class of every output (N_test = 0 for a
             diverged run).
         weights: the method's tensors after the last step, on the CPU.
-        telemetry: what depends on the machine: seconds, memory.
+        telemetry: values that depend on the machine: seconds, memory.
     """
 
     result: RunResult
@@ -59,7 +59,7 @@ class TrainingOutcome(NamedTuple):
 
 
 def start_run(spec: RunSpec, data: Prepared, device: torch.device) -> tuple[Method, Batches]:
-    """The untrained method and the batches of a run, all drawn from its streams."""
+    """Return the untrained method and the batches of a run, all drawn from its streams."""
     stream = (spec.dataset.name, name_architecture_stream(spec.architecture), spec.seed)
     data = downsample(data, spec.recipe.downsample)
     channels, height, width = data.images.shape[1:]
@@ -79,7 +79,7 @@ def train_run(
     report: Report | None = None,
     checkpoints: Checkpoints | None = None,
 ) -> TrainingOutcome:
-    """Train and test one run; `report(epoch, validation accuracy of the primary output)` after each epoch.
+    """Train and test one run; call `report(epoch, validation accuracy of the primary output)` after each epoch.
 
     A loss that is no longer finite ends the run: its result says `diverged` and has no accuracies. With
     `checkpoints` it resumes from the newest one, to the same result, and raises `StopRequested` when asked to stop.
@@ -115,7 +115,7 @@ def train_run(
 
 
 def describe_network(method: Method, batches: Batches) -> RunResult:
-    """The result as far as it is known before training; its status is that of a run that finishes."""
+    """Return the part of the result that is known before training, with the status of a finished run."""
     image = batches.normalise(batches.images[:1])
     return RunResult(
         status="finished",
@@ -131,7 +131,7 @@ def describe_network(method: Method, batches: Batches) -> RunResult:
 
 
 def measure_test_outputs(method: Method, batches: Batches, result: RunResult) -> tuple[Tensor, RunResult]:
-    """Predicted classes [K + 2, N_test], and the result with the measurements of the trained network."""
+    """Return the predicted classes [K + 2, N_test], and `result` with the measurements of the trained network."""
     logits = compute_logits(method, batches.evaluation("test"))
     labels = {name: indices.cpu() for name, indices in batches.labels.items()}
     predictions = predict_output_classes(method, logits)
@@ -152,13 +152,16 @@ def measure_test_outputs(method: Method, batches: Batches, result: RunResult) ->
 
 
 def list_optimised_parameters(method: Method) -> set[nn.Parameter]:
-    """Parameters that some optimiser trains: unused heads and originals of copies do not count."""
+    """Return the parameters that some optimiser trains: unused heads and originals of copies do not count."""
     groups = (group for optimiser in method.optimisers.values() for group in optimiser.param_groups)
     return {p for group in groups for p in group["params"]}
 
 
 def find_trained_pathways(method: Method, image: Tensor) -> list[bool]:
-    """For each pathway whether all that its logits depend on is trained; `image` is [1, C, H, W]."""
+    """Return for each pathway True if all parameters that its logits depend on are trained.
+
+    `image` is [1, C, H, W].
+    """
     method.eval()
     parameters, trained = list(method.parameters()), list_optimised_parameters(method)
     flags = []
@@ -170,7 +173,7 @@ def find_trained_pathways(method: Method, image: Tensor) -> list[bool]:
 
 
 def collect_unique_tensors(method: Method) -> dict[str, Tensor]:
-    """The state dict on the CPU, without second names of the same tensor."""
+    """Return the state dict on the CPU, each tensor under its first name only."""
     addresses: set[int] = set()
     tensors = {}
     for name, tensor in method.state_dict().items():

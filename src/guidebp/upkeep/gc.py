@@ -92,7 +92,7 @@ def _find_crashed_runs(study: Study, store: RunStore) -> Iterator[Garbage]:
 
 
 def _is_crashed(key: str, store: RunStore) -> bool:
-    """Whether the run is recorded as crashed; a damaged one is not."""
+    """Return True if the run is recorded as crashed, False if its record is damaged."""
     try:
         return store.read(key).result.status == "crashed"
     except UserError:

@@ -52,5 +52,5 @@ def parse_program(command: list[str]) -> str:
 
 
 def is_snakemake_locked() -> bool:
-    """Whether Snakemake's lock is here, held by a running process or left by a killed one."""
+    """Return True if Snakemake's lock is here. A running process holds it, or a killed one left it."""
     return any(LOCKS.glob("*.lock"))

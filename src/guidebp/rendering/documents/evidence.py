@@ -64,7 +64,7 @@ class Evidence:
 
     @property
     def runs(self) -> str:
-        """How many trained runs stand behind all of it."""
+        """The number of trained runs behind the study's results."""
         return f"{self.metrics.loc[self.metrics['status'] != 'missing', 'key'].nunique():,}"
 
     def table(self) -> str:
@@ -135,7 +135,7 @@ class Evidence:
         return format_markdown_rows(pd.DataFrame(shown.values()).fillna("-"))
 
     def agreement(self, other: "Evidence", baseline: str, measure: str) -> str:
-        """How the differences from a baseline agree with those of another study of the same architectures."""
+        """Agreement of the differences from a baseline with those of another study of the same architectures."""
         mine, theirs = (
             rows[(rows["baseline"] == baseline) & (rows["measure"] == measure)].dropna(subset=["low", "high"])
             for rows in (self.comparisons, other.comparisons)

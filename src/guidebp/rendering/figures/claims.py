@@ -162,12 +162,12 @@ def _format_verdict(cell: pd.DataFrame) -> str:
 
 
 def _have_one_candidate(cell: pd.DataFrame) -> bool:
-    """Whether all comparisons are of one method with others. Then a legend need not name it."""
+    """Return True if all comparisons are of one method with others. Then a legend need not name it."""
     return cell["candidate"].nunique() == 1 and bool((cell["candidate"] != cell["baseline"]).all())
 
 
 def _needs_two_lines(cell: pd.DataFrame) -> bool:
-    """Whether verdict and legend are too long for one line."""
+    """Return True if verdict and legend are too long for one line."""
     kinds = cell.drop_duplicates(["role", "candidate", "baseline"])
     named = sum(
         len(_format_sides(row, _have_one_candidate(cell))) + 4 for _, row in kinds.iterrows()

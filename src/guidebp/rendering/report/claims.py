@@ -28,7 +28,7 @@ _ATTRIBUTES = {"effect": "effect", "95 % interval": "interval", "n": "n", LOWEST
 
 
 def count_verdicts(verdicts: list[Json]) -> dict[str, int]:
-    """How many claims have which verdict, the most frequent first."""
+    """The number of claims for each verdict, the most frequent first."""
     return dict(Counter(claim["verdict"] for claim in verdicts).most_common())
 
 

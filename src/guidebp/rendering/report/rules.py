@@ -1,4 +1,4 @@
-"""Whether a claim's rules are still those under which its runs were trained."""
+"""Notes that compare a claim's rules with those under which its runs were trained."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def note_rules(lock: Json, claim: Json) -> list[Json]:
 
 
 def _describe_runs(rules: Json) -> str:
-    """How many runs were trained under which rules."""
+    """Sentences with the number of runs for each version of the rules that they were trained under."""
     counts = {rule: runs["count"] for rule, runs in rules["runs"].items()}
     total, now = sum(counts.values()), rules["now"]
     sentences = []

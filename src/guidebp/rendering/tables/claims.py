@@ -60,7 +60,7 @@ def format_rule(claim: Json) -> str:
 
 
 def format_plans(plans: list[Json]) -> str:
-    """What it takes to test a claim: runs, hours by machine, command."""
+    """The plans to test a claim: runs, hours by machine, command."""
     if not plans:
         return "no study trains its deciding runs yet"
     return "; ".join(
