@@ -206,10 +206,10 @@ MANIFESTS: dict[str, tuple[bytes | None, str]] = {
     "empty": (b"", "not a JSON manifest"),
     "no text": (b"\xff\xfe\x00", "not a JSON manifest"),
     "list": (b"[1]", "expected a JSON object"),
-    "without checksum": (b"{}", "not a complete manifest (has no '"),
+    "without checksum": (b"{}", "not a complete manifest (dataset: missing)"),
     "with a wrong type": (
         make_manifest("00").to_bytes().replace(b'"00"', b"0"),
-        "'sha256' holds something else",
+        "not a complete manifest (sha256: expected str, found 0)",
     ),
     "of something else": (make_manifest("00").to_bytes(), "contents differ from the manifest"),
 }
