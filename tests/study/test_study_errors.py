@@ -69,9 +69,9 @@ SCHEMA = {
     "number below its bound": (SMOKE, "_pack: 2", "_pack: 0", ["seeds_per_pack: ", "greater than or"]),
     "number for a list": (
         SMOKE,
-        "seeds: [0, 1]",
-        "seeds: 3",
-        ["blocks.0.seeds: ", "array"],
+        "datasets: [digits]",
+        "datasets: 3",
+        ["blocks.0.datasets: ", "array"],
     ),
     "bool for a number": (SMOKE, "[0, 1]", "[0, true]", ["blocks.0.seeds.1: ", "integer"]),
     "fraction for an integer": (SMOKE, "[0, 1]", "[0, 1.5]", ["blocks.0.seeds.1: ", "integer"]),
