@@ -223,7 +223,7 @@ def test_every_epoch_seed_dataset_and_stream_has_draws_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In one epoch the images come in an order of their own as well: here all orders are the same."""
-    monkeypatch.setattr("guidebp.data.batches.permutation", lambda n, *_: torch.arange(n))
+    monkeypatch.setattr("guidebp.data.batches.draw_permutation", lambda n, *_: torch.arange(n))
     found = data((1, 8, 8))
     split = draw_split(found.labels, found.official_test, DATASET, 0)
 

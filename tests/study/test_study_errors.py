@@ -744,7 +744,7 @@ def test_files_far_too_large_are_refused_before_they_are_parsed(
     path.write_bytes(b"[" * 10_000_001)
     with pytest.raises(UserError, match=r"x\.yaml: has more than 10,000,000 bytes"):
         read_yaml(path)
-    monkeypatch.setattr(yaml_files, "LARGEST", 9)
+    monkeypatch.setattr(yaml_files, "MAX_YAML_BYTES", 9)
     path.write_bytes(b"12345678\n")
     assert read_yaml(path) == 12345678
     path.write_bytes(b"123456789\n")

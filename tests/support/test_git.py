@@ -169,7 +169,7 @@ def test_recorded_commit_is_that_of_the_code(caller: Caller, tmp_path: Path) -> 
 def recorded_code(folder: Path, caller: Caller) -> dict[str, Any]:
     """What a process that the hook starts reports about the code in the folder."""
     done = subprocess.run(
-        [sys.executable, "-c", "import json, guidebp.provenance as p; print(json.dumps(p.code()))"],
+        [sys.executable, "-c", "import json, guidebp.provenance as p; print(json.dumps(p.describe_code()))"],
         cwd=caller.folder,
         env=caller.environment() | {"PYTHONPATH": str(folder / "src")},
         capture_output=True,

@@ -15,8 +15,8 @@ from guidebp.training.lease import lease_device, use_leased_device
 OWNER = """
 import sys
 from pathlib import Path
-from guidebp.training.lease import leased
-with leased(sys.argv[2:], Path(sys.argv[1])) as device:
+from guidebp.training.lease import lease_device
+with lease_device(sys.argv[2:], Path(sys.argv[1])) as device:
     print(device, flush=True)
     sys.stdin.read()
 """

@@ -68,7 +68,7 @@ def test_one_command_gives_the_report_and_a_second_has_nothing_to_do(project: Pr
 
 def test_comments_docstrings_and_titles_train_nothing(project: Project) -> None:
     before = project.runs()
-    project.edit("src/guidebp/methods/merges.py", '"""Which merge."""', '"""Which merge it is."""')
+    project.edit("src/guidebp/methods/merges.py", '"""The merge."""', '"""The merge that trains."""')
     for path in ("src/guidebp/methods/merges.py", "src/guidebp/models/columns.py"):
         with (project.folder / path).open("a") as file:
             file.write("\n# a comment\n")
@@ -190,7 +190,7 @@ def test_dvc_and_snakemake_leave_each_other_nothing_to_do(project: Project) -> N
 def test_a_stale_lock_never_trains_finished_runs(project: Project) -> None:
     """A source edit and a new entry of the catalogue, as between two releases."""
     before = run_files(project)
-    project.edit("src/guidebp/methods/merges.py", '"""Which merge it is."""', '"""Which merge."""')
+    project.edit("src/guidebp/methods/merges.py", '"""The merge that trains."""', '"""The merge."""')
     for path in ("src/guidebp/training/trainer.py", "src/guidebp/data/splits.py"):
         with (project.folder / path).open("a") as file:
             file.write("\n# a comment\n")
